@@ -1,0 +1,2 @@
+//! tierkeep
+fn main() {}
