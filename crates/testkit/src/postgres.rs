@@ -1,0 +1,312 @@
+//! A private PostgreSQL server and the databases of its tests.
+
+mod data;
+mod database;
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::{Context, Result, ensure};
+use tokio::sync::OnceCell;
+
+pub use self::database::{DatabaseClient, TestDatabase};
+
+use self::database::{Finished, url_of};
+use crate::programs::{PostgresPrograms, SearchPath};
+use crate::supervisor::{ServerDirectory, Signal, Supervisor};
+
+/// Milliseconds a backend may take to leave a template that is about to be copied.
+const TERMINATE_MS: i64 = 10_000;
+
+/// Whether commits survive a crash of the machine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// No `fsync`, no wait for the log: fast, and what nearly every test wants. Commits of the last
+    /// moments are lost when the server is killed.
+    #[default]
+    Off,
+    /// PostgreSQL's own defaults, for tests of crashes and for measurements.
+    Full,
+}
+
+/// Options of a [`PostgresServer`].
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct PostgresBuilder {
+    durability: Durability,
+    settings: Vec<String>,
+    search_path: SearchPath,
+}
+
+impl PostgresBuilder {
+    /// Whether commits survive a crash; [`Durability::Off`] unless told.
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.durability = durability;
+        self
+    }
+
+    /// Adds a server setting, as in `postgresql.conf`; later ones win.
+    pub fn setting(mut self, name: &str, value: &str) -> Self {
+        self.settings.push(format!("{name}={value}"));
+        self
+    }
+
+    /// Where to look for `initdb` and `postgres`; [`SearchPath::postgres`] unless told.
+    pub fn search_path(mut self, path: SearchPath) -> Self {
+        self.search_path = path;
+        self
+    }
+
+    /// Starts the server and waits until it accepts connections: about 0.2 s, and a second more when
+    /// no data directory of this PostgreSQL was made before.
+    ///
+    /// # Errors
+    /// PostgreSQL is not installed (the message installs it), or it does not start (the message
+    /// ends with its log).
+    pub async fn launch(self) -> Result<PostgresServer> {
+        blocking(move || self.launch_blocking()).await
+    }
+
+    fn launch_blocking(self) -> Result<PostgresServer> {
+        let programs = PostgresPrograms::find(&self.search_path)?;
+        let directory = ServerDirectory::create_unprivileged("tierkeep-pg-")?;
+        let account = directory.account();
+        let data = directory.path().join("data");
+        let command = self.command(&programs, directory.path(), &data);
+        // Before the data directory is made, so that it is removed even if we are killed now.
+        let supervisor = Supervisor::spawn(directory, &command, Signal::Quit)?;
+        data::create(&programs, account, &data)?;
+        let pid = supervisor.start()?;
+        Ok(PostgresServer {
+            supervisor: Arc::new(supervisor),
+            pid: Arc::new(AtomicU32::new(pid)),
+            next_database: AtomicU64::new(1),
+            templates: Mutex::default(),
+            finished: Finished::default(),
+        })
+    }
+
+    fn command(&self, programs: &PostgresPrograms, sockets: &Path, data: &Path) -> Command {
+        let mut settings = vec![
+            "listen_addresses=".to_owned(),
+            "max_connections=200".to_owned(),
+            "timezone=UTC".to_owned(),
+            "log_timezone=UTC".to_owned(),
+        ];
+        if self.durability == Durability::Off {
+            settings.extend(["fsync=off", "synchronous_commit=off", "full_page_writes=off"].map(str::to_owned));
+        }
+        let mut command = Command::new(&programs.postgres);
+        command.arg("-D").arg(data).arg("-k").arg(sockets);
+        for setting in settings.iter().chain(&self.settings) {
+            command.arg("-c").arg(setting);
+        }
+        command
+    }
+}
+
+/// A private PostgreSQL server, on a Unix socket in a directory of its own.
+///
+/// It ends, and its directory is removed, when it is dropped or when the process ends in any way.
+/// Dropping it blocks for the few milliseconds that takes.
+#[derive(Debug)]
+pub struct PostgresServer {
+    supervisor: Arc<Supervisor>,
+    /// Zero while the server does not run.
+    pid: Arc<AtomicU32>,
+    next_database: AtomicU64,
+    /// Templates that exist, or are being made by one of the tests that wait for them.
+    templates: Mutex<HashMap<String, Arc<OnceCell<()>>>>,
+    finished: Finished,
+}
+
+impl PostgresServer {
+    /// A server with other options.
+    pub fn builder() -> PostgresBuilder {
+        PostgresBuilder { durability: Durability::default(), settings: Vec::new(), search_path: SearchPath::postgres() }
+    }
+
+    /// Starts a server with default options, for a test that stops or kills it.
+    ///
+    /// # Errors
+    /// As [`PostgresBuilder::launch`].
+    pub async fn launch() -> Result<Self> {
+        Self::builder().launch().await
+    }
+
+    /// The server that all tests of this process share, started by the first of them.
+    ///
+    /// Tests that stop a server or change its settings launch their own.
+    ///
+    /// # Errors
+    /// As [`PostgresBuilder::launch`]; the next caller tries again.
+    pub async fn shared() -> Result<&'static Self> {
+        static SHARED: OnceCell<PostgresServer> = OnceCell::const_new();
+        SHARED.get_or_try_init(Self::launch).await
+    }
+
+    /// A new, empty database; about 50 ms.
+    ///
+    /// # Errors
+    /// The server does not run.
+    pub async fn database(&self) -> Result<TestDatabase> {
+        self.copy_of("template0").await
+    }
+
+    /// A new database that starts as a copy of a template, usually one with all migrations applied.
+    ///
+    /// The first call with this name makes the template: it creates an empty database and awaits `migrate`
+    /// with its address. Calls that come meanwhile wait; all later calls ignore their `migrate`. The
+    /// closure's connections are closed before the first copy.
+    ///
+    /// # Errors
+    /// The name is not of the form `[a-z_]+`, `migrate` fails (the next call tries again, from an
+    /// empty database), or the server does not run.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # async fn example() -> anyhow::Result<()> {
+    /// use tierkeep_testkit::{DatabaseClient, PostgresServer};
+    ///
+    /// let server = PostgresServer::shared().await?;
+    /// let database = server
+    ///     .database_from("notes", async |url| {
+    ///         let client = DatabaseClient::connect(&url).await?;
+    ///         Ok(client.batch_execute("create table notes (body text)").await?)
+    ///     })
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn database_from<F, Fut>(&self, template: &str, migrate: F) -> Result<TestDatabase>
+    where
+        F: FnOnce(String) -> Fut,
+        Fut: Future<Output = Result<()>>,
+    {
+        ensure!(
+            !template.is_empty() && template.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'),
+            "a template's name has only a-z and _, got {template:?}"
+        );
+        let template = format!("template_{template}");
+        let cell = {
+            let mut templates = self.templates.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(templates.entry(template.clone()).or_default())
+        };
+        cell.get_or_try_init(|| self.make_template(&template, migrate)).await?;
+        self.copy_of(&template).await
+    }
+
+    /// Address of a database of this server, whether it exists or not.
+    pub fn url(&self, database: &str) -> String {
+        url_of(self.directory(), database)
+    }
+
+    /// Directory of the server: its socket, its `data`, its `log`.
+    pub fn directory(&self) -> &Path {
+        self.supervisor.directory()
+    }
+
+    /// Process number of the server; `None` while it is stopped.
+    pub fn pid(&self) -> Option<u32> {
+        Some(self.pid.load(Ordering::Acquire)).filter(|pid| *pid != 0)
+    }
+
+    /// The last lines the server has logged since it was started.
+    pub fn log_end(&self) -> String {
+        self.supervisor.log_end()
+    }
+
+    /// Starts a server that was stopped or killed, and waits until it accepts connections.
+    ///
+    /// # Errors
+    /// It does not start; the message ends with its log.
+    pub async fn start(&self) -> Result<()> {
+        let (supervisor, pid) = (Arc::clone(&self.supervisor), Arc::clone(&self.pid));
+        blocking(move || {
+            pid.store(supervisor.start()?, Ordering::Release);
+            Ok(())
+        })
+        .await
+    }
+
+    /// Stops the server in order: clients are disconnected, everything is written.
+    ///
+    /// # Errors
+    /// The supervisor of the server was killed.
+    pub async fn stop(&self) -> Result<()> {
+        self.end(Signal::Interrupt).await
+    }
+
+    /// Stops the server in order and starts it again; connections break, databases stay.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start) and [`stop`](Self::stop).
+    pub async fn restart(&self) -> Result<()> {
+        self.stop().await?;
+        self.start().await
+    }
+
+    /// Kills the server's main process, as the kernel does when memory is short; the next
+    /// [`start`](Self::start) recovers from the log.
+    ///
+    /// # Errors
+    /// The supervisor of the server was killed.
+    pub async fn kill9(&self) -> Result<()> {
+        self.end(Signal::Kill).await
+    }
+
+    async fn end(&self, signal: Signal) -> Result<()> {
+        let (supervisor, pid) = (Arc::clone(&self.supervisor), Arc::clone(&self.pid));
+        blocking(move || {
+            pid.store(0, Ordering::Release);
+            supervisor.end(signal)
+        })
+        .await
+    }
+
+    async fn copy_of(&self, template: &str) -> Result<TestDatabase> {
+        let admin = DatabaseClient::connect(&self.url("postgres")).await?;
+        let finished = std::mem::take(&mut *self.finished.lock().unwrap_or_else(PoisonError::into_inner));
+        for name in finished {
+            admin.batch_execute(&format!("drop database {name} with (force)")).await?;
+        }
+        let name = format!("test_{}", self.next_database.fetch_add(1, Ordering::Relaxed));
+        admin
+            .batch_execute(&format!("create database {name} template {template}"))
+            .await
+            .with_context(|| format!("copying {template}"))?;
+        let url = self.url(&name);
+        Ok(TestDatabase::new(name, url, Arc::clone(&self.finished)))
+    }
+
+    async fn make_template<F, Fut>(&self, template: &str, migrate: F) -> Result<()>
+    where
+        F: FnOnce(String) -> Fut,
+        Fut: Future<Output = Result<()>>,
+    {
+        let admin = DatabaseClient::connect(&self.url("postgres")).await?;
+        // Left over if an earlier attempt failed or its test was cancelled.
+        admin.batch_execute(&format!("drop database if exists {template} with (force)")).await?;
+        admin.batch_execute(&format!("create database {template} template template0")).await?;
+
+        migrate(self.url(template)).await.with_context(|| format!("filling {template}"))?;
+
+        // A database can be copied only while nobody is connected to it.
+        admin.batch_execute(&format!("alter database {template} allow_connections false")).await?;
+        admin
+            .execute(
+                "select pg_terminate_backend(pid, $2) from pg_stat_activity where datname = $1",
+                &[&template, &TERMINATE_MS],
+            )
+            .await?;
+        Ok(())
+    }
+}
+
+/// Runs a conversation with a supervisor where it may block.
+async fn blocking<T: Send + 'static>(run: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(run).await.context("a task of the testkit panicked")?
+}

@@ -1,0 +1,122 @@
+//! A database that belongs to one test.
+
+use std::ops::{Deref, DerefMut};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::{Context, Result};
+use tokio::task::JoinHandle;
+use tokio_postgres::{Client, NoTls};
+
+/// Databases whose tests are over; the next test of the server drops them.
+pub(super) type Finished = Arc<Mutex<Vec<String>>>;
+
+/// A fresh database on a [`PostgresServer`](crate::PostgresServer), for one test.
+///
+/// After it is dropped the database may be removed at any time, with the connections to it.
+#[derive(Debug)]
+pub struct TestDatabase {
+    name: String,
+    url: String,
+    finished: Finished,
+}
+
+impl TestDatabase {
+    pub(super) fn new(name: String, url: String, finished: Finished) -> Self {
+        Self { name, url, finished }
+    }
+
+    /// Address of the database, as `tokio_postgres::Config`, `psql` and libpq read it.
+    ///
+    /// The host is the percent-encoded path of the socket's directory:
+    /// `postgresql://postgres@%2Ftmp%2Fdirectory/test_1`.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Name of the database; an identifier that needs no quotes.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// A new connection to the database.
+    ///
+    /// # Errors
+    /// The server does not run, or refuses the connection.
+    pub async fn client(&self) -> Result<DatabaseClient> {
+        DatabaseClient::connect(&self.url).await
+    }
+}
+
+impl Drop for TestDatabase {
+    fn drop(&mut self) {
+        let name = std::mem::take(&mut self.name);
+        self.finished.lock().unwrap_or_else(PoisonError::into_inner).push(name);
+    }
+}
+
+/// A connection together with the task that drives it; dropping it closes the connection.
+#[derive(Debug)]
+pub struct DatabaseClient {
+    client: Client,
+    connection: JoinHandle<()>,
+}
+
+impl DatabaseClient {
+    /// Connects to an address such as [`TestDatabase::url`].
+    ///
+    /// # Errors
+    /// The address is malformed, the server does not run, or it refuses the connection.
+    pub async fn connect(url: &str) -> Result<Self> {
+        let (client, connection) =
+            tokio_postgres::connect(url, NoTls).await.with_context(|| format!("connecting to {url}"))?;
+        // An error of the connection reaches the test through the client's next call.
+        let connection = tokio::spawn(async move { drop(connection.await) });
+        Ok(Self { client, connection })
+    }
+}
+
+impl Deref for DatabaseClient {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.client
+    }
+}
+
+impl DerefMut for DatabaseClient {
+    fn deref_mut(&mut self) -> &mut Client {
+        &mut self.client
+    }
+}
+
+impl Drop for DatabaseClient {
+    fn drop(&mut self) {
+        self.connection.abort();
+    }
+}
+
+/// Address of a database whose server has its socket in `directory`.
+pub(super) fn url_of(directory: &Path, database: &str) -> String {
+    let host = directory.to_string_lossy().replace('%', "%25").replace('/', "%2F");
+    format!("postgresql://postgres@{host}/{database}")
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio_postgres::Config;
+    use tokio_postgres::config::Host;
+
+    use super::*;
+
+    #[test]
+    fn address_is_read_back_as_a_socket_directory() {
+        let directory = Path::new("/tmp/a%b");
+
+        let config: Config = url_of(directory, "test_1").parse().unwrap();
+
+        assert_eq!(config.get_hosts(), [Host::Unix(directory.to_owned())]);
+        assert_eq!(config.get_user(), Some("postgres"));
+        assert_eq!(config.get_dbname(), Some("test_1"));
+    }
+}

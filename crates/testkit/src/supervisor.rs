@@ -1,0 +1,213 @@
+//! A shell that owns one server, so that the server ends with the test process however that ends.
+//!
+//! A destructor does not run when a process is killed, or for a `static`; a kernel-side death signal
+//! would need `unsafe`. A pipe is closed in every case, so the shell waits for the end of a pipe.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::chown;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
+
+use anyhow::{Context, Result, bail};
+
+use crate::account::Account;
+
+/// Lines of the server's log that an error repeats.
+const LOG_LINES: usize = 12;
+
+/// Sockets live in `/tmp` whatever `TMPDIR` says: a socket's path may have about 100 bytes, and
+/// another account must be able to reach it.
+const PARENT: &str = "/tmp";
+
+/// What a server is told by a signal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Signal {
+    /// End now, without a word; nothing is cleaned up.
+    Kill,
+    /// PostgreSQL: disconnect the clients, write a checkpoint, end. Redis: end.
+    Interrupt,
+    /// PostgreSQL: end at once as after a crash, but release shared memory.
+    Quit,
+    /// Stop running until [`Signal::Continue`]; sockets stay open.
+    Pause,
+    /// Run again.
+    Continue,
+}
+
+impl Signal {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Kill => "KILL",
+            Self::Interrupt => "INT",
+            Self::Quit => "QUIT",
+            Self::Pause => "STOP",
+            Self::Continue => "CONT",
+        }
+    }
+}
+
+/// A fresh directory that a [`Supervisor`] will own, together with the account that owns it.
+#[derive(Debug)]
+pub(crate) struct ServerDirectory {
+    directory: tempfile::TempDir,
+    account: Option<Account>,
+}
+
+impl ServerDirectory {
+    /// Makes a directory for a server that runs under the caller's account, root included.
+    ///
+    /// # Errors
+    /// The directory cannot be made.
+    pub(crate) fn create(prefix: &str) -> Result<Self> {
+        let directory = tempfile::Builder::new()
+            .prefix(prefix)
+            .tempdir_in(PARENT)
+            .with_context(|| format!("making a server's directory in {PARENT}"))?;
+        Ok(Self { directory, account: None })
+    }
+
+    /// Makes a directory for a server that refuses to run as root: root gives it to another account.
+    ///
+    /// # Errors
+    /// The directory cannot be made or given away.
+    pub(crate) fn create_unprivileged(prefix: &str) -> Result<Self> {
+        let mut created = Self::create(prefix)?;
+        created.account = Account::to_drop_to(created.path())?;
+        if let Some(Account { uid, gid }) = created.account {
+            chown(created.path(), Some(uid), Some(gid)).context("giving away a server's directory")?;
+        }
+        Ok(created)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    pub(crate) fn account(&self) -> Option<Account> {
+        self.account
+    }
+}
+
+/// A server, its directory and the shell that owns both. All methods block.
+///
+/// Dropping it ends the server, waits for that, and removes the directory.
+#[derive(Debug)]
+pub(crate) struct Supervisor {
+    directory: PathBuf,
+    shell: Mutex<Shell>,
+}
+
+#[derive(Debug)]
+struct Shell {
+    child: Child,
+    /// `None` once the conversation is over.
+    commands: Option<ChildStdin>,
+    replies: BufReader<ChildStdout>,
+}
+
+impl Supervisor {
+    /// Takes over the directory; the server is not started yet.
+    ///
+    /// `command` is the server's program and its arguments; `last` is the signal it gets when the
+    /// test process is gone.
+    ///
+    /// # Errors
+    /// `/bin/sh` cannot be run.
+    pub(crate) fn spawn(directory: ServerDirectory, command: &Command, last: Signal) -> Result<Self> {
+        let mut shell = command_as(directory.account, Path::new("/bin/sh"));
+        shell
+            .args(["-c", include_str!("supervisor.sh"), "supervisor"])
+            .arg(directory.path())
+            .arg(last.name())
+            .arg(command.get_program())
+            .args(command.get_args())
+            // Its own group: an interrupt from the terminal reaches only the tests.
+            .process_group(0)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            // Not ours: a test runner would wait for the shell to close it.
+            .stderr(Stdio::null());
+        let mut child = shell.spawn().context("running /bin/sh")?;
+        let directory = directory.directory.keep();
+        let commands = child.stdin.take();
+        let replies = child.stdout.take().context("the shell has no standard output")?;
+        Ok(Self { directory, shell: Mutex::new(Shell { child, commands, replies: BufReader::new(replies) }) })
+    }
+
+    /// Starts the server and waits until it accepts connections; returns its process number.
+    ///
+    /// # Errors
+    /// The server ended at once or is not ready within about a minute; the error ends with its log.
+    pub(crate) fn start(&self) -> Result<u32> {
+        let reply = self.ask("start")?;
+        match reply.strip_prefix("running ") {
+            Some(pid) => pid.parse().with_context(|| format!("the shell answered {reply:?}")),
+            None => bail!("the server did not start ({reply}):\n{}", self.log_end()),
+        }
+    }
+
+    /// Ends the server and waits until its process is gone; a server that does not run is fine.
+    ///
+    /// # Errors
+    /// The shell is gone.
+    pub(crate) fn end(&self, signal: Signal) -> Result<()> {
+        self.ask(&format!("end {}", signal.name())).map(drop)
+    }
+
+    /// Sends a signal and does not wait for an effect.
+    ///
+    /// # Errors
+    /// The server does not run, or the shell is gone.
+    pub(crate) fn signal(&self, signal: Signal) -> Result<()> {
+        match self.ask(&format!("signal {}", signal.name()))?.as_str() {
+            "done" => Ok(()),
+            _ => bail!("no server to send {} to", signal.name()),
+        }
+    }
+
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// The last lines the server wrote since it was started.
+    pub(crate) fn log_end(&self) -> String {
+        let log = fs::read(self.directory.join("log")).unwrap_or_default();
+        let log = String::from_utf8_lossy(&log);
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(LOG_LINES)..].join("\n")
+    }
+
+    fn ask(&self, command: &str) -> Result<String> {
+        let mut shell = self.shell.lock().unwrap_or_else(PoisonError::into_inner);
+        let commands = shell.commands.as_mut().context("the supervisor has ended")?;
+        writeln!(commands, "{command}").context("writing to the supervisor")?;
+        let mut reply = String::new();
+        shell.replies.read_line(&mut reply).context("reading from the supervisor")?;
+        if reply.is_empty() {
+            bail!("the supervisor of {} has ended", self.directory.display());
+        }
+        Ok(reply.trim_end().to_owned())
+    }
+}
+
+impl Drop for Supervisor {
+    fn drop(&mut self) {
+        let shell = self.shell.get_mut().unwrap_or_else(PoisonError::into_inner);
+        drop(shell.commands.take());
+        // The only error is a child that somebody else has collected: it has ended then, too.
+        shell.child.wait().ok();
+    }
+}
+
+/// A command that runs under the account, from a directory nobody removes.
+pub(crate) fn command_as(account: Option<Account>, program: &Path) -> Command {
+    let mut command = Command::new(program);
+    command.current_dir("/");
+    if let Some(Account { uid, gid }) = account {
+        command.uid(uid).gid(gid);
+    }
+    command
+}
