@@ -1,1 +1,15 @@
-//! learning
+//! Study sessions, local days, day summaries and statistics.
+//!
+//! Everything a learner or a teacher sees is derived from rows along one path: rows → day summaries → statistics.
+//! A [`summary::DaySummary`] holds what the statistics need to know of one learner's local day; summaries merge, so a
+//! week, a month or a year is a merge of days. Which day an instant belongs to is decided by a calendar, and only there.
+
+pub mod counts;
+pub mod efficiency;
+pub mod estimator;
+pub mod instant;
+pub mod key;
+pub mod language;
+pub mod local_day;
+pub mod session;
+pub mod summary;
