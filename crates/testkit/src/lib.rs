@@ -21,6 +21,7 @@
 //! This crate depends on no other crate of the workspace, so all of them can use it in their tests.
 
 mod account;
+mod directory;
 mod postgres;
 mod programs;
 mod supervisor;

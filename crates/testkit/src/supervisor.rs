@@ -5,7 +5,6 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
-use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -14,13 +13,10 @@ use std::sync::{Mutex, PoisonError};
 use anyhow::{Context, Result, bail};
 
 use crate::account::Account;
+use crate::directory::ServerDirectory;
 
 /// Lines of the server's log that an error repeats.
 const LOG_LINES: usize = 12;
-
-/// Sockets live in `/tmp` whatever `TMPDIR` says: a socket's path may have about 100 bytes, and
-/// another account must be able to reach it.
-const PARENT: &str = "/tmp";
 
 /// What a server is told by a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,48 +42,6 @@ impl Signal {
             Self::Pause => "STOP",
             Self::Continue => "CONT",
         }
-    }
-}
-
-/// A fresh directory that a [`Supervisor`] will own, together with the account that owns it.
-#[derive(Debug)]
-pub(crate) struct ServerDirectory {
-    directory: tempfile::TempDir,
-    account: Option<Account>,
-}
-
-impl ServerDirectory {
-    /// Makes a directory for a server that runs under the caller's account, root included.
-    ///
-    /// # Errors
-    /// The directory cannot be made.
-    pub(crate) fn create(prefix: &str) -> Result<Self> {
-        let directory = tempfile::Builder::new()
-            .prefix(prefix)
-            .tempdir_in(PARENT)
-            .with_context(|| format!("making a server's directory in {PARENT}"))?;
-        Ok(Self { directory, account: None })
-    }
-
-    /// Makes a directory for a server that refuses to run as root: root gives it to another account.
-    ///
-    /// # Errors
-    /// The directory cannot be made or given away.
-    pub(crate) fn create_unprivileged(prefix: &str) -> Result<Self> {
-        let mut created = Self::create(prefix)?;
-        created.account = Account::to_drop_to(created.path())?;
-        if let Some(Account { uid, gid }) = created.account {
-            chown(created.path(), Some(uid), Some(gid)).context("giving away a server's directory")?;
-        }
-        Ok(created)
-    }
-
-    pub(crate) fn path(&self) -> &Path {
-        self.directory.path()
-    }
-
-    pub(crate) fn account(&self) -> Option<Account> {
-        self.account
     }
 }
 
@@ -117,7 +71,7 @@ impl Supervisor {
     /// # Errors
     /// `/bin/sh` cannot be run.
     pub(crate) fn spawn(directory: ServerDirectory, command: &Command, last: Signal) -> Result<Self> {
-        let mut shell = command_as(directory.account, Path::new("/bin/sh"));
+        let mut shell = command_as(directory.account(), Path::new("/bin/sh"));
         shell
             .args(["-c", include_str!("supervisor.sh"), "supervisor"])
             .arg(directory.path())
@@ -131,7 +85,7 @@ impl Supervisor {
             // Not ours: a test runner would wait for the shell to close it.
             .stderr(Stdio::null());
         let mut child = shell.spawn().context("running /bin/sh")?;
-        let directory = directory.directory.keep();
+        let directory = directory.into_path();
         let commands = child.stdin.take();
         let replies = child.stdout.take().context("the shell has no standard output")?;
         Ok(Self { directory, shell: Mutex::new(Shell { child, commands, replies: BufReader::new(replies) }) })
