@@ -15,6 +15,7 @@
 //! ```
 //!
 //! - [`PostgresServer`] and [`TestDatabase`]: one server per test process, one database per test.
+//! - [`RedisServer`]: a server per test. [`SqliteFile`]: a file per test.
 //! - Servers end with the test process, whichever way it ends; nothing is left in the temporary directory.
 //! - A server that is not installed fails the test with the line that installs it; nothing is skipped.
 //!
@@ -23,8 +24,13 @@
 mod account;
 mod directory;
 mod postgres;
+mod process;
 mod programs;
+mod redis;
+mod sqlite;
 mod supervisor;
 
 pub use postgres::{DatabaseClient, Durability, PostgresBuilder, PostgresServer, TestDatabase};
 pub use programs::SearchPath;
+pub use redis::{RedisBuilder, RedisServer};
+pub use sqlite::SqliteFile;

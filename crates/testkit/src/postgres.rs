@@ -6,7 +6,7 @@ mod database;
 use std::collections::HashMap;
 use std::path::Path;
 use std::process::Command;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result, ensure};
@@ -16,6 +16,7 @@ pub use self::database::{DatabaseClient, TestDatabase};
 
 use self::database::{Finished, url_of};
 use crate::directory::{ServerDirectory, Storage};
+use crate::process::{ServerProcess, blocking};
 use crate::programs::{PostgresPrograms, SearchPath};
 use crate::supervisor::{Signal, Supervisor};
 
@@ -89,10 +90,8 @@ impl PostgresBuilder {
         // Before the data directory is made, so that it is removed even if we are killed now.
         let supervisor = Supervisor::spawn(directory, &command, Signal::Quit)?;
         data::create(&programs, account, &data)?;
-        let pid = supervisor.start()?;
         Ok(PostgresServer {
-            supervisor: Arc::new(supervisor),
-            pid: Arc::new(AtomicU32::new(pid)),
+            process: ServerProcess::start_blocking(supervisor)?,
             next_database: AtomicU64::new(1),
             templates: Mutex::default(),
             finished: Finished::default(),
@@ -124,9 +123,7 @@ impl PostgresBuilder {
 /// Dropping it blocks for the few milliseconds that takes.
 #[derive(Debug)]
 pub struct PostgresServer {
-    supervisor: Arc<Supervisor>,
-    /// Zero while the server does not run.
-    pid: Arc<AtomicU32>,
+    process: ServerProcess,
     next_database: AtomicU64,
     /// Templates that exist, or are being made by one of the tests that wait for them.
     templates: Mutex<HashMap<String, Arc<OnceCell<()>>>>,
@@ -216,17 +213,17 @@ impl PostgresServer {
 
     /// Directory of the server: its socket, its `data`, its `log`.
     pub fn directory(&self) -> &Path {
-        self.supervisor.directory()
+        self.process.directory()
     }
 
     /// Process number of the server; `None` while it is stopped.
     pub fn pid(&self) -> Option<u32> {
-        Some(self.pid.load(Ordering::Acquire)).filter(|pid| *pid != 0)
+        self.process.pid()
     }
 
     /// The last lines the server has logged since it was started.
     pub fn log_end(&self) -> String {
-        self.supervisor.log_end()
+        self.process.log_end()
     }
 
     /// Starts a server that was stopped or killed, and waits until it accepts connections.
@@ -234,12 +231,7 @@ impl PostgresServer {
     /// # Errors
     /// It does not start; the message ends with its log.
     pub async fn start(&self) -> Result<()> {
-        let (supervisor, pid) = (Arc::clone(&self.supervisor), Arc::clone(&self.pid));
-        blocking(move || {
-            pid.store(supervisor.start()?, Ordering::Release);
-            Ok(())
-        })
-        .await
+        self.process.start().await
     }
 
     /// Stops the server in order: clients are disconnected, everything is written.
@@ -247,7 +239,7 @@ impl PostgresServer {
     /// # Errors
     /// The supervisor of the server was killed.
     pub async fn stop(&self) -> Result<()> {
-        self.end(Signal::Interrupt).await
+        self.process.end(Signal::Interrupt).await
     }
 
     /// Stops the server in order and starts it again; connections break, databases stay.
@@ -265,16 +257,7 @@ impl PostgresServer {
     /// # Errors
     /// The supervisor of the server was killed.
     pub async fn kill9(&self) -> Result<()> {
-        self.end(Signal::Kill).await
-    }
-
-    async fn end(&self, signal: Signal) -> Result<()> {
-        let (supervisor, pid) = (Arc::clone(&self.supervisor), Arc::clone(&self.pid));
-        blocking(move || {
-            pid.store(0, Ordering::Release);
-            supervisor.end(signal)
-        })
-        .await
+        self.process.end(Signal::Kill).await
     }
 
     async fn copy_of(&self, template: &str) -> Result<TestDatabase> {
@@ -314,9 +297,4 @@ impl PostgresServer {
             .await?;
         Ok(())
     }
-}
-
-/// Runs a conversation with a supervisor where it may block.
-async fn blocking<T: Send + 'static>(run: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    tokio::task::spawn_blocking(run).await.context("a task of the testkit panicked")?
 }

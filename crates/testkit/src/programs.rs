@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 /// The directories that are searched for server programs, in order.
 #[derive(Clone, Debug)]
@@ -60,6 +60,17 @@ impl PostgresPrograms {
         };
         Ok(Self { initdb: directory.join("initdb"), postgres: directory.join("postgres") })
     }
+}
+
+/// The first `redis-server` on the path, or else the first `valkey-server`.
+///
+/// # Errors
+/// Neither is installed; the message is the line that installs one.
+pub(crate) fn find_redis(path: &SearchPath) -> Result<PathBuf> {
+    let found = ["redis-server", "valkey-server"]
+        .into_iter()
+        .find_map(|program| path.directory_with(&[program]).map(|directory| directory.join(program)));
+    found.context("redis-server not found: run \"apt-get install redis-server\" (or scripts/setup)")
 }
 
 /// Directories named by the `PATH` variable.
@@ -138,5 +149,25 @@ mod tests {
         let error = PostgresPrograms::find(&SearchPath::new([])).unwrap_err();
 
         assert_eq!(error.to_string(), "postgres not found: run \"apt-get install postgresql\" (or scripts/setup)");
+    }
+
+    #[test]
+    fn valkey_serves_where_redis_is_not_installed() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join("valkey-server"), "").unwrap();
+
+        let found = find_redis(&SearchPath::new([directory.path().to_owned()])).unwrap();
+
+        assert_eq!(found, directory.path().join("valkey-server"));
+    }
+
+    #[test]
+    fn missing_redis_names_the_command_that_installs_it() {
+        let error = find_redis(&SearchPath::new([])).unwrap_err();
+
+        assert_eq!(
+            error.to_string(),
+            "redis-server not found: run \"apt-get install redis-server\" (or scripts/setup)"
+        );
     }
 }

@@ -24,7 +24,7 @@ start() {
         "$@" </dev/null >"$directory/log" 2>&1 &
         pid=$!
         while is_running; do
-            if grep -q 'ready to accept connections' "$directory/log"; then
+            if grep -q 'eady to accept connections' "$directory/log"; then
                 echo "running $pid"
                 return
             fi
