@@ -1,1 +1,59 @@
-//! db
+//! A database toolkit for PostgreSQL and SQLite.
+//!
+//! Two databases, one way of working: an address is parsed once ([`DatabaseUrl`]), a [`Pool`] lends connections to
+//! PostgreSQL, a [`SqliteDatabase`] runs closures on threads that own their connections, [`Migrations`] bring either of
+//! them to the version this program knows, and whatever SQL must be put together at run time is put together in
+//! one place from checked identifiers. Values are always bound.
+//!
+//! - Addresses: [`DatabaseUrl`]; passwords are never printed.
+//! - PostgreSQL: [`Pool`], with the exact meaning of size, overflow, recycling and pings written there.
+//! - SQLite: [`SqliteDatabase`], one writer and several readers.
+//! - Versions: [`migrate_postgres`] and [`migrate_sqlite`], each run all or nothing.
+//! - Dynamic SQL: [`Ident`], [`TableName`], and [`projection`], which maps a platform's table to canonical names.
+//! - Facts: [`columns_postgres`] and [`columns_sqlite`] say which columns a table has.
+//! - Pages: [`Cursor`], [`PageSize`] and [`Page`], by key instead of by offset.
+//!
+//! # Examples
+//!
+//! ```
+//! use tierkeep_db::{Access, Error, Migrations, SqliteConfig, SqliteDatabase, SqlitePath, migrate_sqlite};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+//! let directory = tempfile::tempdir()?;
+//! let file = SqlitePath::new(directory.path().join("notes.db"));
+//! let db = SqliteDatabase::open(&file, SqliteConfig::default()).await?;
+//!
+//! let migrations = Migrations::new([(1, "notes", "create table notes (id integer primary key, text text not null) strict")])?;
+//! migrate_sqlite(&db, &migrations).await?;
+//!
+//! db.write(|tx| Ok::<_, Error>(tx.execute("insert into notes (text) values (?1)", ["hello"])?)).await?;
+//! let count: i64 = db
+//!     .read(|connection| Ok::<_, Error>(connection.query_row("select count(*) from notes", [], |row| row.get(0))?))
+//!     .await?;
+//! assert_eq!(count, 1);
+//! db.close().await;
+//! # Ok(()) })
+//! # }
+//! ```
+
+mod catalog;
+mod error;
+mod migrate;
+mod page;
+mod postgres;
+mod sqlite;
+mod statement;
+mod url;
+
+pub use catalog::{CatalogColumn, columns_postgres, columns_sqlite};
+pub use error::Error;
+pub use migrate::{
+    MigrationReport, Migrations, MigrationsError, applied_version_postgres, applied_version_sqlite, migrate_postgres,
+    migrate_sqlite,
+};
+pub use page::{Cursor, CursorError, Page, PageSize, PageSizeError};
+pub use postgres::{Connection, Pool, PoolConfig, PoolStatus};
+pub use sqlite::{Access, SqliteConfig, SqliteDatabase, Synchronous};
+pub use statement::{ColumnExpr, Dialect, Ident, SqlType, StatementError, TableName, projection, with_prefix};
+pub use url::{DatabaseUrl, PostgresUrl, SqlitePath, UrlError};

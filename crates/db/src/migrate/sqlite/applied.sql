@@ -1,0 +1,1 @@
+select version, name, checksum from tierkeep_migrations order by version
