@@ -4,6 +4,8 @@
 //! A [`summary::DaySummary`] holds what the statistics need to know of one learner's local day; summaries merge, so a
 //! week, a month or a year is a merge of days. Which day an instant belongs to is decided by a calendar, and only there.
 
+pub mod active_days;
+pub mod calendar;
 pub mod counts;
 pub mod efficiency;
 pub mod estimator;

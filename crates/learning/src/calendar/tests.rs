@@ -1,0 +1,1 @@
+//! Golden days, and properties against a slow model.
