@@ -13,5 +13,7 @@ pub mod instant;
 pub mod key;
 pub mod language;
 pub mod local_day;
+pub mod recommendation;
 pub mod session;
+pub mod statistic;
 pub mod summary;
