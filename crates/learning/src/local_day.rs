@@ -159,6 +159,12 @@ impl Month {
         self.first()..=self.last()
     }
 
+    /// A day of the month by its number, from 1; `None` if the month has no such day.
+    #[must_use]
+    pub fn day(self, number: i8) -> Option<LocalDay> {
+        Date::new(self.0.year(), self.0.month(), number).ok().and_then(|date| LocalDay::new(date).ok())
+    }
+
     /// Months since January of year 0: the stored form.
     #[must_use]
     pub fn number(self) -> i32 {

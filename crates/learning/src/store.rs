@@ -1,0 +1,168 @@
+//! Where rows and day summaries live: one trait, implemented for PostgreSQL and SQLite.
+//!
+//! A store answers in one snapshot and says as of when. What it answers is exact by itself: it takes the stored day
+//! summaries together with the learner's changes that are not folded into them yet, and folds those first.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::ops::RangeInclusive;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+use crate::active_days::ActiveDays;
+use crate::calendar::Calendar;
+use crate::key::{KeyType, SessionId, UserId};
+use crate::local_day::LocalDay;
+use crate::rows::{ProgressRow, SessionRow, UserRow};
+use crate::statistic::{CourseRow, GlobalTotals};
+use crate::summary::DaySummary;
+
+pub mod error;
+
+pub use error::StoreError;
+
+/// What every answer about a learner rests on.
+#[derive(Debug, Clone)]
+pub struct LearnerClock {
+    /// Which instants make which local day, for this learner.
+    pub calendar: Calendar,
+    /// Database clock read before the snapshot: every change whose commit was acknowledged before is in the answer.
+    pub as_of: Timestamp,
+}
+
+/// A learner's days in a range.
+#[derive(Debug, Clone)]
+pub struct LearnerDays {
+    /// The learner's calendar, and as of when.
+    pub clock: LearnerClock,
+    /// Days with sessions; an absent day is empty.
+    pub days: BTreeMap<LocalDay, DaySummary>,
+}
+
+/// All days on which a learner studied.
+#[derive(Debug, Clone)]
+pub struct LearnerActivity {
+    /// The learner's calendar, and as of when.
+    pub clock: LearnerClock,
+    /// Days with a duration above 0, over all history.
+    pub active_days: ActiveDays,
+}
+
+/// A learner's course progress.
+#[derive(Debug, Clone)]
+pub struct LearnerCourses {
+    /// The learner's calendar, and as of when.
+    pub clock: LearnerClock,
+    /// All rows, superseded duplicates included.
+    pub rows: Vec<CourseRow>,
+}
+
+/// Totals over all learners.
+#[derive(Debug, Clone)]
+pub struct GlobalSnapshot {
+    /// As [`LearnerClock::as_of`].
+    pub as_of: Timestamp,
+    /// The totals.
+    pub totals: GlobalTotals,
+}
+
+/// A session in a listing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedSession {
+    /// The row.
+    pub row: SessionRow,
+    /// Whether it lies in the archive.
+    pub archived: bool,
+}
+
+/// Where a listing of sessions goes on: the last row of the page before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SessionPlace {
+    /// Its start.
+    pub start_time: Timestamp,
+    /// Its key, which makes the place unique.
+    pub id: SessionId,
+}
+
+/// What a write of many rows did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Written {
+    /// Rows that were new.
+    pub inserted: u64,
+    /// Rows whose id was known; they were replaced where they lie.
+    pub updated: u64,
+}
+
+/// How far [`Store::settle`] has come.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Settled {
+    /// Learners whose summaries were brought up to date.
+    pub learners: u64,
+    /// Rows read for that.
+    pub rows: u64,
+    /// Learners still to do, as far as known.
+    pub left: u64,
+}
+
+/// A database of sessions and of what was derived from them.
+///
+/// All answers about learners come in the order in which the learners were asked for; `None` = unknown learner.
+#[async_trait]
+pub trait Store: Debug + Send + Sync {
+    /// Which keys this database uses.
+    fn key_type(&self) -> KeyType;
+
+    /// Whether nothing is ever stored through this store.
+    fn is_read_only(&self) -> bool;
+
+    /// Day summaries of some learners (at most 1,000) in a range of days. One query when they are up to date.
+    async fn learner_days(
+        &self,
+        users: &[UserId],
+        days: RangeInclusive<LocalDay>,
+    ) -> Result<Vec<Option<LearnerDays>>, StoreError>;
+
+    /// Active days of some learners (at most 1,000). One key read each when they are up to date.
+    async fn learner_activity(&self, users: &[UserId]) -> Result<Vec<Option<LearnerActivity>>, StoreError>;
+
+    /// Course progress of some learners (at most 1,000). One query.
+    async fn learner_courses(&self, users: &[UserId]) -> Result<Vec<Option<LearnerCourses>>, StoreError>;
+
+    /// Totals over all learners; `today` is the date in the installation's zone.
+    ///
+    /// From stored totals when every change is folded, else one pass over the rows.
+    async fn global_totals(&self, today: LocalDay) -> Result<GlobalSnapshot, StoreError>;
+
+    /// Learners in the order of their ids.
+    async fn users(&self, after: Option<UserId>, limit: u32) -> Result<Vec<UserRow>, StoreError>;
+
+    /// A learner's sessions, live and archived, newest first; `None` = unknown learner.
+    async fn sessions(
+        &self,
+        user: UserId,
+        after: Option<SessionPlace>,
+        limit: u32,
+    ) -> Result<Option<Vec<ListedSession>>, StoreError>;
+
+    /// Inserts learners or replaces those whose id is known, in one transaction.
+    async fn write_users(&self, rows: Vec<UserRow>) -> Result<Written, StoreError>;
+
+    /// Inserts course progress or replaces rows whose id is known, in one transaction.
+    async fn write_progress(&self, rows: Vec<ProgressRow>) -> Result<Written, StoreError>;
+
+    /// Inserts sessions or replaces those whose id is known (live or archived, where they lie), in one transaction.
+    /// Of several rows with one id the last counts. The days they touch, before and after, are marked for folding.
+    async fn write_sessions(&self, rows: Vec<SessionRow>) -> Result<Written, StoreError>;
+
+    /// Folds changes that are not in the day summaries yet: one bounded batch of learners.
+    ///
+    /// Call again until `left` is 0. Interrupting between calls loses nothing; answers are exact all the while.
+    async fn settle(&self) -> Result<Settled, StoreError>;
+
+    /// Whether the database answers and has the tables this binary expects.
+    async fn check(&self) -> Result<(), StoreError>;
+
+    /// Ends all connections; further calls fail.
+    async fn close(&self);
+}

@@ -1,0 +1,77 @@
+//! What can go wrong between a statistic and its rows.
+
+use thiserror::Error;
+
+use crate::calendar::ZoneError;
+use crate::key::KeyType;
+
+/// Failure of a store.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// The database cannot be reached, or refused a statement.
+    #[error(transparent)]
+    Database(#[from] tierkeep_db::Error),
+    /// PostgreSQL refused a statement or broke the connection.
+    #[error("the database refused a statement: {}", postgres_reason(.0))]
+    Postgres(#[from] tokio_postgres::Error),
+    /// SQLite refused a statement.
+    #[error("the database refused a statement")]
+    Sqlite(#[from] rusqlite::Error),
+    /// The database has not been migrated.
+    #[error("the database has no tables of tierkeep; run `tierkeep migrate`, or use --read-only on a platform's own tables")]
+    NotMigrated,
+    /// The database was migrated by an older version.
+    #[error("the database is at migration {found} and this binary needs {needed}; run `tierkeep migrate`")]
+    Outdated {
+        /// Last migration applied.
+        found: u32,
+        /// Last migration known.
+        needed: u32,
+    },
+    /// `[days]` differs from what the stored summaries were built with.
+    #[error(
+        "[days] says {wanted} but the stored summaries were built with {stored}; restore the old values, \
+         or rebuild with `tierkeep rederive`"
+    )]
+    DaysChanged {
+        /// What the configuration says.
+        wanted: String,
+        /// What the database says.
+        stored: String,
+    },
+    /// The tables exist with the other type of key.
+    #[error("the database has ids of type {found}, not {asked}; only empty tables change their type")]
+    OtherKeyType {
+        /// What the database has.
+        found: KeyType,
+        /// What was asked for.
+        asked: KeyType,
+    },
+    /// A write through a store that only reads.
+    #[error("this store is read-only: nothing is written to {0}")]
+    ReadOnly(String),
+    /// The mapping names something that the database does not have, or leaves out something needed.
+    #[error("{0}")]
+    Mapping(String),
+    /// A stored zone name is unknown to this binary.
+    #[error("a stored time zone is unknown to this binary")]
+    Zone(#[from] ZoneError),
+    /// A stored value of ours cannot be read.
+    #[error("stored {what} of learner {learner} cannot be read: {reason}; `tierkeep rederive` rebuilds it")]
+    Corrupt {
+        /// Which value.
+        what: &'static str,
+        /// Whose.
+        learner: String,
+        /// Why.
+        reason: String,
+    },
+}
+
+fn postgres_reason(error: &tokio_postgres::Error) -> String {
+    match error.as_db_error() {
+        Some(db) => db.message().to_owned(),
+        None => std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string),
+    }
+}

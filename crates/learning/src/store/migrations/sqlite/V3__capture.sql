@@ -1,0 +1,85 @@
+-- Row triggers that note which learner's days a statement touched, whoever ran it. SQLite has no statement triggers;
+-- an import notes its changes itself (tierkeep_state.importing) because a row at a time would double its cost.
+
+-- REPLACE removes a row without firing the delete trigger: what it is about to remove is noted before.
+create trigger tierkeep_sessions_replace before insert on study_sessions
+when (select importing from tierkeep_state) = 0
+    and exists (select 1 from study_sessions where id = new.id)
+begin
+    insert into tierkeep_outbox (user_id, first_start, last_start)
+    select user_id, start_time, start_time from study_sessions where id = new.id;
+end;
+
+create trigger tierkeep_sessions_insert after insert on study_sessions
+when (select importing from tierkeep_state) = 0
+begin
+    insert into tierkeep_outbox (user_id, first_start, last_start) values (new.user_id, new.start_time, new.start_time);
+end;
+
+create trigger tierkeep_sessions_update after update on study_sessions
+when (select importing from tierkeep_state) = 0
+begin
+    insert into tierkeep_outbox (user_id, first_start, last_start) values (old.user_id, old.start_time, old.start_time);
+    insert into tierkeep_outbox (user_id, first_start, last_start) values (new.user_id, new.start_time, new.start_time);
+end;
+
+create trigger tierkeep_sessions_delete after delete on study_sessions
+when (select importing from tierkeep_state) = 0
+begin
+    insert into tierkeep_outbox (user_id, first_start, last_start) values (old.user_id, old.start_time, old.start_time);
+end;
+
+-- REPLACE removes a row without firing the delete trigger: what it is about to remove is noted before.
+create trigger tierkeep_archive_replace before insert on study_sessions_archive
+when (select importing from tierkeep_state) = 0
+    and exists (select 1 from study_sessions_archive where id = new.id)
+begin
+    insert into tierkeep_outbox (user_id, first_start, last_start)
+    select user_id, start_time, start_time from study_sessions_archive where id = new.id;
+end;
+
+create trigger tierkeep_archive_insert after insert on study_sessions_archive
+when (select importing from tierkeep_state) = 0
+begin
+    insert into tierkeep_outbox (user_id, first_start, last_start) values (new.user_id, new.start_time, new.start_time);
+end;
+
+create trigger tierkeep_archive_update after update on study_sessions_archive
+when (select importing from tierkeep_state) = 0
+begin
+    insert into tierkeep_outbox (user_id, first_start, last_start) values (old.user_id, old.start_time, old.start_time);
+    insert into tierkeep_outbox (user_id, first_start, last_start) values (new.user_id, new.start_time, new.start_time);
+end;
+
+create trigger tierkeep_archive_delete after delete on study_sessions_archive
+when (select importing from tierkeep_state) = 0
+begin
+    insert into tierkeep_outbox (user_id, first_start, last_start) values (old.user_id, old.start_time, old.start_time);
+end;
+
+-- A learner who appears or disappears touches all of their days; a new zone touches the days from now on.
+create trigger tierkeep_users_insert after insert on users
+when (select importing from tierkeep_state) = 0
+begin
+    insert into tierkeep_outbox (user_id) values (new.id);
+end;
+
+create trigger tierkeep_users_delete after delete on users
+when (select importing from tierkeep_state) = 0
+begin
+    insert into tierkeep_outbox (user_id) values (old.id);
+end;
+
+create trigger tierkeep_users_zone after update on users
+when (select importing from tierkeep_state) = 0
+    and old.id = new.id and old.time_zone is not new.time_zone
+begin
+    insert into tierkeep_outbox (user_id, zone) values (new.id, coalesce(new.time_zone, ''));
+end;
+
+create trigger tierkeep_users_key after update on users
+when (select importing from tierkeep_state) = 0
+    and old.id <> new.id
+begin
+    insert into tierkeep_outbox (user_id) values (old.id), (new.id);
+end;
