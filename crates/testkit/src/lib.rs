@@ -16,6 +16,7 @@
 //!
 //! - [`PostgresServer`] and [`TestDatabase`]: one server per test process, one database per test.
 //! - [`RedisServer`]: a server per test. [`SqliteFile`]: a file per test.
+//! - [`ChaosProxy`]: connections that are cut, stalled, reset or delayed when the test says so.
 //! - Servers end with the test process, whichever way it ends; nothing is left in the temporary directory.
 //! - A server that is not installed fails the test with the line that installs it; nothing is skipped.
 //!
@@ -26,11 +27,13 @@ mod directory;
 mod postgres;
 mod process;
 mod programs;
+mod proxy;
 mod redis;
 mod sqlite;
 mod supervisor;
 
 pub use postgres::{DatabaseClient, Durability, PostgresBuilder, PostgresServer, TestDatabase};
 pub use programs::SearchPath;
+pub use proxy::{ChaosProxy, Endpoint, Mode, ProxyHandle};
 pub use redis::{RedisBuilder, RedisServer};
 pub use sqlite::SqliteFile;

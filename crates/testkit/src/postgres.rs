@@ -18,7 +18,11 @@ use self::database::{Finished, url_of};
 use crate::directory::{ServerDirectory, Storage};
 use crate::process::{ServerProcess, blocking};
 use crate::programs::{PostgresPrograms, SearchPath};
+use crate::proxy::{ChaosProxy, Endpoint};
 use crate::supervisor::{Signal, Supervisor};
+
+/// File name under which every client looks for a server's socket.
+const SOCKET: &str = ".s.PGSQL.5432";
 
 /// Milliseconds a backend may take to leave a template that is about to be copied.
 const TERMINATE_MS: i64 = 10_000;
@@ -109,7 +113,7 @@ impl PostgresBuilder {
             settings.extend(["fsync=off", "synchronous_commit=off", "full_page_writes=off"].map(str::to_owned));
         }
         let mut command = Command::new(&programs.postgres);
-        command.arg("-D").arg(data).arg("-k").arg(sockets);
+        command.arg("-p").arg("5432").arg("-D").arg(data).arg("-k").arg(sockets);
         for setting in settings.iter().chain(&self.settings) {
             command.arg("-c").arg(setting);
         }
@@ -208,7 +212,15 @@ impl PostgresServer {
 
     /// Address of a database of this server, whether it exists or not.
     pub fn url(&self, database: &str) -> String {
-        url_of(self.directory(), database)
+        url_of(&self.socket(), database)
+    }
+
+    /// A proxy in front of the server; [`TestDatabase::url_through`] is the address of a database behind it.
+    ///
+    /// # Errors
+    /// Its socket cannot be made.
+    pub async fn proxy(&self) -> Result<ChaosProxy> {
+        ChaosProxy::on_unix(self.socket(), SOCKET).await
     }
 
     /// Directory of the server: its socket, its `data`, its `log`.
@@ -258,6 +270,10 @@ impl PostgresServer {
     /// The supervisor of the server was killed.
     pub async fn kill9(&self) -> Result<()> {
         self.process.end(Signal::Kill).await
+    }
+
+    fn socket(&self) -> Endpoint {
+        Endpoint::Unix(self.directory().join(SOCKET))
     }
 
     async fn copy_of(&self, template: &str) -> Result<TestDatabase> {

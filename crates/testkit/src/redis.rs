@@ -8,7 +8,11 @@ use anyhow::Result;
 use crate::directory::{ServerDirectory, Storage};
 use crate::process::{ServerProcess, blocking};
 use crate::programs::{SearchPath, find_redis};
+use crate::proxy::{ChaosProxy, Endpoint};
 use crate::supervisor::{Signal, Supervisor};
+
+/// File name of the server's socket.
+const SOCKET: &str = "socket";
 
 /// Options of a [`RedisServer`].
 #[derive(Clone, Debug)]
@@ -43,7 +47,7 @@ impl RedisBuilder {
     fn launch_blocking(self) -> Result<RedisServer> {
         let program = find_redis(&self.search_path)?;
         let directory = ServerDirectory::create("tierkeep-redis-", Storage::PreferMemory)?;
-        let socket = directory.path().join("socket");
+        let socket = directory.path().join(SOCKET);
         let command = self.command(&program, directory.path(), &socket);
         let supervisor = Supervisor::spawn(directory, &command, Signal::Kill)?;
         Ok(RedisServer { process: ServerProcess::start_blocking(supervisor)?, socket })
@@ -87,6 +91,22 @@ impl RedisServer {
     /// Address of the server: `redis+unix:///path/of/socket`.
     pub fn url(&self) -> String {
         format!("redis+unix://{}", self.socket.display())
+    }
+
+    /// A proxy in front of the server.
+    ///
+    /// # Errors
+    /// Its socket cannot be made.
+    pub async fn proxy(&self) -> Result<ChaosProxy> {
+        ChaosProxy::on_unix(Endpoint::Unix(self.socket.clone()), SOCKET).await
+    }
+
+    /// Address of the server through a proxy in front of it.
+    pub fn url_through(&self, proxy: &ChaosProxy) -> String {
+        match proxy.address() {
+            Endpoint::Unix(socket) => format!("redis+unix://{}", socket.display()),
+            Endpoint::Tcp(address) => format!("redis://{address}"),
+        }
     }
 
     /// The server's socket, for a proxy in front of it.

@@ -1,5 +1,7 @@
 //! A private PostgreSQL is isolated per test, survives what it should and ends with its process.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 

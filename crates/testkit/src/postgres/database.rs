@@ -8,6 +8,8 @@ use anyhow::{Context, Result};
 use tokio::task::JoinHandle;
 use tokio_postgres::{Client, NoTls};
 
+use crate::proxy::{ChaosProxy, Endpoint};
+
 /// Databases whose tests are over; the next test of the server drops them.
 pub(super) type Finished = Arc<Mutex<Vec<String>>>;
 
@@ -32,6 +34,11 @@ impl TestDatabase {
     /// `postgresql://postgres@%2Ftmp%2Fdirectory/test_1`.
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Address of the database through a proxy in front of its server.
+    pub fn url_through(&self, proxy: &ChaosProxy) -> String {
+        url_of(proxy.address(), &self.name)
     }
 
     /// Name of the database; an identifier that needs no quotes.
@@ -96,10 +103,18 @@ impl Drop for DatabaseClient {
     }
 }
 
-/// Address of a database whose server has its socket in `directory`.
-pub(super) fn url_of(directory: &Path, database: &str) -> String {
-    let host = directory.to_string_lossy().replace('%', "%25").replace('/', "%2F");
+/// Address of a database whose server, or a proxy in front of it, listens on `endpoint`.
+pub(super) fn url_of(endpoint: &Endpoint, database: &str) -> String {
+    let host = match endpoint {
+        // A client is told the directory and knows the file's name.
+        Endpoint::Unix(socket) => percent_encoded(socket.parent().unwrap_or(socket)),
+        Endpoint::Tcp(address) => address.to_string(),
+    };
     format!("postgresql://postgres@{host}/{database}")
+}
+
+fn percent_encoded(directory: &Path) -> String {
+    directory.to_string_lossy().replace('%', "%25").replace('/', "%2F")
 }
 
 #[cfg(test)]
@@ -111,12 +126,22 @@ mod tests {
 
     #[test]
     fn address_is_read_back_as_a_socket_directory() {
-        let directory = Path::new("/tmp/a%b");
+        let endpoint = Endpoint::Unix("/tmp/a%b/.s.PGSQL.5432".into());
 
-        let config: Config = url_of(directory, "test_1").parse().unwrap();
+        let config: Config = url_of(&endpoint, "test_1").parse().unwrap();
 
-        assert_eq!(config.get_hosts(), [Host::Unix(directory.to_owned())]);
+        assert_eq!(config.get_hosts(), [Host::Unix("/tmp/a%b".into())]);
         assert_eq!(config.get_user(), Some("postgres"));
         assert_eq!(config.get_dbname(), Some("test_1"));
+    }
+
+    #[test]
+    fn address_of_a_port_is_read_back() {
+        let endpoint = Endpoint::Tcp(([127, 0, 0, 1], 6000).into());
+
+        let config: Config = url_of(&endpoint, "test_1").parse().unwrap();
+
+        assert_eq!(config.get_hosts(), [Host::Tcp("127.0.0.1".to_owned())]);
+        assert_eq!(config.get_ports(), [6000]);
     }
 }
