@@ -17,6 +17,7 @@
 //! - [`PostgresServer`] and [`TestDatabase`]: one server per test process, one database per test.
 //! - [`RedisServer`]: a server per test. [`SqliteFile`]: a file per test.
 //! - [`ChaosProxy`]: connections that are cut, stalled, reset or delayed when the test says so.
+//! - [`tidy`]: the rules of the workspace that a text can break, run by `tests/tidy.rs`.
 //! - Servers end with the test process, whichever way it ends; nothing is left in the temporary directory.
 //! - A server that is not installed fails the test with the line that installs it; nothing is skipped.
 //!
@@ -31,6 +32,7 @@ mod proxy;
 mod redis;
 mod sqlite;
 mod supervisor;
+pub mod tidy;
 
 pub use postgres::{DatabaseClient, Durability, PostgresBuilder, PostgresServer, TestDatabase};
 pub use programs::SearchPath;
