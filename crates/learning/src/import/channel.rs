@@ -1,0 +1,174 @@
+//! The way of the rows: a reading thread fills chunks, a short channel carries them, the caller's task stores them.
+
+use std::io;
+
+use tokio::sync::mpsc;
+
+use super::source::{Counter, Meter};
+use super::{ImportError, Progress, Reject, Rejects};
+use crate::rows::{ProgressRow, SessionRow, UserRow};
+use crate::store::{Store, StoreError, Written};
+
+/// Chunks that may wait between the thread and the task. Two keep both busy; more only hold memory.
+const WAITING: usize = 2;
+/// Rejects that travel together, so that a file of nothing else does not gather them.
+const REJECTS: usize = 256;
+/// Bytes after which progress is reported even if there is nothing to store.
+const BEAT_BYTES: u64 = 4 << 20;
+
+/// Rows that are stored together.
+#[derive(Debug)]
+pub(super) enum Batch {
+    Users(Vec<UserRow>),
+    MissingUsers(Vec<UserRow>),
+    Progress(Vec<ProgressRow>),
+    Sessions(Vec<SessionRow>),
+}
+
+impl Batch {
+    async fn store(self, store: &dyn Store) -> Result<Written, StoreError> {
+        match self {
+            Self::Users(rows) => store.write_users(rows).await,
+            Self::MissingUsers(rows) => store.add_missing_users(rows).await,
+            Self::Progress(rows) => store.write_progress(rows).await,
+            Self::Sessions(rows) => store.write_sessions(rows).await,
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Chunk {
+    batch: Option<Batch>,
+    rejects: Vec<Reject>,
+    bytes_read: u64,
+}
+
+/// Why the reading thread ended early.
+#[derive(Debug)]
+pub(super) enum Ended {
+    /// Nobody takes its rows any more; whoever should know why knows.
+    Unwanted,
+    /// The file is to blame.
+    Failed(ImportError),
+}
+
+impl From<ImportError> for Ended {
+    fn from(error: ImportError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// The reading thread's end of the channel.
+#[derive(Debug)]
+pub(super) struct Feeder {
+    sender: mpsc::Sender<Chunk>,
+    bytes: Counter,
+    bytes_sent: u64,
+    rejects: Vec<Reject>,
+}
+
+impl Feeder {
+    /// What counts the bytes of the file, and ends its reading when nobody waits for its rows.
+    pub(super) fn meter(&self) -> FeederMeter {
+        FeederMeter { sender: self.sender.clone(), bytes: self.bytes.clone() }
+    }
+
+    /// Sends rows on; waits while the store is behind.
+    pub(super) fn send(&mut self, batch: Batch) -> Result<(), Ended> {
+        self.push(Some(batch))
+    }
+
+    /// Reports a reject, sooner or later.
+    pub(super) fn reject(&mut self, reject: Reject) -> Result<(), Ended> {
+        self.rejects.push(reject);
+        if self.rejects.len() < REJECTS { Ok(()) } else { self.push(None) }
+    }
+
+    /// Reports progress now and then while there is nothing to store.
+    pub(super) fn beat(&mut self) -> Result<(), Ended> {
+        if self.bytes.get() - self.bytes_sent < BEAT_BYTES { Ok(()) } else { self.push(None) }
+    }
+
+    fn push(&mut self, batch: Option<Batch>) -> Result<(), Ended> {
+        self.bytes_sent = self.bytes.get();
+        let chunk = Chunk { batch, rejects: std::mem::take(&mut self.rejects), bytes_read: self.bytes_sent };
+        self.sender.blocking_send(chunk).map_err(|_| Ended::Unwanted)
+    }
+}
+
+/// See [`Feeder::meter`].
+#[derive(Debug)]
+pub(super) struct FeederMeter {
+    sender: mpsc::Sender<Chunk>,
+    bytes: Counter,
+}
+
+impl Meter for FeederMeter {
+    fn tick(&self, bytes: u64) -> io::Result<()> {
+        if self.sender.is_closed() {
+            return Err(io::Error::other("the import has ended"));
+        }
+        self.bytes.tick(bytes)
+    }
+}
+
+/// What became of all chunks.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Totals {
+    pub(super) written: Written,
+    pub(super) rejected: u64,
+}
+
+/// Runs `read` on a thread and stores what it feeds. An error on either side ends the other; the thread is waited for.
+pub(super) async fn run<T: Send + 'static>(
+    store: &dyn Store,
+    file: &str,
+    read: impl FnOnce(&mut Feeder) -> Result<T, Ended> + Send + 'static,
+    progress: &mut (dyn FnMut(Progress) + Send),
+    rejects: &mut Rejects,
+) -> Result<(T, Totals), ImportError> {
+    let (sender, receiver) = mpsc::channel(WAITING);
+    let mut feeder = Feeder { sender, bytes: Counter::default(), bytes_sent: 0, rejects: Vec::new() };
+    let reading = tokio::task::spawn_blocking(move || {
+        let result = read(&mut feeder)?;
+        feeder.push(None)?;
+        Ok(result)
+    });
+
+    let stored = take(store, file, receiver, progress, rejects).await;
+    let read: Result<T, Ended> = reading.await.map_err(|_| ImportError::Broken(file.to_owned()))?;
+
+    let totals = stored?;
+    match read {
+        Ok(result) => Ok((result, totals)),
+        Err(Ended::Failed(error)) => Err(error),
+        Err(Ended::Unwanted) => Err(ImportError::Broken(file.to_owned())),
+    }
+}
+
+async fn take(
+    store: &dyn Store,
+    file: &str,
+    mut receiver: mpsc::Receiver<Chunk>,
+    progress: &mut (dyn FnMut(Progress) + Send),
+    rejects: &mut Rejects,
+) -> Result<Totals, ImportError> {
+    let mut totals = Totals::default();
+    while let Some(chunk) = receiver.recv().await {
+        for reject in chunk.rejects {
+            rejects.add(reject).map_err(ImportError::Rejects)?;
+            totals.rejected += 1;
+        }
+        if let Some(batch) = chunk.batch {
+            let written = batch.store(store).await.map_err(|source| ImportError::Store { file: file.to_owned(), source })?;
+            totals.written.inserted += written.inserted;
+            totals.written.updated += written.updated;
+        }
+        progress(Progress {
+            bytes_read: chunk.bytes_read,
+            rows_stored: totals.written.inserted + totals.written.updated,
+            rejected: totals.rejected,
+        });
+    }
+    Ok(totals)
+}
