@@ -21,7 +21,10 @@ pub struct Zone(&'static Known);
 
 /// A text that names no time zone.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{given:?} is not a known time zone{}; accepted: an IANA time zone name such as Europe/Paris", nearest.map(|name| format!(", the nearest is {name}")).unwrap_or_default())]
+#[error(
+    "{given:?} is not a known time zone{hint}; accepted: an IANA time zone name such as Europe/Paris",
+    hint = self.hint()
+)]
 pub struct ZoneError {
     given: String,
     nearest: Option<&'static str>,
@@ -31,6 +34,12 @@ pub struct ZoneError {
 struct Known {
     name: String,
     rules: OnceLock<Rules>,
+}
+
+impl ZoneError {
+    fn hint(&self) -> String {
+        self.nearest.map(|name| format!(", the nearest is {name}")).unwrap_or_default()
+    }
 }
 
 /// The bundled names, by their lower case. There are some 600, and the rules of each are kept from their first use on.
