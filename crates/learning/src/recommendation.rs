@@ -196,3 +196,135 @@ fn busiest_hour(window: &DaySummary, (first_hour, last_hour): (u8, u8)) -> Optio
 fn is_mean_below(sum: u64, count: u64, bound: u32) -> bool {
     u128::from(sum) < u128::from(count) * u128::from(bound)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::efficiency::Rating;
+
+    /// A window of sessions that fires no rule: 40 minutes each, unrated, no environment, at noon.
+    fn quiet(sessions: u64) -> DaySummary {
+        let mut window = DaySummary { sessions, minutes: 40 * sessions, ..DaySummary::default() };
+        window.hours.add(12, sessions);
+        window
+    }
+
+    fn codes(window: &DaySummary) -> Vec<Code> {
+        recommendations(window, Language::En).into_iter().map(|advice| advice.code).collect()
+    }
+
+    #[test]
+    fn short_sessions_fires_below_a_mean_of_30_minutes() {
+        for (minutes, expected) in [(2999, vec![Code::ShortSessions]), (3000, vec![]), (3001, vec![])] {
+            assert_eq!(codes(&DaySummary { minutes, ..quiet(100) }), expected, "{minutes} minutes in 100 sessions");
+        }
+    }
+
+    #[test]
+    fn low_effectiveness_fires_below_a_mean_rating_of_3() {
+        for (fours, twos, expected) in
+            [(49, 51, vec![Code::LowEffectiveness]), (50, 50, vec![]), (51, 49, vec![]), (0, 0, vec![])]
+        {
+            let mut window = quiet(100);
+            window.ratings.add(Rating::new(4).unwrap(), fours);
+            window.ratings.add(Rating::new(2).unwrap(), twos);
+
+            assert_eq!(codes(&window), expected, "{fours} fours and {twos} twos");
+        }
+    }
+
+    #[test]
+    fn home_environment_fires_when_home_is_preferred_and_ties_go_to_the_alphabet() {
+        for (other, home, elsewhere, expected) in [
+            ("library", 5, 5, vec![Code::HomeEnvironment]),
+            ("library", 4, 5, vec![]),
+            ("cafe", 5, 5, vec![]),
+            ("cafe", 6, 5, vec![Code::HomeEnvironment]),
+        ] {
+            let mut window = quiet(10);
+            window.environments.add("home", home);
+            window.environments.add(other, elsewhere);
+
+            assert_eq!(codes(&window), expected, "home {home}, {other} {elsewhere}");
+        }
+    }
+
+    #[test]
+    fn the_busiest_hour_decides_between_morning_and_late() {
+        for hour in 0..24 {
+            let expected = match hour {
+                6..=10 => vec![Code::MorningStudy],
+                20..=23 => vec![Code::LateStudy],
+                _ => vec![],
+            };
+            let mut window = quiet(2);
+            window.hours.add(hour, 3);
+
+            assert_eq!(codes(&window), expected, "hour {hour}");
+        }
+    }
+
+    #[test]
+    fn a_tie_between_hours_goes_to_the_earlier() {
+        let mut window = DaySummary { sessions: 4, minutes: 160, ..DaySummary::default() };
+        window.hours.add(20, 2);
+        window.hours.add(10, 2);
+
+        assert_eq!(codes(&window), [Code::MorningStudy]);
+    }
+
+    #[test]
+    fn advice_comes_in_the_order_of_the_rules() {
+        let mut window = DaySummary { sessions: 2, minutes: 20, ..DaySummary::default() };
+        window.ratings.add(Rating::new(1).unwrap(), 2);
+        window.environments.add("home", 2);
+        window.hours.add(23, 2);
+
+        assert_eq!(
+            codes(&window),
+            [Code::ShortSessions, Code::LowEffectiveness, Code::HomeEnvironment, Code::LateStudy]
+        );
+    }
+
+    #[test]
+    fn nobody_is_advised_without_sessions() {
+        assert_eq!(codes(&DaySummary::default()), []);
+    }
+
+    #[test]
+    fn a_session_of_no_minutes_is_a_short_one() {
+        assert_eq!(codes(&DaySummary { minutes: 0, ..quiet(1) }), [Code::ShortSessions]);
+    }
+
+    #[test]
+    fn every_code_has_one_sentence_of_its_own_in_each_language() {
+        let mut seen = std::collections::BTreeSet::new();
+        for code in Code::ALL {
+            let (english, chinese) = (code.message(Language::En), code.message(Language::Zh));
+
+            assert!(english.is_ascii() && english.ends_with('.'), "{english}");
+            assert!(
+                chinese.ends_with('。') && !chinese.contains(|letter: char| letter.is_ascii_alphabetic()),
+                "{chinese}"
+            );
+            assert!(seen.insert(english) && seen.insert(chinese), "{code} says what another says");
+        }
+    }
+
+    #[test]
+    fn a_code_is_shown_and_serialised_alike() {
+        for code in Code::ALL {
+            assert_eq!(serde_json::to_value(code).unwrap(), code.to_string());
+        }
+    }
+
+    #[test]
+    fn evidence_holds_the_numbers_that_fired_the_rule() {
+        let advice = recommendations(&DaySummary { minutes: 45, ..quiet(2) }, Language::En);
+
+        assert_eq!(
+            serde_json::to_string(&advice[0].evidence).unwrap(),
+            r#"{"avg_session_duration":22.5,"threshold":30}"#
+        );
+    }
+}

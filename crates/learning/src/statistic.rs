@@ -126,4 +126,44 @@ mod tests {
 
         assert!(message.contains("\"yearly\"") && message.contains("heatmap"), "{message}");
     }
+
+    #[cfg(feature = "openapi")]
+    #[test]
+    fn the_description_of_an_answer_has_its_fields_in_order_and_requires_all_but_the_estimators() {
+        use jiff::Timestamp;
+        use utoipa::PartialSchema;
+
+        use crate::active_days::ActiveDays;
+        use crate::calendar::{Calendar, DayStart, Zone, ZoneHistory};
+        use crate::language::Language;
+        use crate::local_day::Year;
+
+        fn check<T: Serialize + PartialSchema>(answer: &T) {
+            let body = serde_json::to_value(answer).unwrap();
+            let schema = serde_json::to_value(T::schema()).unwrap();
+            let fields = |object: &serde_json::Value| -> Vec<String> {
+                object.as_object().unwrap().keys().filter(|name| *name != "estimators").cloned().collect()
+            };
+            let required: Vec<String> = serde_json::from_value(schema["required"].clone()).unwrap();
+
+            assert_eq!(fields(&schema["properties"]), fields(&body));
+            assert_eq!(required, fields(&body));
+            for (name, property) in schema["properties"].as_object().unwrap() {
+                assert!(property.get("description").is_some(), "{name} is not described: {property}");
+            }
+        }
+
+        let calendar = Calendar::new(ZoneHistory::new(Zone::utc()), DayStart::default());
+        let (days, today) = (Days::new(), calendar.day_of(Timestamp::UNIX_EPOCH));
+        let window = WindowDays::default();
+        check(&daily(today, &days));
+        check(&weekly(today, &days, &calendar, today));
+        check(&monthly(today.month(), &days, &calendar, today));
+        check(&analytics(today, window, &days, &calendar, today, Language::En));
+        check(&streaks(&ActiveDays::default(), &calendar, today));
+        check(&heatmap(Year::of(today), &days));
+        check(&heatmap(Year::of(today), &days).days[0]);
+        check(&course_summary(&[]));
+        check(&global(&GlobalTotals::default(), today));
+    }
 }

@@ -220,3 +220,113 @@ fn rose(before: &RatingCounts, after: &RatingCounts) -> bool {
     // sums beyond 2^61 would overflow; no database holds so many sessions
     (s2 * n1).saturating_mul(5) > (s1 * n2).saturating_mul(5).saturating_add(n1 * n2)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::calendar::{DayStart, Zone, ZoneHistory};
+    use crate::efficiency::Rating;
+    use crate::summary::DaySummary;
+
+    fn day(text: &str) -> LocalDay {
+        text.parse().unwrap()
+    }
+
+    fn utc() -> Calendar {
+        Calendar::new(ZoneHistory::new(Zone::utc()), DayStart::default())
+    }
+
+    fn over(length: u16, to: &str, days: &Days, today: &str) -> Analytics {
+        analytics(day(to), WindowDays::new(length).unwrap(), days, &utc(), day(today), Language::En)
+    }
+
+    /// A day with ratings: how many of each.
+    fn rated(ratings: &[(i64, u64)]) -> DaySummary {
+        let mut summary = DaySummary::default();
+        for (rating, sessions) in ratings {
+            summary.sessions += sessions;
+            summary.ratings.add(Rating::new(*rating).unwrap(), *sessions);
+        }
+        summary
+    }
+
+    fn studied(days: &[&str]) -> Days {
+        days.iter().map(|text| (day(text), DaySummary { sessions: 1, minutes: 30, ..DaySummary::default() })).collect()
+    }
+
+    #[test]
+    fn the_trend_turns_beyond_a_difference_of_one_fifth() {
+        let earlier = rated(&[(3, 5)]);
+        for (later, expected) in [
+            (rated(&[(3, 4), (4, 1)]), Trend::Stable), // 3.2, which floating point puts above 3 + 0.2
+            (rated(&[(3, 799), (4, 201)]), Trend::Improving), // 3.201
+            (rated(&[(3, 4), (2, 1)]), Trend::Stable), // 2.8
+            (rated(&[(3, 799), (2, 201)]), Trend::Declining), // 2.799
+            (rated(&[(3, 1)]), Trend::Stable),
+            (rated(&[]), Trend::Unknown),
+        ] {
+            let days = [(day("2025-06-01"), earlier.clone()), (day("2025-06-02"), later)].into();
+
+            assert_eq!(over(2, "2025-06-02", &days, "2025-06-02").improvement_trend, expected);
+        }
+    }
+
+    #[test]
+    fn an_odd_middle_day_belongs_to_the_later_half() {
+        let days: Days = [(day("2025-06-01"), rated(&[(2, 1)])), (day("2025-06-02"), rated(&[(5, 1)]))].into();
+
+        assert_eq!(over(3, "2025-06-03", &days, "2025-06-03").improvement_trend, Trend::Improving);
+        assert_eq!(over(4, "2025-06-04", &days, "2025-06-04").improvement_trend, Trend::Unknown);
+    }
+
+    #[test]
+    fn the_window_ends_with_its_last_day_and_holds_no_other() {
+        let days = studied(&["2025-05-31", "2025-06-01", "2025-06-30", "2025-07-01"]);
+
+        let found = over(30, "2025-06-30", &days, "2025-07-15");
+
+        assert_eq!((found.from, found.to, found.days.get()), (day("2025-06-01"), day("2025-06-30"), 30));
+        assert_eq!(found.total_sessions, 2);
+    }
+
+    #[test]
+    fn only_the_real_today_may_be_empty_without_breaking_a_streak() {
+        let days = studied(&["2025-06-25", "2025-06-26"]);
+        let streaks = |to, today| {
+            let found = over(30, to, &days, today);
+            (found.current_streak, found.longest_streak)
+        };
+
+        assert_eq!(streaks("2025-06-27", "2025-06-27"), (2, 2));
+        assert_eq!(streaks("2025-06-27", "2025-06-28"), (0, 2));
+        assert_eq!(streaks("2025-06-28", "2025-06-27"), (2, 2), "tomorrow has not begun");
+    }
+
+    #[test]
+    fn a_streak_does_not_reach_out_of_the_window() {
+        let days = studied(&["2025-06-24", "2025-06-25", "2025-06-26", "2025-06-27"]);
+
+        let found = over(2, "2025-06-27", &days, "2025-06-27");
+
+        assert_eq!((found.current_streak, found.longest_streak), (2, 2));
+    }
+
+    #[test]
+    fn the_first_day_there_is_can_be_asked_about() {
+        let found = analytics(LocalDay::MIN, WindowDays::default(), &Days::new(), &utc(), LocalDay::MIN, Language::En);
+
+        assert_eq!((found.from, found.total_sessions), (LocalDay::MIN, 0));
+    }
+
+    #[test]
+    fn a_window_has_2_to_365_days() {
+        for bad in ["1", "366", "-3", "70000", "30.0", "", "ten"] {
+            let message = bad.parse::<WindowDays>().unwrap_err().to_string();
+            assert!(message.contains(&format!("{bad:?}")) && message.contains("2 to 365"), "{message}");
+        }
+        assert_eq!("365".parse(), WindowDays::new(365));
+        assert_eq!(WindowDays::default().get(), 30);
+        assert_eq!(serde_json::from_str::<WindowDays>("2").unwrap().get(), 2);
+        assert!(serde_json::from_str::<WindowDays>("-1").unwrap_err().to_string().contains("2 to 365"));
+    }
+}

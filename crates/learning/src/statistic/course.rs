@@ -85,3 +85,57 @@ fn is_completed(row: &CourseRow) -> bool {
 fn mean(sum: i64, count: usize) -> Option<f64> {
     (count > 0).then(|| sum as f64 / count as f64)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::key::Key;
+
+    fn row(id: i64, content: i64, updated_at: i64) -> CourseRow {
+        CourseRow {
+            id: CourseProgressId::new(Key::Int(id)),
+            content_id: ContentId::new(Key::Int(content)),
+            subject_name: String::new(),
+            proficiency_level: 0,
+            learning_hour_week: 0,
+            learning_hour_total: 0,
+            est_finish_hour: None,
+            updated_at: Timestamp::from_second(updated_at).unwrap(),
+        }
+    }
+
+    #[test]
+    fn of_several_rows_about_one_content_the_newest_counts_then_the_largest_id() {
+        let hours = |row: CourseRow, hours| CourseRow { learning_hour_total: hours, ..row };
+        let rows = [
+            hours(row(9, 1, 100), 1),
+            hours(row(2, 1, 200), 10),
+            hours(row(3, 1, 200), 100),
+            hours(row(1, 1, 200), 1000),
+            hours(row(8, 2, 1), 10_000),
+        ];
+
+        let found = course_summary(&rows);
+
+        assert_eq!((found.total_courses, found.total_hours), (2, 10_100));
+    }
+
+    #[test]
+    fn a_course_is_completed_when_its_estimate_is_reached() {
+        let with = |total, estimate| {
+            let course = CourseRow { learning_hour_total: total, est_finish_hour: estimate, ..row(1, 1, 0) };
+            course_summary(&[course]).completed_courses
+        };
+
+        assert_eq!((with(9, Some(10)), with(10, Some(10)), with(11, Some(10))), (0, 1, 1));
+        assert_eq!((with(500, None), with(0, Some(0))), (0, 1));
+    }
+
+    #[test]
+    fn the_largest_hours_a_column_holds_can_be_added_up() {
+        let rows: Vec<CourseRow> =
+            (0..3).map(|id| CourseRow { learning_hour_total: i32::MAX, ..row(id, id, 0) }).collect();
+
+        assert_eq!(course_summary(&rows).total_hours, 3 * i64::from(i32::MAX));
+    }
+}

@@ -72,3 +72,48 @@ fn quartiles(minutes: impl Iterator<Item = u64>) -> [u64; 3] {
 fn level(minutes: u64, quartiles: [u64; 3]) -> u8 {
     if minutes == 0 { 0 } else { 1 + quartiles.map(|quartile| u8::from(quartile < minutes)).iter().sum::<u8>() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn levels(minutes: &[u64]) -> Vec<u8> {
+        let quartiles = quartiles(minutes.iter().copied());
+        minutes.iter().map(|minutes| level(*minutes, quartiles)).collect()
+    }
+
+    #[test]
+    fn levels_follow_the_quartiles_of_the_days_with_time() {
+        assert_eq!(levels(&[7]), [1]);
+        assert_eq!(levels(&[7, 9]), [1, 3]);
+        assert_eq!(levels(&[7, 8, 9]), [1, 2, 3]);
+        assert_eq!(levels(&[7, 8, 9, 10]), [1, 2, 3, 4]);
+        assert_eq!(levels(&[7, 8, 9, 10, 11]), [1, 1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn days_without_time_have_level_0_and_move_no_quartile() {
+        assert_eq!(levels(&[0, 7, 0, 9, 0, 0]), [0, 1, 0, 3, 0, 0]);
+        assert_eq!(levels(&[0, 0]), [0, 0]);
+    }
+
+    #[test]
+    fn equal_days_have_equal_levels() {
+        assert_eq!(levels(&[30; 9]), [1; 9]);
+    }
+
+    #[test]
+    fn a_bigger_day_raises_no_other_days_level() {
+        let before = levels(&[10, 20, 30, 40, 50]);
+        let after = levels(&[10, 20, 30, 40, 50, 600]);
+
+        assert!(before.iter().zip(&after).all(|(before, after)| after <= before), "{before:?} {after:?}");
+    }
+
+    #[test]
+    fn every_day_of_the_year_has_a_cell() {
+        for (year, cells) in [(2023, 365), (2024, 366), (1900, 365), (2000, 366)] {
+            assert_eq!(heatmap(Year::new(year).unwrap(), &Days::new()).days.len(), cells, "{year}");
+        }
+    }
+}

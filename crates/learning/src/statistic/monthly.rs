@@ -77,3 +77,40 @@ fn weeks(breakdown: &BTreeMap<LocalDay, DayTotals>) -> BTreeMap<LocalDay, u64> {
     }
     weeks
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::calendar::{DayStart, Zone, ZoneHistory};
+    use crate::summary::DaySummary;
+
+    #[test]
+    fn weeks_of_a_month_hold_only_the_minutes_within_it() {
+        let calendar = Calendar::new(ZoneHistory::new(Zone::utc()), DayStart::default());
+        let day = |text: &str| text.parse::<LocalDay>().unwrap();
+        let studied = |minutes| DaySummary { sessions: 1, minutes, ..DaySummary::default() };
+        // 1 March 2025 is a Saturday, 31 March a Monday
+        let days: Days = [
+            (day("2025-02-28"), studied(1)),
+            (day("2025-03-01"), studied(10)),
+            (day("2025-03-31"), studied(100)),
+            (day("2025-04-01"), studied(1000)),
+        ]
+        .into();
+
+        let month = monthly("2025-03".parse().unwrap(), &days, &calendar, day("2025-05-01"));
+
+        let weeks: Vec<(String, u64)> =
+            month.weeks.iter().map(|(monday, minutes)| (monday.to_string(), *minutes)).collect();
+        let expected = [
+            ("2025-02-24", 10),
+            ("2025-03-03", 0),
+            ("2025-03-10", 0),
+            ("2025-03-17", 0),
+            ("2025-03-24", 0),
+            ("2025-03-31", 100),
+        ];
+        assert_eq!(weeks, expected.map(|(monday, minutes)| (monday.to_owned(), minutes)));
+        assert_eq!((month.total_duration, month.daily_breakdown.len()), (110, 31));
+    }
+}

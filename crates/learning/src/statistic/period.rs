@@ -123,3 +123,101 @@ pub(super) struct Runs {
 pub(super) fn count(items: impl Iterator) -> u32 {
     u32::try_from(items.count()).unwrap_or(u32::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::calendar::{DayStart, Zone, ZoneHistory};
+
+    const MONDAY: &str = "2025-06-23";
+
+    fn day(text: &str) -> LocalDay {
+        text.parse().unwrap()
+    }
+
+    fn utc() -> Calendar {
+        Calendar::new(ZoneHistory::new(Zone::utc()), DayStart::default())
+    }
+
+    /// Days from Monday on with (productive sessions, minutes) each; one session where either is not 0.
+    fn week(days: &[(u64, u64)]) -> Days {
+        let summary = |(productive, minutes): (u64, u64)| DaySummary {
+            sessions: productive.max(u64::from(minutes > 0)),
+            productive,
+            minutes,
+            ..DaySummary::default()
+        };
+        (0..).zip(days).map(|(shift, numbers)| (day(MONDAY).plus(shift), summary(*numbers))).collect()
+    }
+
+    fn period(days: &Days) -> Period<'_> {
+        Period::new(day(MONDAY), day(MONDAY).plus(6), days)
+    }
+
+    fn consistency(minutes: &[u64], begun: i32) -> f64 {
+        let days = week(&minutes.iter().map(|minutes| (0, *minutes)).collect::<Vec<_>>());
+        period(&days).consistency(&utc(), day(MONDAY).plus(begun - 1))
+    }
+
+    fn is_close(found: f64, expected: f64) -> bool {
+        (found - expected).abs() < 1e-12
+    }
+
+    #[test]
+    fn equal_days_are_perfectly_consistent() {
+        assert!(is_close(consistency(&[30; 7], 7), 1.0));
+        assert!(is_close(consistency(&[45, 45, 45], 3), 1.0));
+    }
+
+    #[test]
+    fn consistency_falls_with_the_spread_and_stops_at_0() {
+        // 20 and 40: mean 30, standard deviation 10
+        assert!(is_close(consistency(&[20, 40], 2), 2.0 / 3.0));
+        // one day of seven: the standard deviation is 2.4 times the mean
+        assert!(is_close(consistency(&[70], 7), 0.0));
+    }
+
+    #[test]
+    fn consistency_of_nothing_is_0() {
+        assert!(is_close(consistency(&[], 7), 0.0));
+        assert!(is_close(consistency(&[30], 0), 0.0), "the week has not begun");
+    }
+
+    #[test]
+    fn days_after_today_do_not_enter_the_consistency_even_when_studied() {
+        assert!(is_close(consistency(&[30, 30, 600], 2), 1.0));
+    }
+
+    #[test]
+    fn consistency_of_the_largest_sums_is_a_number() {
+        assert!(is_close(consistency(&[u64::MAX; 7], 7), 1.0));
+        assert!((0.0..1.0).contains(&consistency(&[u64::MAX, 1, 5], 7)));
+    }
+
+    #[test]
+    fn the_most_productive_day_is_by_productive_sessions_then_duration_then_date() {
+        let most = |days: &[(u64, u64)]| period(&week(days)).most_productive_day().map(|day| day.to_string());
+
+        assert_eq!(most(&[(0, 600), (1, 25), (1, 26)]).as_deref(), Some("2025-06-25"));
+        assert_eq!(most(&[(1, 30), (1, 30)]).as_deref(), Some("2025-06-23"));
+        assert_eq!(most(&[(0, 0), (0, 5)]).as_deref(), Some("2025-06-24"));
+        assert_eq!(most(&[(0, 0)]), None);
+    }
+
+    #[test]
+    fn a_day_with_a_session_of_no_minutes_can_be_the_most_productive_but_is_not_active() {
+        let days: Days = [(day(MONDAY), DaySummary { sessions: 1, ..DaySummary::default() })].into();
+
+        assert_eq!(period(&days).most_productive_day(), Some(day(MONDAY)));
+        assert_eq!(period(&days).active_days(), 0);
+    }
+
+    #[test]
+    fn days_outside_the_period_do_not_count() {
+        let mut days = week(&[(0, 10); 9]);
+        days.insert(day(MONDAY).plus(-1), DaySummary { sessions: 1, minutes: 999, ..DaySummary::default() });
+
+        assert_eq!((period(&days).total().minutes, period(&days).active_days()), (70, 7));
+        assert_eq!(period(&days).runs(|_| true), Runs { longest: 7, last: 7 });
+    }
+}

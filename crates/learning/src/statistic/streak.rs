@@ -105,3 +105,76 @@ fn instant<S: Serializer>(instant: &Option<Timestamp>, serializer: S) -> Result<
         None => serializer.serialize_none(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::calendar::{DayStart, Zone, ZoneHistory};
+
+    fn day(text: &str) -> LocalDay {
+        text.parse().unwrap()
+    }
+
+    /// Streaks in New York over days of March 2025, asked on a day of that month.
+    fn in_march(active: &[i32], today: i32) -> Streaks {
+        let calendar = Calendar::new(ZoneHistory::new(Zone::new("America/New_York").unwrap()), DayStart::default());
+        let of_month = |number: i32| day("2025-03-01").plus(number - 1);
+        streaks(&active.iter().map(|number| of_month(*number)).collect(), &calendar, of_month(today))
+    }
+
+    #[test]
+    fn of_two_longest_runs_the_earlier_is_named() {
+        let found = in_march(&[1, 2, 5, 6, 9], 20);
+
+        assert_eq!(found.longest_streak, 2);
+        assert_eq!((found.longest_start, found.longest_end), (Some(day("2025-03-01")), Some(day("2025-03-02"))));
+        assert_eq!((found.current_streak, found.current_start), (0, None));
+    }
+
+    #[test]
+    fn an_empty_today_leaves_the_run_of_yesterday_at_risk_until_it_ends() {
+        let found = in_march(&[6, 7, 8], 9);
+
+        assert_eq!((found.current_streak, found.current_start), (3, Some(day("2025-03-06"))));
+        // the clock goes forward on this day, so it ends 23 hours after it began
+        assert_eq!(found.at_risk_until, Some("2025-03-10T04:00:00Z".parse().unwrap()));
+    }
+
+    #[test]
+    fn nothing_is_at_risk_once_today_is_active() {
+        assert_eq!(in_march(&[8, 9], 9).at_risk_until, None);
+    }
+
+    #[test]
+    fn an_empty_yesterday_ends_the_run() {
+        let found = in_march(&[6, 7], 9);
+
+        assert_eq!((found.current_streak, found.at_risk_until), (0, None));
+    }
+
+    #[test]
+    fn days_after_today_do_not_enter_the_current_run() {
+        let found = in_march(&[8, 9, 10, 11, 20], 9);
+
+        assert_eq!((found.current_streak, found.longest_streak), (2, 4));
+        assert_eq!(found.longest_end, Some(day("2025-03-11")));
+    }
+
+    #[test]
+    fn nobody_studied_at_all() {
+        let found = in_march(&[], 9);
+
+        assert_eq!((found.current_streak, found.longest_streak, found.longest_start), (0, 0, None));
+        assert_eq!(found.at_risk_until, None);
+    }
+
+    #[test]
+    fn the_ends_of_time_are_days_like_others() {
+        let calendar = Calendar::new(ZoneHistory::new(Zone::utc()), DayStart::default());
+        let active: ActiveDays = [LocalDay::MIN, LocalDay::MAX.plus(-1), LocalDay::MAX].into_iter().collect();
+
+        let found = streaks(&active, &calendar, LocalDay::MAX);
+
+        assert_eq!((found.current_streak, found.longest_streak), (2, 2));
+    }
+}

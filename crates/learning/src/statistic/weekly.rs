@@ -70,3 +70,32 @@ pub fn weekly(any_day: LocalDay, days: &Days, calendar: &Calendar, today: LocalD
         estimators: total.estimators,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::calendar::{DayStart, Zone, ZoneHistory};
+
+    #[test]
+    fn a_week_has_seven_days_wherever_it_is_asked_for() {
+        let calendar = Calendar::new(ZoneHistory::new(Zone::utc()), DayStart::default());
+        let monday: LocalDay = "2025-06-23".parse().unwrap();
+        for any_day in monday.through(monday.plus(6)) {
+            let week = weekly(any_day, &Days::new(), &calendar, any_day);
+
+            assert_eq!((week.week_start, week.week_end), (monday, monday.plus(6)));
+            assert_eq!(week.daily_breakdown.len(), 7);
+        }
+    }
+
+    #[test]
+    fn the_weeks_at_the_ends_of_time_are_cut_short() {
+        let calendar = Calendar::new(ZoneHistory::new(Zone::utc()), DayStart::default());
+        for (day, length) in [(LocalDay::MIN, 6), (LocalDay::MAX, 3)] {
+            let week = weekly(day, &Days::new(), &calendar, day);
+
+            assert_eq!(week.daily_breakdown.len(), length, "{} to {}", week.week_start, week.week_end);
+            assert!((week.week_start..=week.week_end).contains(&day));
+        }
+    }
+}
