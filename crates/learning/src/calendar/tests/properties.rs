@@ -295,3 +295,30 @@ fn the_lengths_of_a_years_days_sum_to_the_year() {
         }
     }
 }
+
+#[test]
+fn a_day_whose_wall_time_is_skipped_begins_at_the_transition() {
+    let mut skipped = 0;
+    for zone in Zone::all() {
+        let mut before = zone.time_zone().to_offset(Timestamp::MIN);
+        for transition in
+            zone.time_zone().following(first_instant()).take_while(|t| t.timestamp() < at("2038-01-01T00:00Z"))
+        {
+            let would_show = before.to_datetime(transition.timestamp());
+            before = transition.offset();
+            let shows = before.to_datetime(transition.timestamp());
+            // whether the full hour before what the clock shows now was skipped
+            let full_hour = shows.date().at(shows.hour(), 0, 0, 0);
+            if full_hour <= would_show {
+                continue;
+            }
+            let day_start = DayStart::new(shows.hour().into()).unwrap();
+
+            let boundary = zone.rules().boundary(shows.date(), day_start);
+
+            assert_eq!(boundary, transition.timestamp(), "{zone}");
+            skipped += 1;
+        }
+    }
+    assert!(skipped > 100, "{skipped}");
+}
