@@ -30,7 +30,7 @@ pub async fn columns_postgres(
     table: &TableName,
 ) -> Result<Option<Vec<CatalogColumn>>, Error> {
     let rows =
-        client.query_typed(include_str!("catalog/columns_postgres.sql"), &[(&table.quoted(), Type::TEXT)]).await?;
+        client.query_typed(include_str!("catalog/sql/postgres/columns.sql"), &[(&table.quoted(), Type::TEXT)]).await?;
     if rows.is_empty() {
         return Ok(None);
     }
@@ -59,7 +59,7 @@ pub fn columns_sqlite(
     connection: &rusqlite::Connection,
     table: &TableName,
 ) -> Result<Option<Vec<CatalogColumn>>, Error> {
-    let mut statement = connection.prepare_cached(include_str!("catalog/columns_sqlite.sql"))?;
+    let mut statement = connection.prepare_cached(include_str!("catalog/sql/sqlite/columns.sql"))?;
     let schema = table.schema().map(crate::Ident::as_str);
     let columns = statement
         .query_map((table.name().as_str(), schema), |row| {
@@ -73,6 +73,3 @@ pub fn columns_sqlite(
     // SQLite has no relation without columns, so none means that there is no relation.
     Ok((!columns.is_empty()).then_some(columns))
 }
-
-#[cfg(test)]
-mod tests;

@@ -208,13 +208,13 @@ pub async fn migrate_postgres(
         }
         Err(error) => return Err(error.into()),
     }
-    tx.batch_execute(include_str!("migrate/postgres/create.sql")).await?;
+    tx.batch_execute(include_str!("migrate/sql/postgres/create.sql")).await?;
     let applied = applied_postgres(tx.client()).await?.unwrap_or_default();
     let pending = migrations.plan(&applied)?;
     for migration in pending {
         tx.batch_execute(&migration.sql).await.map_err(|source| migration.failed(source))?;
         tx.query_typed(
-            include_str!("migrate/postgres/record.sql"),
+            include_str!("migrate/sql/postgres/record.sql"),
             &[
                 (&migration.stored_version(), Type::INT4),
                 (&migration.name, Type::TEXT),
@@ -246,14 +246,14 @@ pub async fn migrate_sqlite(db: &SqliteDatabase, migrations: &Migrations) -> Res
     }
     let migrations = migrations.clone();
     db.write(move |tx| {
-        tx.execute_batch(include_str!("migrate/sqlite/create.sql"))?;
+        tx.execute_batch(include_str!("migrate/sql/sqlite/create.sql"))?;
         let applied = applied_sqlite(tx)?.unwrap_or_default();
         let pending = migrations.plan(&applied)?;
         for migration in pending {
             tx.execute_batch(&migration.sql)
                 .and_then(|()| {
                     tx.execute(
-                        include_str!("migrate/sqlite/record.sql"),
+                        include_str!("migrate/sql/sqlite/record.sql"),
                         (migration.version, &migration.name, migration.checksum()),
                     )
                 })
@@ -290,7 +290,7 @@ async fn applied_postgres(client: &tokio_postgres::Client) -> Result<Option<Vec<
     if !exists.try_get::<_, bool>(0)? {
         return Ok(None);
     }
-    let rows = client.query_typed(include_str!("migrate/postgres/applied.sql"), &[]).await?;
+    let rows = client.query_typed(include_str!("migrate/sql/postgres/applied.sql"), &[]).await?;
     rows.iter()
         .map(|row| {
             Ok(Applied {
@@ -305,10 +305,12 @@ async fn applied_postgres(client: &tokio_postgres::Client) -> Result<Option<Vec<
 
 /// `None` if the table does not exist.
 fn applied_sqlite(connection: &rusqlite::Connection) -> Result<Option<Vec<Applied>>, Error> {
-    if !connection.table_exists(None, "tierkeep_migrations")? {
+    // `Connection::table_exists` answers from the schema as this connection last saw it, which may be out of date.
+    let exists = "select exists (select 1 from sqlite_schema where type = 'table' and name = 'tierkeep_migrations')";
+    if !connection.query_row(exists, [], |row| row.get(0))? {
         return Ok(None);
     }
-    let mut statement = connection.prepare_cached(include_str!("migrate/sqlite/applied.sql"))?;
+    let mut statement = connection.prepare_cached(include_str!("migrate/sql/sqlite/applied.sql"))?;
     let rows = statement.query_map([], |row| {
         Ok(Applied { version: row.get("version")?, name: row.get("name")?, checksum: row.get("checksum")? })
     })?;

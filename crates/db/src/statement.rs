@@ -216,6 +216,10 @@ impl ColumnExpr {
 /// It is `not materialized`, so the planner of either database sees through it to the table's own indexes. A column
 /// without an expression of its own does not exist for the statement that follows.
 ///
+/// The table may bear the canonical name itself. On SQLite, where that would be a circular reference, a table without a
+/// schema is therefore taken from `main`. On PostgreSQL a table that bears the canonical name of *another* table needs its
+/// schema in `table`, as expressions see the ones before them.
+///
 /// # Examples
 ///
 /// ```
@@ -235,7 +239,11 @@ pub fn projection(dialect: Dialect, cte: &Ident, table: &TableName, columns: &[(
         .iter()
         .map(|(canonical, expression)| format!("{} as {}", expression.render(dialect), canonical.quoted()))
         .collect();
-    format!("{} as not materialized (select {} from {})", cte.quoted(), columns.join(", "), table.quoted())
+    let source = match (dialect, table.schema()) {
+        (Dialect::Sqlite, None) => format!("\"main\".{}", table.quoted()),
+        (Dialect::Sqlite, Some(_)) | (Dialect::Postgres, _) => table.quoted(),
+    };
+    format!("{} as not materialized (select {} from {source})", cte.quoted(), columns.join(", "))
 }
 
 /// Puts common table expressions before a statement: `with a, b select …`; without any the statement stays as it is.

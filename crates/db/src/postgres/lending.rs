@@ -71,7 +71,7 @@ struct Shared<C: Connector> {
 struct State<S> {
     /// The one returned last is at the end and is lent first.
     idle: Vec<Idle<S>>,
-    /// Connections made up to this moment are not used again: one of them was found dead then.
+    /// Connections made before this moment are not used again: one of them was found dead then.
     dead_before: Option<Instant>,
     closed: bool,
 }
@@ -315,7 +315,7 @@ fn close_in_background<C: Connector>(shared: &Arc<Shared<C>>, content: Content<C
 
 impl<S> State<S> {
     fn is_dead(&self, made: Instant) -> bool {
-        self.dead_before.is_some_and(|moment| made <= moment)
+        self.dead_before.is_some_and(|moment| made < moment)
     }
 }
 
