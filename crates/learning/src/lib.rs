@@ -14,9 +14,15 @@ pub mod instant;
 pub mod key;
 pub mod language;
 pub mod local_day;
+#[cfg(feature = "stores")]
+pub mod mapping;
 pub mod month_page;
 pub mod recommendation;
 pub mod rows;
+#[cfg(feature = "stores")]
+pub mod service;
 pub mod session;
 pub mod statistic;
+#[cfg(feature = "stores")]
+pub mod store;
 pub mod summary;

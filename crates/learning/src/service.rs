@@ -115,11 +115,16 @@ impl Statistics {
         now: Timestamp,
     ) -> Result<Answers<Daily>, ServiceError> {
         let span = date.map_or_else(|| around(now), |date| date..=date);
-        self.from_days(users, span, |learner, today| {
-            let day = date.unwrap_or(today);
-            check_future("date", day, today)?;
-            Ok(statistic::daily(day, &learner.days))
-        }, now)
+        self.from_days(
+            users,
+            span,
+            |learner, today| {
+                let day = date.unwrap_or(today);
+                check_future("date", day, today)?;
+                Ok(statistic::daily(day, &learner.days))
+            },
+            now,
+        )
         .await
     }
 
@@ -135,11 +140,16 @@ impl Statistics {
     ) -> Result<Answers<Weekly>, ServiceError> {
         let asked = week_of.map_or_else(|| around(now), |day| day..=day);
         let span = asked.start().monday()..=asked.end().monday().plus(6);
-        self.from_days(users, span, |learner, today| {
-            let day = week_of.unwrap_or(today);
-            check_future("week_start", day, today)?;
-            Ok(statistic::weekly(day, &learner.days, &learner.clock.calendar, today))
-        }, now)
+        self.from_days(
+            users,
+            span,
+            |learner, today| {
+                let day = week_of.unwrap_or(today);
+                check_future("week_start", day, today)?;
+                Ok(statistic::weekly(day, &learner.days, &learner.clock.calendar, today))
+            },
+            now,
+        )
         .await
     }
 
@@ -160,11 +170,16 @@ impl Statistics {
             },
             Month::days,
         );
-        self.from_days(users, span, |learner, today| {
-            let month = month.unwrap_or_else(|| today.month());
-            check_future("month", month, today)?;
-            Ok(statistic::monthly(month, &learner.days, &learner.clock.calendar, today))
-        }, now)
+        self.from_days(
+            users,
+            span,
+            |learner, today| {
+                let month = month.unwrap_or_else(|| today.month());
+                check_future("month", month, today)?;
+                Ok(statistic::monthly(month, &learner.days, &learner.clock.calendar, today))
+            },
+            now,
+        )
         .await
     }
 
@@ -183,11 +198,16 @@ impl Statistics {
         let language = language.unwrap_or(self.settings.language);
         let ends = to.map_or_else(|| around(now), |day| day..=day);
         let span = ends.start().plus(1 - i32::from(window.get()))..=*ends.end();
-        self.from_days(users, span, |learner, today| {
-            let to = to.unwrap_or(today);
-            check_future("to", to, today)?;
-            Ok(statistic::analytics(to, window, &learner.days, &learner.clock.calendar, today, language))
-        }, now)
+        self.from_days(
+            users,
+            span,
+            |learner, today| {
+                let to = to.unwrap_or(today);
+                check_future("to", to, today)?;
+                Ok(statistic::analytics(to, window, &learner.days, &learner.clock.calendar, today, language))
+            },
+            now,
+        )
         .await
     }
 
@@ -208,11 +228,16 @@ impl Statistics {
             },
             Year::days,
         );
-        self.from_days(users, span, |learner, today| {
-            let year = year.unwrap_or_else(|| Year::of(today));
-            check_future("year", year, today)?;
-            Ok(statistic::heatmap(year, &learner.days))
-        }, now)
+        self.from_days(
+            users,
+            span,
+            |learner, today| {
+                let year = year.unwrap_or_else(|| Year::of(today));
+                check_future("year", year, today)?;
+                Ok(statistic::heatmap(year, &learner.days))
+            },
+            now,
+        )
         .await
     }
 

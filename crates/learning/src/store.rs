@@ -19,8 +19,15 @@ use crate::statistic::{CourseRow, GlobalTotals};
 use crate::summary::DaySummary;
 
 pub mod error;
+mod open;
+mod postgres;
+mod sqlite;
+mod statements;
+mod tables;
+mod totals;
 
 pub use error::StoreError;
+pub use open::{Migrated, OpenMode, OpenOptions, migrate, open, rederive};
 
 /// What every answer about a learner rests on.
 #[derive(Debug, Clone)]
@@ -38,6 +45,14 @@ pub struct LearnerDays {
     pub clock: LearnerClock,
     /// Days with sessions; an absent day is empty.
     pub days: BTreeMap<LocalDay, DaySummary>,
+}
+
+impl LearnerDays {
+    /// The days with a duration above 0 among these.
+    pub(crate) fn into_activity(self) -> LearnerActivity {
+        let active = self.days.iter().filter(|(_, summary)| summary.minutes > 0).map(|(day, _)| *day);
+        LearnerActivity { active_days: active.collect(), clock: self.clock }
+    }
 }
 
 /// All days on which a learner studied.
@@ -101,8 +116,8 @@ pub struct Settled {
     pub learners: u64,
     /// Rows read for that.
     pub rows: u64,
-    /// Learners still to do, as far as known.
-    pub left: u64,
+    /// Whether another call may find more to do.
+    pub more: bool,
 }
 
 /// A database of sessions and of what was derived from them.
@@ -148,6 +163,9 @@ pub trait Store: Debug + Send + Sync {
     /// Inserts learners or replaces those whose id is known, in one transaction.
     async fn write_users(&self, rows: Vec<UserRow>) -> Result<Written, StoreError>;
 
+    /// Inserts learners whose id is unknown and leaves the others as they are, in one transaction.
+    async fn add_missing_users(&self, rows: Vec<UserRow>) -> Result<Written, StoreError>;
+
     /// Inserts course progress or replaces rows whose id is known, in one transaction.
     async fn write_progress(&self, rows: Vec<ProgressRow>) -> Result<Written, StoreError>;
 
@@ -157,7 +175,7 @@ pub trait Store: Debug + Send + Sync {
 
     /// Folds changes that are not in the day summaries yet: one bounded batch of learners.
     ///
-    /// Call again until `left` is 0. Interrupting between calls loses nothing; answers are exact all the while.
+    /// Call again while `more` is true. Interrupting between calls loses nothing; answers are exact all the while.
     async fn settle(&self) -> Result<Settled, StoreError>;
 
     /// Whether the database answers and has the tables this binary expects.

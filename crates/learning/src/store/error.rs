@@ -19,7 +19,9 @@ pub enum StoreError {
     #[error("the database refused a statement")]
     Sqlite(#[from] rusqlite::Error),
     /// The database has not been migrated.
-    #[error("the database has no tables of tierkeep; run `tierkeep migrate`, or use --read-only on a platform's own tables")]
+    #[error(
+        "the database has no tables of tierkeep; run `tierkeep migrate`, or use --read-only on a platform's own tables"
+    )]
     NotMigrated,
     /// The database was migrated by an older version.
     #[error("the database is at migration {found} and this binary needs {needed}; run `tierkeep migrate`")]
@@ -54,6 +56,15 @@ pub enum StoreError {
     /// The mapping names something that the database does not have, or leaves out something needed.
     #[error("{0}")]
     Mapping(String),
+    /// A platform's tables without `--read-only`.
+    #[error("[mapping] speaks of a platform's tables, which this version only reads: add --read-only")]
+    PlatformTables,
+    /// What the database says of itself cannot be read.
+    #[error("tierkeep_state cannot be read: {reason}")]
+    State {
+        /// Why.
+        reason: String,
+    },
     /// A stored zone name is unknown to this binary.
     #[error("a stored time zone is unknown to this binary")]
     Zone(#[from] ZoneError),

@@ -45,7 +45,7 @@ create table tierkeep_global (
 -- Changes that are not folded into the summaries yet. No learner = all of them; no span = all days of the learner.
 create table tierkeep_outbox (
     id integer primary key autoincrement,
-    at integer not null default (cast((julianday('now') - 2440587.5) * 86400000 as integer) * 1000),
+    at integer not null default (cast(unixepoch('subsec') * 1000 as integer) * 1000),
     user_id {key},
     first_start integer,
     last_start integer,

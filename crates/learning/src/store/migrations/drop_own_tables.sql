@@ -1,0 +1,10 @@
+drop table users;
+drop table course_progress;
+drop table study_sessions;
+drop table study_sessions_archive;
+drop table tierkeep_state;
+drop table tierkeep_learner;
+drop table tierkeep_month;
+drop table tierkeep_global;
+drop table tierkeep_outbox;
+drop table tierkeep_migrations;

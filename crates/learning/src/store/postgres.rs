@@ -1,0 +1,249 @@
+//! The store on PostgreSQL.
+
+use std::ops::RangeInclusive;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use tierkeep_db::{Connection, Pool};
+use tokio_postgres::Row;
+
+use self::wire::{PgHundredths, PgInstant, PgKey, PgKeys};
+use super::statements::Statements;
+use super::tables::Tables;
+use super::{
+    GlobalSnapshot, LearnerActivity, LearnerCourses, LearnerDays, ListedSession, SessionPlace, Settled, Store,
+    StoreError, Written,
+};
+use crate::fold::DayRules;
+use crate::key::{Key, KeyType, SessionId, UserId};
+use crate::local_day::LocalDay;
+use crate::rows::{ProgressRow, SessionRow, UserRow};
+use crate::session::SessionFacts;
+
+mod copy;
+mod folding;
+mod reading;
+mod totals;
+mod wire;
+mod writing;
+
+/// A store on PostgreSQL.
+#[derive(Debug)]
+pub(super) struct PostgresStore {
+    pub(super) pool: Pool,
+    pub(super) keys: KeyType,
+    pub(super) rules: DayRules,
+    pub(super) sql: Statements,
+    pub(super) tables: Tables,
+    pub(super) read_only: bool,
+    /// Address without its password, for messages.
+    pub(super) address: String,
+}
+
+impl PostgresStore {
+    async fn connection(&self) -> Result<Connection, StoreError> {
+        Ok(self.pool.get().await?)
+    }
+
+    fn pg_keys(&self, users: &[UserId]) -> PgKeys {
+        PgKeys::new(self.keys, users.iter().map(|user| user.key()))
+    }
+
+    fn refuse_read_only(&self) -> Result<(), StoreError> {
+        if self.read_only { Err(StoreError::ReadOnly(self.address.clone())) } else { Ok(()) }
+    }
+}
+
+#[async_trait]
+impl Store for PostgresStore {
+    fn key_type(&self) -> KeyType {
+        self.keys
+    }
+
+    fn is_read_only(&self) -> bool {
+        self.read_only
+    }
+
+    async fn learner_days(
+        &self,
+        users: &[UserId],
+        days: RangeInclusive<LocalDay>,
+    ) -> Result<Vec<Option<LearnerDays>>, StoreError> {
+        self.read_days(users, days).await
+    }
+
+    async fn learner_activity(&self, users: &[UserId]) -> Result<Vec<Option<LearnerActivity>>, StoreError> {
+        self.read_activity(users).await
+    }
+
+    async fn learner_courses(&self, users: &[UserId]) -> Result<Vec<Option<LearnerCourses>>, StoreError> {
+        self.read_courses(users).await
+    }
+
+    async fn global_totals(&self, today: LocalDay) -> Result<GlobalSnapshot, StoreError> {
+        self.read_totals(today).await
+    }
+
+    async fn users(&self, after: Option<UserId>, limit: u32) -> Result<Vec<UserRow>, StoreError> {
+        let db = self.connection().await?;
+        let rows = match after {
+            None => db.query(&db.prepared(&self.sql.users_first_page).await?, &[&i64::from(limit)]).await?,
+            Some(after) if after.key().key_type() != self.keys => return Ok(Vec::new()),
+            Some(after) => {
+                let statement = db.prepared(&self.sql.users_next_page).await?;
+                db.query(&statement, &[&i64::from(limit), &PgKey(after.key())]).await?
+            }
+        };
+        rows.iter().map(user_row).collect()
+    }
+
+    async fn sessions(
+        &self,
+        user: UserId,
+        after: Option<SessionPlace>,
+        limit: u32,
+    ) -> Result<Option<Vec<ListedSession>>, StoreError> {
+        let db = self.connection().await?;
+        let facts = self.facts(&*db, &db.prepared(&self.sql.learner_facts).await?, &[user]).await?;
+        if !facts.iter().any(|facts| facts.exists) {
+            return Ok(None);
+        }
+        let rows = match after {
+            None => {
+                let statement = db.prepared(&self.sql.sessions_first_page).await?;
+                db.query(&statement, &[&PgKey(user.key()), &i64::from(limit)]).await?
+            }
+            Some(place) if place.id.key().key_type() != self.keys => return Ok(Some(Vec::new())),
+            Some(place) => {
+                let statement = db.prepared(&self.sql.sessions_next_page).await?;
+                let (start, id) = (PgInstant(place.start_time), PgKey(place.id.key()));
+                db.query(&statement, &[&PgKey(user.key()), &i64::from(limit), &start, &id]).await?
+            }
+        };
+        rows.iter().map(listed_session).collect::<Result<Vec<_>, _>>().map(Some)
+    }
+
+    async fn write_users(&self, rows: Vec<UserRow>) -> Result<Written, StoreError> {
+        self.refuse_read_only()?;
+        self.save_users(rows, writing::Known::Replace).await
+    }
+
+    async fn add_missing_users(&self, rows: Vec<UserRow>) -> Result<Written, StoreError> {
+        self.refuse_read_only()?;
+        self.save_users(rows, writing::Known::Keep).await
+    }
+
+    async fn write_progress(&self, rows: Vec<ProgressRow>) -> Result<Written, StoreError> {
+        self.refuse_read_only()?;
+        self.save_progress(rows).await
+    }
+
+    async fn write_sessions(&self, rows: Vec<SessionRow>) -> Result<Written, StoreError> {
+        self.refuse_read_only()?;
+        self.save_sessions(rows).await
+    }
+
+    async fn settle(&self) -> Result<Settled, StoreError> {
+        self.refuse_read_only()?;
+        self.settle_batch().await
+    }
+
+    async fn check(&self) -> Result<(), StoreError> {
+        let db = self.connection().await?;
+        match self.tables {
+            Tables::Own => super::open::check_postgres(&db).await,
+            Tables::Platform => {
+                db.query(&db.prepared(&self.sql.users_first_page).await?, &[&1_i64]).await?;
+                Ok(())
+            }
+        }
+    }
+
+    async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+fn user_row(row: &Row) -> Result<UserRow, StoreError> {
+    Ok(UserRow {
+        id: UserId::new(row.try_get::<_, PgKey>(0)?.0),
+        email: text(row, 1)?.to_owned(),
+        username: text(row, 2)?.to_owned(),
+        is_active: row.try_get::<_, Option<bool>>(3)?.unwrap_or(false),
+        last_login: instant(row, 4)?,
+        created_at: instant(row, 5)?.unwrap_or(Timestamp::UNIX_EPOCH),
+        time_zone: row.try_get(6)?,
+    })
+}
+
+fn listed_session(row: &Row) -> Result<ListedSession, StoreError> {
+    let start_time = row.try_get::<_, PgInstant>(3)?.0;
+    Ok(ListedSession {
+        row: SessionRow {
+            id: SessionId::new(row.try_get::<_, PgKey>(0)?.0),
+            user_id: UserId::new(row.try_get::<_, PgKey>(1)?.0),
+            course_progress_id: key(row, 2)?.map(crate::key::CourseProgressId::new),
+            start_time,
+            end_time: instant(row, 4)?,
+            duration_minutes: row.try_get(5)?,
+            effectiveness_rating: row.try_get(6)?,
+            focus_hundredths: row.try_get::<_, Option<PgHundredths>>(7)?.map(|focus| focus.0),
+            break_count: small_or_integer(row, 8)?,
+            is_active: row.try_get::<_, Option<bool>>(9)?.unwrap_or(false),
+            learning_environment: text(row, 10)?.to_owned(),
+            device_type: text(row, 11)?.to_owned(),
+            subject_category: text(row, 12)?.to_owned(),
+            content_covered: text(row, 13)?.to_owned(),
+            notes: text(row, 14)?.to_owned(),
+            created_at: instant(row, 15)?.unwrap_or(start_time),
+            updated_at: instant(row, 16)?.unwrap_or(start_time),
+            goal_id: key(row, 17)?,
+            learning_plan_id: key(row, 18)?,
+            estimator: estimator(row, 19)?,
+        },
+        archived: row.try_get(20)?,
+    })
+}
+
+/// The columns of `session_rows`, which begin with the learner's place.
+fn session_facts(row: &Row) -> Result<SessionFacts, StoreError> {
+    Ok(SessionFacts {
+        start: row.try_get::<_, PgInstant>(1)?.0,
+        end: instant(row, 2)?,
+        duration_minutes: row.try_get(3)?,
+        rating: row.try_get(4)?,
+        focus_hundredths: row.try_get::<_, Option<PgHundredths>>(5)?.map(|focus| focus.0),
+        break_count: small_or_integer(row, 6)?.into(),
+        is_active: row.try_get::<_, Option<bool>>(7)?.unwrap_or(false),
+        environment: text(row, 8)?.into(),
+        device: text(row, 9)?.into(),
+        subject: text(row, 10)?.into(),
+        estimator: estimator(row, 11)?,
+    })
+}
+
+fn text(row: &Row, column: usize) -> Result<&str, StoreError> {
+    Ok(row.try_get::<_, Option<&str>>(column)?.unwrap_or_default())
+}
+
+fn key(row: &Row, column: usize) -> Result<Option<Key>, StoreError> {
+    Ok(row.try_get::<_, Option<PgKey>>(column)?.map(|key| key.0))
+}
+
+fn instant(row: &Row, column: usize) -> Result<Option<Timestamp>, StoreError> {
+    Ok(row.try_get::<_, Option<PgInstant>>(column)?.map(|instant| instant.0))
+}
+
+fn estimator(row: &Row, column: usize) -> Result<Option<crate::estimator::Estimator>, StoreError> {
+    // a rule that this binary does not know cannot be named; the session counts all the same
+    Ok(row.try_get::<_, Option<&str>>(column)?.and_then(|text| text.parse().ok()))
+}
+
+/// A mapped column that is missing is the integer 0, a present one a smallint.
+fn small_or_integer(row: &Row, column: usize) -> Result<i16, StoreError> {
+    if *row.columns()[column].type_() == postgres_types::Type::INT4 {
+        let wide = row.try_get::<_, Option<i32>>(column)?.unwrap_or_default();
+        return Ok(i16::try_from(wide).unwrap_or(if wide < 0 { i16::MIN } else { i16::MAX }));
+    }
+    Ok(row.try_get::<_, Option<i16>>(column)?.unwrap_or_default())
+}

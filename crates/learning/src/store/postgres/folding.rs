@@ -1,0 +1,291 @@
+//! Bringing stored summaries up to date, in transactions that hold the learners' locks.
+//!
+//! Order of a fold, under READ COMMITTED, where each statement sees all that was committed before it: lock the learners,
+//! read the changes, read the rows, save, remove the changes that were read, commit. A writer who commits in between
+//! leaves a change that was not read and so stays; that some of their rows may already be in is harmless.
+
+use std::collections::BTreeMap;
+
+use tokio_postgres::{GenericClient, Statement};
+
+use super::super::tables::zone_of;
+use super::super::{Settled, StoreError};
+use super::PostgresStore;
+use super::reading::{Facts, Prepared, active_days, corrupt, month_of, place_of, zones};
+use super::wire::{PgInstant, PgKey, PgKeys};
+use crate::fold::{Change, Folded, GlobalDelta, LearnerRecord, Plan, Standing};
+use crate::key::UserId;
+use crate::local_day::Month;
+use crate::month_page::MonthPage;
+
+/// Learners folded in one transaction by [`PostgresStore::settle_batch`]: their rows are the memory it needs, and its
+/// locks make readers of the same learners wait.
+const LEARNERS_PER_BATCH: i64 = 200;
+
+/// Stored months of one learner.
+type Pages = BTreeMap<Month, MonthPage>;
+
+impl PostgresStore {
+    /// One batch of learners who changed, else of learners who were never built.
+    pub(super) async fn settle_batch(&self) -> Result<Settled, StoreError> {
+        self.forget_everything_changed().await?;
+        let changed = self.pick(&self.sql.settle_changed).await?;
+        if !changed.is_empty() {
+            return self.fold_picked(changed).await;
+        }
+        let db = self.connection().await?;
+        let built = db.query_one(&db.prepared(&self.sql.settle_is_built).await?, &[]).await?;
+        if built.try_get(0)? {
+            return Ok(Settled::default());
+        }
+        let epoch: i64 = built.try_get(1)?;
+        drop(db);
+        let unbuilt = self.pick(&self.sql.settle_unbuilt).await?;
+        if !unbuilt.is_empty() {
+            return self.fold_picked(unbuilt).await;
+        }
+        let db = self.connection().await?;
+        db.execute(&db.prepared(&self.sql.settle_done).await?, &[&epoch]).await?;
+        Ok(Settled::default())
+    }
+
+    async fn fold_picked(&self, learners: Vec<UserId>) -> Result<Settled, StoreError> {
+        let rows = self.fold(&learners).await?;
+        let folded = learners.len() as u64;
+        Ok(Settled { learners: folded, rows, more: true })
+    }
+
+    async fn pick(&self, text: &str) -> Result<Vec<UserId>, StoreError> {
+        let db = self.connection().await?;
+        let rows = db.query(&db.prepared(text).await?, &[&LEARNERS_PER_BATCH]).await?;
+        rows.iter().map(|row| Ok(UserId::new(row.try_get::<_, PgKey>(0)?.0))).collect()
+    }
+
+    /// When anything of anybody may have changed: forgets all summaries by raising the epoch.
+    pub(super) async fn forget_everything_changed(&self) -> Result<(), StoreError> {
+        let db = self.connection().await?;
+        let changed = db.query_one(&db.prepared(&self.sql.changed_everything).await?, &[]).await?;
+        if changed.try_get(0)? {
+            db.execute(&db.prepared(&self.sql.settle_everything).await?, &[]).await?;
+        }
+        Ok(())
+    }
+
+    /// Folds learners in one transaction and returns how many rows that took.
+    pub(super) async fn fold(&self, users: &[UserId]) -> Result<u64, StoreError> {
+        let mut users: Vec<UserId> = users.iter().copied().filter(|user| user.key().key_type() == self.keys).collect();
+        users.sort_unstable();
+        users.dedup();
+        let keys = self.pg_keys(&users);
+
+        let mut db = self.connection().await?;
+        let sql = Prepared::on(&db, self).await?;
+        let own = sql.own.as_ref().expect("only own tables are folded");
+        let (claim, state) = (db.prepared(&self.sql.fold_claim).await?, db.prepared(&self.sql.fold_state).await?);
+        let save = Save::prepared(&db, self).await?;
+        let tx = db.transaction().await?;
+        tx.execute(&claim, &[&keys]).await?;
+        // locks before everything that is read; the epoch before the changes and the rows it vouches for
+        let records = tx.query(&own.lock, &[&keys]).await?;
+        let state = tx.query_one(&state, &[]).await?;
+        let facts = self.facts(&tx, &sql.facts, &users).await?;
+        let (standings, seen) = self.standings_of(&tx, &own.changes, &users, &facts, &records).await?;
+        let plans: Vec<Plan> = standings.iter().map(|standing| standing.plan(&self.rules)).collect();
+        let pages = self.pages(&tx, &own.pages, &users, &plans).await?;
+        let folds = self.gather(&tx, &sql.session_rows, &users, plans, &standings).await?;
+        let folded: Vec<(UserId, Folded)> = folds
+            .into_iter()
+            .zip(pages)
+            .zip(standings)
+            .zip(&users)
+            .map(|(((fold, pages), standing), user)| (*user, fold.finish(standing.record, pages)))
+            .collect();
+        let rows = folded.iter().map(|(_, folded)| folded.rows).sum();
+        save.run(&tx, self, folded, state.try_get(0)?, state.try_get(1)?).await?;
+        tx.execute(&save.consume, &[&seen]).await?;
+        tx.commit().await?;
+        Ok(rows)
+    }
+
+    /// What is stored of learners and what changed since, with the ids of those changes.
+    pub(super) async fn standings(
+        &self,
+        db: &impl GenericClient,
+        records: &Statement,
+        changes: &Statement,
+        users: &[UserId],
+        facts: &[Facts],
+    ) -> Result<(Vec<Standing>, Vec<i64>), StoreError> {
+        let records = db.query(records, &[&self.pg_keys(users)]).await?;
+        self.standings_of(db, changes, users, facts, &records).await
+    }
+
+    async fn standings_of(
+        &self,
+        db: &impl GenericClient,
+        changes: &Statement,
+        users: &[UserId],
+        facts: &[Facts],
+        records: &[tokio_postgres::Row],
+    ) -> Result<(Vec<Standing>, Vec<i64>), StoreError> {
+        let mut standings: BTreeMap<UserId, Standing> = BTreeMap::new();
+        for (user, facts) in users.iter().zip(facts) {
+            standings.insert(*user, Standing { exists: facts.exists, zone: facts.zone, ..Standing::default() });
+        }
+        for row in records {
+            let user = UserId::new(row.try_get::<_, PgKey>(0)?.0);
+            let record = LearnerRecord {
+                zones: zones(row.try_get(2)?, user)?,
+                active_days: active_days(row.try_get(3)?, user)?,
+                sessions: u64::try_from(row.try_get::<_, i64>(4)?).unwrap_or(0),
+            };
+            if let Some(standing) = standings.get_mut(&user) {
+                standing.is_built = row.try_get(1)?;
+                standing.record = Some(record);
+            }
+        }
+        let mut seen = Vec::new();
+        for row in db.query(changes, &[&self.pg_keys(users)]).await? {
+            seen.push(row.try_get(0)?);
+            let user = UserId::new(row.try_get::<_, PgKey>(1)?.0);
+            if let Some(standing) = standings.get_mut(&user) {
+                standing.changes.push(change(&row)?);
+            }
+        }
+        // a learner may be asked for twice
+        Ok((users.iter().map(|user| standings.get(user).cloned().unwrap_or_default()).collect(), seen))
+    }
+
+    /// The stored months that plans need.
+    pub(super) async fn pages(
+        &self,
+        db: &impl GenericClient,
+        statement: &Statement,
+        users: &[UserId],
+        plans: &[Plan],
+    ) -> Result<Vec<Pages>, StoreError> {
+        let (mut firsts, mut lasts) = (Vec::new(), Vec::new());
+        for plan in plans {
+            let (first, last) = plan.months().map_or((1, 0), |months| (*months.start(), *months.end()));
+            firsts.push(first);
+            lasts.push(last);
+        }
+        let mut pages = vec![Pages::new(); users.len()];
+        for row in db.query(statement, &[&self.pg_keys(users), &firsts, &lasts]).await? {
+            let place = place_of(&row, users.len())?;
+            let month = month_of(row.try_get(1)?, users[place])?;
+            let page = MonthPage::from_bytes(month, row.try_get(2)?)
+                .map_err(|error| corrupt("month page", users[place], &error))?;
+            pages[place].insert(month, page);
+        }
+        Ok(pages)
+    }
+}
+
+/// Columns of `fold_changes` from the third: at, first start, last start, zone.
+fn change(row: &tokio_postgres::Row) -> Result<Change, StoreError> {
+    let at = row.try_get::<_, PgInstant>(2)?.0;
+    if let Some(zone) = row.try_get::<_, Option<&str>>(5)? {
+        return Ok(Change::Zone { at, zone: zone_of(Some(zone)) });
+    }
+    let (first, last): (Option<PgInstant>, Option<PgInstant>) = (row.try_get(3)?, row.try_get(4)?);
+    Ok(match (first, last) {
+        (Some(first), Some(last)) => Change::Sessions { first: first.0, last: last.0 },
+        _ => Change::Anything,
+    })
+}
+
+/// The statements that save what was folded.
+struct Save {
+    learners: Statement,
+    pages: Statement,
+    delete_pages: Statement,
+    delete_learners: Statement,
+    global: Statement,
+    consume: Statement,
+}
+
+impl Save {
+    async fn prepared(db: &tierkeep_db::Connection, store: &PostgresStore) -> Result<Self, StoreError> {
+        Ok(Self {
+            learners: db.prepared(&store.sql.fold_save_learners).await?,
+            pages: db.prepared(&store.sql.fold_save_pages).await?,
+            delete_pages: db.prepared(&store.sql.fold_delete_pages).await?,
+            delete_learners: db.prepared(&store.sql.fold_delete_learners).await?,
+            global: db.prepared(&store.sql.fold_global).await?,
+            consume: db.prepared(&store.sql.fold_consume).await?,
+        })
+    }
+
+    async fn run(
+        &self,
+        tx: &tokio_postgres::Transaction<'_>,
+        store: &PostgresStore,
+        folded: Vec<(UserId, Folded)>,
+        epoch: i64,
+        position: i64,
+    ) -> Result<(), StoreError> {
+        let mut delta = GlobalDelta::default();
+        let (mut kept, mut gone) = (Vec::new(), Vec::new());
+        let (mut zones, mut active_days, mut sessions) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut paged, mut months, mut pages) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut emptied, mut emptied_months) = (Vec::new(), Vec::new());
+        for (user, folded) in folded {
+            delta.merge(folded.delta);
+            for (month, page) in folded.pages {
+                if page.is_empty() {
+                    emptied.push(user.key());
+                    emptied_months.push(month.number());
+                } else {
+                    paged.push(user.key());
+                    months.push(month.number());
+                    pages.push(page.to_bytes());
+                }
+            }
+            match folded.record {
+                None => gone.push(user.key()),
+                Some(record) => {
+                    kept.push(user.key());
+                    zones.push(record.zones.as_ref().map(stored_zones));
+                    active_days.push(record.active_days.to_bytes());
+                    sessions.push(i64::try_from(record.sessions).unwrap_or(i64::MAX));
+                }
+            }
+        }
+        let array = |keys: Vec<crate::key::Key>| PgKeys::new(store.keys, keys);
+        if !paged.is_empty() {
+            tx.execute(&self.pages, &[&array(paged), &months, &pages]).await?;
+        }
+        if !emptied.is_empty() {
+            tx.execute(&self.delete_pages, &[&array(emptied), &emptied_months]).await?;
+        }
+        if !kept.is_empty() {
+            tx.execute(&self.learners, &[&array(kept), &zones, &active_days, &sessions, &epoch, &position]).await?;
+        }
+        if !gone.is_empty() {
+            tx.execute(&self.delete_learners, &[&array(gone)]).await?;
+        }
+        self.add_global(tx, &delta).await
+    }
+
+    /// Last, so that the rows every fold shares are locked for as short as can be.
+    async fn add_global(&self, tx: &tokio_postgres::Transaction<'_>, delta: &GlobalDelta) -> Result<(), StoreError> {
+        let (mut days, mut kinds, mut names) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut sessions, mut minutes) = (Vec::new(), Vec::new());
+        for (key, more_sessions, more_minutes) in delta.iter() {
+            days.push(key.day);
+            kinds.push(key.kind);
+            names.push(key.name.as_str());
+            sessions.push(more_sessions);
+            minutes.push(more_minutes);
+        }
+        if !days.is_empty() {
+            tx.execute(&self.global, &[&days, &kinds, &names, &sessions, &minutes]).await?;
+        }
+        Ok(())
+    }
+}
+
+fn stored_zones(zones: &crate::calendar::ZoneHistory) -> String {
+    serde_json::to_string(zones).expect("a zone history is a JSON array of names and integers")
+}

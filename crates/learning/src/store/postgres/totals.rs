@@ -1,0 +1,109 @@
+//! Totals over all learners.
+
+use std::collections::BTreeMap;
+
+use futures_util::{StreamExt, pin_mut};
+
+use super::super::tables::{Tables, zone_of};
+use super::super::{GlobalSnapshot, StoreError};
+use super::PostgresStore;
+use super::reading::zones;
+use super::wire::PgInstant;
+use crate::fold::{KIND_ALL, KIND_DEVICE, KIND_ENVIRONMENT, KIND_LEARNERS};
+use crate::instant;
+use crate::key::{Key, UserId};
+use crate::local_day::LocalDay;
+use crate::statistic::GlobalTotals;
+use crate::store::totals::{RecentDays, recent_days, recent_starts};
+
+impl PostgresStore {
+    pub(super) async fn read_totals(&self, today: LocalDay) -> Result<GlobalSnapshot, StoreError> {
+        if self.tables == Tables::Own {
+            if let Some(stored) = self.stored_totals(today).await? {
+                return Ok(stored);
+            }
+        }
+        self.pass_over_rows(today).await
+    }
+
+    /// The stored sums; `None` while a change is not folded into them.
+    async fn stored_totals(&self, today: LocalDay) -> Result<Option<GlobalSnapshot>, StoreError> {
+        let db = self.connection().await?;
+        let days = recent_days(today);
+        let statement = db.prepared(&self.sql.global_stored).await?;
+        let rows = db.query(&statement, &[&days.start().number(), &days.end().number()]).await?;
+        let mut totals = GlobalTotals::default();
+        let mut as_of = None;
+        for row in &rows {
+            if !row.try_get::<_, bool>(0)? {
+                return Ok(None);
+            }
+            as_of = Some(row.try_get::<_, PgInstant>(1)?.0);
+            let Some(kind) = row.try_get::<_, Option<i16>>(2)? else { continue };
+            let name: &str = row.try_get(3)?;
+            let sessions = count(row.try_get(5)?);
+            match (row.try_get::<_, Option<i32>>(4)?.and_then(LocalDay::from_number), kind) {
+                (Some(day), _) => {
+                    totals.by_day.insert(day, sessions);
+                }
+                (None, KIND_ALL) => {
+                    totals.sessions = sessions;
+                    totals.minutes = count(row.try_get(6)?);
+                }
+                (None, KIND_ENVIRONMENT) => totals.environments.add(name, sessions),
+                (None, KIND_DEVICE) => totals.devices.add(name, sessions),
+                (None, KIND_LEARNERS) => totals.users = sessions,
+                (None, _) => {}
+            }
+        }
+        Ok(as_of.map(|as_of| GlobalSnapshot { as_of, totals }))
+    }
+
+    /// One pass over all rows, and the recent ones placed on their learners' days, in one snapshot.
+    async fn pass_over_rows(&self, today: LocalDay) -> Result<GlobalSnapshot, StoreError> {
+        let mut db = self.connection().await?;
+        let pass = db.prepared(&self.sql.global_pass).await?;
+        let recent = db.prepared(&self.sql.global_recent).await?;
+        let tx = db
+            .build_transaction()
+            .isolation_level(tokio_postgres::IsolationLevel::RepeatableRead)
+            .read_only(true)
+            .start()
+            .await?;
+        let as_of = tx.query_one("select now()", &[]).await?.try_get::<_, PgInstant>(0)?.0;
+        let ends = |micros| PgInstant(instant::from_micros(micros).expect("the ends of the range are instants"));
+        let all = [ends(instant::MIN_MICROS), ends(instant::END_MICROS - 1)];
+        let mut totals = GlobalTotals::default();
+        for row in tx.query(&pass, &[&all[0], &all[1]]).await? {
+            let (kind, name, sessions): (i32, &str, i64) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+            match kind {
+                1 => totals.environments.add(name, count(sessions)),
+                2 => totals.devices.add(name, count(sessions)),
+                _ => {
+                    totals.sessions = count(sessions);
+                    totals.minutes = count(row.try_get(3)?);
+                    totals.users = count(row.try_get(4)?);
+                }
+            }
+        }
+        let starts = recent_starts(today);
+        let parameters = [PgInstant(starts.start), PgInstant(starts.end)];
+        let rows = tx
+            .query_raw(&recent, parameters.iter().map(|instant| instant as &(dyn tokio_postgres::types::ToSql + Sync)))
+            .await?;
+        pin_mut!(rows);
+        let mut days = RecentDays::new(today, &self.rules);
+        while let Some(row) = rows.next().await {
+            let row = row?;
+            // whose zones these are does not matter to a message about damaged ones: there is one for each learner
+            let zones = zones(row.try_get(1)?, UserId::new(Key::Int(0)))?;
+            days.add(zone_of(row.try_get(0)?), zones, row.try_get::<_, PgInstant>(2)?.0);
+        }
+        totals.by_day = BTreeMap::from_iter(days.into_counts());
+        Ok(GlobalSnapshot { as_of, totals })
+    }
+}
+
+fn count(sum: i64) -> u64 {
+    u64::try_from(sum).unwrap_or(0)
+}

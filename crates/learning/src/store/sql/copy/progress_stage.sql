@@ -1,0 +1,5 @@
+-- A COPY of the same columns into the staging table.
+copy tierkeep_stage (
+    id, user_id, content_id, subject_name, proficiency_level, learning_hour_week, learning_hour_total,
+    est_finish_hour, difficulty, created_at, updated_at
+) from stdin (format binary)

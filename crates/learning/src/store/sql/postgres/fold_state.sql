@@ -1,0 +1,2 @@
+-- Epoch and position that the fold will have reached: read after the locks and before the changes and the rows.
+select epoch, pg_snapshot_xmin(pg_current_snapshot())::text::bigint, now() from tierkeep_state

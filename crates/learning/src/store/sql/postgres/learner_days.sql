@@ -1,0 +1,12 @@
+-- Stored months of some learners, with what decides whether they are current. One row a month; a learner without any
+-- has one row. $1 learners, $2 and $3 first and last month.
+select a.ord, u.id is not null, l.epoch = s.epoch, l.zones,
+       exists (select from tierkeep_outbox o where o.user_id = a.id),
+       exists (select from tierkeep_outbox o where o.user_id is null),
+       now(), m.month, m.days
+from unnest($1::{key}[]) with ordinality as a (id, ord)
+cross join tierkeep_state s
+left join users u on u.id = a.id
+left join tierkeep_learner l on l.user_id = a.id
+left join tierkeep_month m on m.user_id = a.id and m.month between $2 and $3
+order by a.ord

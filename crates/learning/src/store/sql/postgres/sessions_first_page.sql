@@ -1,0 +1,25 @@
+-- A page of a learner's sessions, live and archived, newest first. $1 learner, $2 size.
+select * from (
+(
+    select id, user_id, course_progress_id, start_time, end_time, duration_minutes, effectiveness_rating, focus_score,
+            break_count, is_active, learning_environment, device_type, subject_category, content_covered, notes,
+            created_at, updated_at, goal_id, learning_plan_id, estimator, false as archived
+    from study_sessions
+    where user_id = $1
+    order by start_time desc, id desc
+    limit $2
+)
+union all
+(
+    select id, user_id, course_progress_id, start_time, end_time, duration_minutes, effectiveness_rating, focus_score,
+            break_count, is_active, learning_environment, device_type, subject_category, content_covered, notes,
+            created_at, updated_at, goal_id, learning_plan_id, estimator, true as archived
+    from study_sessions_archive s
+    where s.user_id = $1
+      and not exists (select 1 from study_sessions live where live.id = s.id)
+    order by start_time desc, id desc
+    limit $2
+)
+) both_tiers
+order by start_time desc, id desc
+limit $2

@@ -1,0 +1,2 @@
+-- Epoch and position that the fold will have reached.
+select epoch, coalesce((select seq from sqlite_sequence where name = 'tierkeep_outbox'), 0) from tierkeep_state

@@ -1,0 +1,20 @@
+-- All learners from the rows: one group for each environment and device, summed by the reader of this query.
+-- ?1 and ?2 first and last accepted start.
+select v.learning_environment, v.device_type, v.user_id, count(*), coalesce(sum(v.duration_minutes), 0)
+from (
+    select s.user_id, s.duration_minutes, s.learning_environment, s.device_type,
+           s.start_time, s.end_time, s.effectiveness_rating, s.focus_score
+    from study_sessions s
+    union all
+    select s.user_id, s.duration_minutes, s.learning_environment, s.device_type,
+           s.start_time, s.end_time, s.effectiveness_rating, s.focus_score
+    from study_sessions_archive s
+    where not exists (select 1 from study_sessions live where live.id = s.id)
+) v
+join users u on u.id = v.user_id
+where v.start_time >= ?1 and v.start_time < ?2
+  and v.duration_minutes >= 0
+  and (v.end_time is null or v.end_time >= v.start_time)
+  and (v.effectiveness_rating is null or v.effectiveness_rating between 1 and 5)
+  and (v.focus_score is null or v.focus_score between 0 and 1)
+group by v.user_id, v.learning_environment, v.device_type

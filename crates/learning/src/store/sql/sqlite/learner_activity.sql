@@ -1,0 +1,8 @@
+-- Stored active days of a learner, with what decides whether they are current. ?1 learner.
+select u.id is not null, l.epoch = s.epoch, l.zones,
+       exists (select 1 from tierkeep_outbox o where o.user_id = ?1),
+       exists (select 1 from tierkeep_outbox o where o.user_id is null),
+       l.active_days
+from tierkeep_state s
+left join users u on u.id = ?1
+left join tierkeep_learner l on l.user_id = ?1

@@ -1,0 +1,10 @@
+-- Stored months of a learner, with what decides whether they are current. One row a month; a learner without any has
+-- one row. ?1 learner, ?2 and ?3 first and last month.
+select u.id is not null, l.epoch = s.epoch, l.zones,
+       exists (select 1 from tierkeep_outbox o where o.user_id = ?1),
+       exists (select 1 from tierkeep_outbox o where o.user_id is null),
+       m.month, m.days
+from tierkeep_state s
+left join users u on u.id = ?1
+left join tierkeep_learner l on l.user_id = ?1
+left join tierkeep_month m on m.user_id = ?1 and m.month between ?2 and ?3

@@ -1,0 +1,10 @@
+-- Learners whose summaries are of an older epoch, or were never built, in the order of their ids. ?1 how many.
+select c.id
+from (
+    select u.id as id from users u
+    where not exists (select 1 from tierkeep_learner l join tierkeep_state s on l.epoch = s.epoch where l.user_id = u.id)
+    union
+    select l.user_id as id from tierkeep_learner l join tierkeep_state s on l.epoch <> s.epoch
+) c
+order by c.id
+limit ?1

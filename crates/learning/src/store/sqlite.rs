@@ -1,0 +1,210 @@
+//! The store on SQLite.
+
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use rusqlite::Connection;
+use tierkeep_db::SqliteDatabase;
+
+use self::wire::{SqlKey, listed_session, micros, user_row};
+use super::statements::Statements;
+use super::tables::Tables;
+use super::{
+    GlobalSnapshot, LearnerActivity, LearnerCourses, LearnerDays, ListedSession, SessionPlace, Settled, Store,
+    StoreError, Written,
+};
+use crate::fold::DayRules;
+use crate::key::{KeyType, UserId};
+use crate::local_day::LocalDay;
+use crate::rows::{ProgressRow, SessionRow, UserRow};
+
+mod folding;
+mod reading;
+mod totals;
+mod wire;
+mod writing;
+
+/// A store on SQLite.
+#[derive(Debug)]
+pub(super) struct SqliteStore {
+    db: SqliteDatabase,
+    shared: Arc<Shared>,
+}
+
+/// What the closures that run on the database's threads need.
+#[derive(Debug)]
+struct Shared {
+    keys: KeyType,
+    rules: DayRules,
+    sql: Statements,
+    tables: Tables,
+    read_only: bool,
+    address: String,
+}
+
+impl SqliteStore {
+    pub(super) fn new(
+        db: SqliteDatabase,
+        keys: KeyType,
+        rules: DayRules,
+        sql: Statements,
+        tables: Tables,
+        read_only: bool,
+        address: &str,
+    ) -> Self {
+        let address = address.to_owned();
+        Self { db, shared: Arc::new(Shared { keys, rules, sql, tables, read_only, address }) }
+    }
+
+    /// Runs `work` in one read transaction: everything it reads is of one snapshot.
+    async fn read<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Shared, &Connection) -> Result<T, StoreError> + Send + 'static,
+    {
+        let shared = Arc::clone(&self.shared);
+        self.db
+            .read(move |db| {
+                let tx = db.transaction()?;
+                let answer = work(&shared, &tx)?;
+                tx.commit()?;
+                Ok(answer)
+            })
+            .await
+    }
+
+    /// Runs `work` in one write transaction.
+    async fn write<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Shared, &Connection) -> Result<T, StoreError> + Send + 'static,
+    {
+        if self.shared.read_only {
+            return Err(StoreError::ReadOnly(self.shared.address.clone()));
+        }
+        let shared = Arc::clone(&self.shared);
+        self.db.write(move |tx| work(&shared, tx)).await
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    fn key_type(&self) -> KeyType {
+        self.shared.keys
+    }
+
+    fn is_read_only(&self) -> bool {
+        self.shared.read_only
+    }
+
+    async fn learner_days(
+        &self,
+        users: &[UserId],
+        days: RangeInclusive<LocalDay>,
+    ) -> Result<Vec<Option<LearnerDays>>, StoreError> {
+        self.read_days(users, days).await
+    }
+
+    async fn learner_activity(&self, users: &[UserId]) -> Result<Vec<Option<LearnerActivity>>, StoreError> {
+        self.read_activity(users).await
+    }
+
+    async fn learner_courses(&self, users: &[UserId]) -> Result<Vec<Option<LearnerCourses>>, StoreError> {
+        self.read_courses(users).await
+    }
+
+    async fn global_totals(&self, today: LocalDay) -> Result<GlobalSnapshot, StoreError> {
+        self.read_totals(today).await
+    }
+
+    async fn users(&self, after: Option<UserId>, limit: u32) -> Result<Vec<UserRow>, StoreError> {
+        self.read(move |shared, db| {
+            let mut rows = Vec::new();
+            let mut push = |row: &rusqlite::Row<'_>| -> Result<(), StoreError> {
+                rows.push(user_row(shared.keys, row)?);
+                Ok(())
+            };
+            match after {
+                None => each(db, &shared.sql.users_first_page, [limit], &mut push)?,
+                Some(after) => each(db, &shared.sql.users_next_page, (limit, SqlKey(after.key())), &mut push)?,
+            }
+            Ok(rows)
+        })
+        .await
+    }
+
+    async fn sessions(
+        &self,
+        user: UserId,
+        after: Option<SessionPlace>,
+        limit: u32,
+    ) -> Result<Option<Vec<ListedSession>>, StoreError> {
+        self.read(move |shared, db| {
+            if reading::facts(shared, db, user)?.is_none() {
+                return Ok(None);
+            }
+            let mut rows = Vec::new();
+            let mut push = |row: &rusqlite::Row<'_>| -> Result<(), StoreError> {
+                rows.push(listed_session(shared.keys, row)?);
+                Ok(())
+            };
+            let user = SqlKey(user.key());
+            match after {
+                None => each(db, &shared.sql.sessions_first_page, (user, limit), &mut push)?,
+                Some(place) => {
+                    let parameters = (user, limit, micros(place.start_time), SqlKey(place.id.key()));
+                    each(db, &shared.sql.sessions_next_page, parameters, &mut push)?;
+                }
+            }
+            Ok(Some(rows))
+        })
+        .await
+    }
+
+    async fn write_users(&self, rows: Vec<UserRow>) -> Result<Written, StoreError> {
+        self.write(move |shared, db| writing::users(shared, db, &rows, writing::Known::Replace)).await
+    }
+
+    async fn add_missing_users(&self, rows: Vec<UserRow>) -> Result<Written, StoreError> {
+        self.write(move |shared, db| writing::users(shared, db, &rows, writing::Known::Keep)).await
+    }
+
+    async fn write_progress(&self, rows: Vec<ProgressRow>) -> Result<Written, StoreError> {
+        self.write(move |shared, db| writing::progress(shared, db, &rows)).await
+    }
+
+    async fn write_sessions(&self, rows: Vec<SessionRow>) -> Result<Written, StoreError> {
+        self.write(move |shared, db| writing::sessions(shared, db, &rows)).await
+    }
+
+    async fn settle(&self) -> Result<Settled, StoreError> {
+        self.write(folding::settle_batch).await
+    }
+
+    async fn check(&self) -> Result<(), StoreError> {
+        match self.shared.tables {
+            Tables::Own => super::open::check_sqlite(&self.db).await,
+            Tables::Platform => self.users(None, 1).await.map(|_| ()),
+        }
+    }
+
+    async fn close(&self) {
+        self.db.close().await;
+    }
+}
+
+/// Runs a cached statement and hands each row on.
+fn each(
+    db: &Connection,
+    text: &str,
+    parameters: impl rusqlite::Params,
+    handle: &mut dyn FnMut(&rusqlite::Row<'_>) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let mut statement = db.prepare_cached(text)?;
+    let mut rows = statement.query(parameters)?;
+    while let Some(row) = rows.next()? {
+        handle(row)?;
+    }
+    Ok(())
+}

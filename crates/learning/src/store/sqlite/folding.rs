@@ -1,0 +1,164 @@
+//! Bringing stored summaries up to date. A write transaction holds the lock of the whole database, so nobody writes
+//! between what is read and what is saved.
+
+use std::collections::BTreeMap;
+
+use rusqlite::Connection;
+
+use super::super::{Settled, StoreError};
+use super::reading::{active_days, corrupt, facts, gather, month_of, zones};
+use super::wire::{SqlKey, instant_at, key_at};
+use super::{Shared, each};
+use crate::fold::{Change, Folded, LearnerRecord, Plan, Standing};
+use crate::key::UserId;
+use crate::local_day::Month;
+use crate::month_page::MonthPage;
+use crate::store::tables::zone_of;
+
+/// Learners folded in one transaction by [`settle_batch`]: other writers wait that long.
+const LEARNERS_PER_BATCH: u32 = 200;
+
+/// One batch of learners who changed, else of learners who were never built.
+pub(super) fn settle_batch(shared: &Shared, db: &Connection) -> Result<Settled, StoreError> {
+    forget_everything_changed(shared, db)?;
+    let mut learners = pick(shared, db, &shared.sql.settle_changed)?;
+    if learners.is_empty() {
+        let (is_built, epoch): (bool, i64) =
+            db.prepare_cached(&shared.sql.settle_is_built)?.query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        if is_built {
+            return Ok(Settled::default());
+        }
+        learners = pick(shared, db, &shared.sql.settle_unbuilt)?;
+        if learners.is_empty() {
+            db.prepare_cached(&shared.sql.settle_done)?.execute([epoch])?;
+            return Ok(Settled::default());
+        }
+    }
+    let rows = fold(shared, db, &learners)?;
+    Ok(Settled { learners: learners.len() as u64, rows, more: true })
+}
+
+fn pick(shared: &Shared, db: &Connection, text: &str) -> Result<Vec<UserId>, StoreError> {
+    let mut learners = Vec::new();
+    each(db, text, [LEARNERS_PER_BATCH], &mut |row| {
+        learners.push(UserId::new(key_at(shared.keys, row, 0)?));
+        Ok(())
+    })?;
+    Ok(learners)
+}
+
+/// When anything of anybody may have changed: forgets all summaries by raising the epoch.
+pub(super) fn forget_everything_changed(shared: &Shared, db: &Connection) -> Result<(), StoreError> {
+    if db.prepare_cached(&shared.sql.settle_everything)?.execute([])? > 0 {
+        db.execute("delete from tierkeep_outbox where user_id is null", [])?;
+    }
+    Ok(())
+}
+
+/// Folds learners in the caller's transaction and returns how many rows that took.
+pub(super) fn fold(shared: &Shared, db: &Connection, users: &[UserId]) -> Result<u64, StoreError> {
+    let (epoch, position): (i64, i64) =
+        db.prepare_cached(&shared.sql.fold_state)?.query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let mut rows = 0;
+    for user in users.iter().copied().filter(|user| user.key().key_type() == shared.keys) {
+        let standing = standing(shared, db, &shared.sql.fold_lock, user)?;
+        let plan = standing.plan(&shared.rules);
+        let pages = pages(shared, db, user, &plan)?;
+        let folded = gather(shared, db, user, plan, standing.exists)?.finish(standing.record, pages);
+        rows += folded.rows;
+        save(shared, db, user, folded, epoch, position)?;
+    }
+    Ok(rows)
+}
+
+/// What is stored of a learner and what changed since.
+pub(super) fn standing(shared: &Shared, db: &Connection, record: &str, user: UserId) -> Result<Standing, StoreError> {
+    let zone = facts(shared, db, user)?;
+    let mut standing = Standing { exists: zone.is_some(), zone: zone.flatten(), ..Standing::default() };
+    each(db, record, [SqlKey(user.key())], &mut |row| {
+        standing.is_built = row.get(0)?;
+        standing.record = Some(LearnerRecord {
+            zones: zones(row.get_ref(1)?.as_str_or_null(), user)?,
+            active_days: active_days(row, 2, user)?,
+            sessions: u64::try_from(row.get::<_, i64>(3)?).unwrap_or(0),
+        });
+        Ok(())
+    })?;
+    each(db, &shared.sql.fold_changes, [SqlKey(user.key())], &mut |row| {
+        standing.changes.push(change(row)?);
+        Ok(())
+    })?;
+    Ok(standing)
+}
+
+/// The stored months that a plan needs.
+pub(super) fn pages(
+    shared: &Shared,
+    db: &Connection,
+    user: UserId,
+    plan: &Plan,
+) -> Result<BTreeMap<Month, MonthPage>, StoreError> {
+    let mut pages = BTreeMap::new();
+    let Some(months) = plan.months() else { return Ok(pages) };
+    each(db, &shared.sql.fold_pages, (SqlKey(user.key()), months.start(), months.end()), &mut |row| {
+        let month = month_of(row.get(0)?, user)?;
+        let bytes = row.get_ref(1)?.as_blob().map_err(|error| corrupt("month page", user, &error))?;
+        pages.insert(month, MonthPage::from_bytes(month, bytes).map_err(|error| corrupt("month page", user, &error))?);
+        Ok(())
+    })?;
+    Ok(pages)
+}
+
+/// Columns of `fold_changes`: at, first start, last start, zone.
+fn change(row: &rusqlite::Row<'_>) -> Result<Change, StoreError> {
+    if let Some(zone) = row.get_ref(3)?.as_str_or_null().ok().flatten() {
+        return Ok(Change::Zone { at: instant_at(row, 0)?, zone: zone_of(Some(zone)) });
+    }
+    if row.get_ref(1)?.data_type() == rusqlite::types::Type::Null {
+        return Ok(Change::Anything);
+    }
+    Ok(Change::Sessions { first: instant_at(row, 1)?, last: instant_at(row, 2)? })
+}
+
+fn save(
+    shared: &Shared,
+    db: &Connection,
+    user: UserId,
+    folded: Folded,
+    epoch: i64,
+    position: i64,
+) -> Result<(), StoreError> {
+    let sql = &shared.sql;
+    let key = SqlKey(user.key());
+    for (month, page) in &folded.pages {
+        if page.is_empty() {
+            db.prepare_cached(&sql.fold_delete_pages)?.execute((key, month.number()))?;
+        } else {
+            db.prepare_cached(&sql.fold_save_pages)?.execute((key, month.number(), page.to_bytes()))?;
+        }
+    }
+    match folded.record {
+        None => {
+            db.prepare_cached(&sql.fold_delete_learners)?.execute([key])?;
+        }
+        Some(record) => {
+            let zones = record.zones.as_ref().map(serde_json::to_string).transpose();
+            let zones = zones.expect("a zone history is a JSON array of names and integers");
+            let sessions = i64::try_from(record.sessions).unwrap_or(i64::MAX);
+            db.prepare_cached(&sql.fold_claim)?.execute([key])?;
+            db.prepare_cached(&sql.fold_save_learners)?.execute((
+                key,
+                zones,
+                record.active_days.to_bytes(),
+                sessions,
+                epoch,
+                position,
+            ))?;
+        }
+    }
+    for (row, sessions, minutes) in folded.delta.iter() {
+        db.prepare_cached(&sql.fold_global)?.execute((row.day, row.kind, &row.name, sessions, minutes))?;
+    }
+    db.prepare_cached(&sql.fold_consume)?.execute([key])?;
+    Ok(())
+}

@@ -1,0 +1,91 @@
+//! Totals over all learners.
+
+use std::collections::BTreeSet;
+
+use rusqlite::Connection;
+
+use super::super::tables::{Tables, zone_of};
+use super::super::totals::{RecentDays, recent_days, recent_starts};
+use super::super::{GlobalSnapshot, StoreError};
+use super::reading::zones;
+use super::wire::{instant_at, key_at, micros};
+use super::{Shared, SqliteStore, each};
+use crate::fold::{KIND_ALL, KIND_DEVICE, KIND_ENVIRONMENT, KIND_LEARNERS};
+use crate::instant::{END_MICROS, MIN_MICROS};
+use crate::key::{Key, UserId};
+use crate::local_day::LocalDay;
+use crate::statistic::GlobalTotals;
+
+impl SqliteStore {
+    pub(super) async fn read_totals(&self, today: LocalDay) -> Result<GlobalSnapshot, StoreError> {
+        self.timed(move |shared, db, as_of| {
+            let stored = if shared.tables == Tables::Own { stored_totals(shared, db, today)? } else { None };
+            let totals = match stored {
+                Some(totals) => totals,
+                None => pass_over_rows(shared, db, today)?,
+            };
+            Ok(GlobalSnapshot { as_of, totals })
+        })
+        .await
+    }
+}
+
+/// The stored sums; `None` while a change is not folded into them.
+fn stored_totals(shared: &Shared, db: &Connection, today: LocalDay) -> Result<Option<GlobalTotals>, StoreError> {
+    let days = recent_days(today);
+    let mut totals = Some(GlobalTotals::default());
+    each(db, &shared.sql.global_stored, (days.start().number(), days.end().number()), &mut |row| {
+        if !row.get::<_, bool>(0)? {
+            totals = None;
+        }
+        let (Some(totals), Some(kind)) = (&mut totals, row.get::<_, Option<i16>>(1)?) else { return Ok(()) };
+        let name: String = row.get(2)?;
+        let sessions = count(row.get(4)?);
+        match (row.get::<_, Option<i32>>(3)?.and_then(LocalDay::from_number), kind) {
+            (Some(day), _) => {
+                totals.by_day.insert(day, sessions);
+            }
+            (None, KIND_ALL) => {
+                totals.sessions = sessions;
+                totals.minutes = count(row.get(5)?);
+            }
+            (None, KIND_ENVIRONMENT) => totals.environments.add(&name, sessions),
+            (None, KIND_DEVICE) => totals.devices.add(&name, sessions),
+            (None, KIND_LEARNERS) => totals.users = sessions,
+            (None, _) => {}
+        }
+        Ok(())
+    })?;
+    Ok(totals)
+}
+
+/// One pass over all rows, and the recent ones placed on their learners' days.
+fn pass_over_rows(shared: &Shared, db: &Connection, today: LocalDay) -> Result<GlobalTotals, StoreError> {
+    let mut totals = GlobalTotals::default();
+    let mut learners = BTreeSet::new();
+    each(db, &shared.sql.global_pass, (MIN_MICROS, END_MICROS), &mut |row| {
+        let sessions = count(row.get(3)?);
+        totals.environments.add(&row.get::<_, Option<String>>(0)?.unwrap_or_default(), sessions);
+        totals.devices.add(&row.get::<_, Option<String>>(1)?.unwrap_or_default(), sessions);
+        learners.insert(key_at(shared.keys, row, 2)?);
+        totals.sessions += sessions;
+        totals.minutes += count(row.get(4)?);
+        Ok(())
+    })?;
+    totals.users = learners.len() as u64;
+    let starts = recent_starts(today);
+    let mut days = RecentDays::new(today, &shared.rules);
+    each(db, &shared.sql.global_recent, (micros(starts.start), micros(starts.end)), &mut |row| {
+        // whose zones these are does not matter to a message about damaged ones: there is one for each learner
+        let stored = zones(row.get_ref(1)?.as_str_or_null(), UserId::new(Key::Int(0)))?;
+        let zone: Option<String> = row.get(0)?;
+        days.add(zone_of(zone.as_deref()), stored, instant_at(row, 2)?);
+        Ok(())
+    })?;
+    totals.by_day = days.into_counts();
+    Ok(totals)
+}
+
+fn count(sum: i64) -> u64 {
+    u64::try_from(sum).unwrap_or(0)
+}

@@ -1,0 +1,103 @@
+//! The fixed statements, rendered once for a database: its kind of key, and the prefix of a mapping.
+
+use tierkeep_db::{Dialect, StatementError, with_prefix};
+
+use crate::key::KeyType;
+
+macro_rules! statements {
+    (mapped: $($mapped:ident),+; own: $($own:ident),+ $(,)?) => {
+        /// Text of every statement that reads or folds, by the name of its file.
+        #[derive(Debug)]
+        pub(crate) struct Statements {
+            $(pub(crate) $mapped: String,)+
+            $(pub(crate) $own: String,)+
+        }
+
+        impl Statements {
+            /// Renders all statements. `prefix` shows a platform's tables under the canonical names; empty on own ones.
+            pub(crate) fn render(dialect: Dialect, keys: KeyType, prefix: &[String]) -> Result<Self, StatementError> {
+                let text = |postgres: &str, sqlite: &str| {
+                    render(match dialect { Dialect::Postgres => postgres, Dialect::Sqlite => sqlite }, dialect, keys)
+                };
+                Ok(Self {
+                    $($mapped: with_prefix(prefix, &text(
+                        include_str!(concat!("sql/postgres/", stringify!($mapped), ".sql")),
+                        include_str!(concat!("sql/sqlite/", stringify!($mapped), ".sql")),
+                    ))?,)+
+                    $($own: text(
+                        include_str!(concat!("sql/postgres/", stringify!($own), ".sql")),
+                        include_str!(concat!("sql/sqlite/", stringify!($own), ".sql")),
+                    ),)+
+                })
+            }
+        }
+    };
+}
+
+statements! {
+    mapped: learner_facts, session_rows, course_rows, global_pass, global_recent, users_first_page, users_next_page,
+        sessions_first_page, sessions_next_page;
+    own: learner_days, learner_activity, global_stored, fold_claim, fold_lock, fold_read, changed_everything, fold_state, fold_changes, fold_pages,
+        fold_save_learners, fold_save_pages, fold_delete_pages, fold_delete_learners, fold_global, fold_consume,
+        settle_everything, settle_changed, settle_unbuilt, settle_is_built, settle_done, import_users_insert,
+        import_users_update, import_progress_insert, import_progress_update, import_sessions_insert,
+        import_sessions_update, import_archive_update,
+}
+
+/// Puts the type of the keys into a text.
+pub(super) fn render(text: &str, dialect: Dialect, keys: KeyType) -> String {
+    let key = match (dialect, keys) {
+        (Dialect::Postgres, KeyType::Uuid) => "uuid",
+        (Dialect::Postgres, KeyType::Int) => "bigint",
+        (Dialect::Sqlite, KeyType::Uuid) => "text",
+        (Dialect::Sqlite, KeyType::Int) => "integer",
+    };
+    body(text).replace("{key_type}", &keys.to_string()).replace("{key}", key)
+}
+
+/// A statement without the comment at the head of its file, which would travel with each call.
+pub(super) fn body(text: &str) -> String {
+    let mut body = String::with_capacity(text.len());
+    for line in text.lines().skip_while(|line| line.starts_with("--") || line.is_empty()) {
+        body.push_str(line);
+        body.push('\n');
+    }
+    body
+}
+
+/// On a platform's tables there is neither an archive nor a stored zone: what stands for them in a prefix.
+pub(super) fn absent_tables(dialect: Dialect, keys: KeyType) -> [String; 2] {
+    let text = match dialect {
+        Dialect::Postgres => {
+            "tierkeep_learner as not materialized (select cast(null as {key}) as user_id, cast(null as text) as zones where false)"
+        }
+        Dialect::Sqlite => "tierkeep_learner as not materialized (select null as user_id, null as zones where false)",
+    };
+    [
+        "study_sessions_archive as not materialized (select * from study_sessions where false)".to_owned(),
+        render(text, dialect, keys),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statements_carry_the_type_of_the_keys_and_no_comment() {
+        let statements = Statements::render(Dialect::Postgres, KeyType::Int, &[]).unwrap();
+
+        assert!(statements.session_rows.starts_with("select"), "{}", statements.session_rows);
+        assert!(statements.session_rows.contains("$1::bigint[]"));
+    }
+
+    #[test]
+    fn only_statements_on_the_platforms_tables_get_the_prefix() {
+        let prefix = ["users as not materialized (select 1 as id)".to_owned()];
+
+        let statements = Statements::render(Dialect::Sqlite, KeyType::Uuid, &prefix).unwrap();
+
+        assert!(statements.users_first_page.starts_with("with users as"));
+        assert!(statements.learner_days.starts_with("select"));
+    }
+}
