@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use proptest::prelude::*;
 use serde::Serialize;
 use serde_json::Value;
@@ -192,11 +192,6 @@ fn the_learners_made_by_chance_have_what_the_properties_are_about() {
             ("a trend", serde_json::to_value(analytics.improvement_trend).unwrap() != "unknown"),
             ("productive sessions", days.values().any(|summary| summary.productive > 0)),
             ("days that do not exist", (-40..40).any(|shift| !learner.calendar.exists(learner.day.plus(shift)))),
-            (
-                "now within a day of the change",
-                (learner.now.duration_since(learner.calendar.begins(learner.today()).unwrap()))
-                    < SignedDuration::from_hours(24),
-            ),
         ];
         for (fact, holds) in facts {
             *seen.entry(fact).or_default() += u32::from(holds);
