@@ -165,3 +165,49 @@ pub(crate) fn command_as(account: Option<Account>, program: &Path) -> Command {
     }
     command
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::directory::Storage;
+
+    /// Supervises a script in place of a server; `$1` in it is the server's directory.
+    fn supervise(script: &str) -> Supervisor {
+        let directory = ServerDirectory::create("tierkeep-script-", Storage::Disk).unwrap();
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", script, "script"]).arg(directory.path());
+        Supervisor::spawn(directory, &command, Signal::Kill).unwrap()
+    }
+
+    #[test]
+    fn readiness_of_an_earlier_start_is_not_taken_for_a_later_one() {
+        let supervisor = supervise(
+            "[ -e $1/second ] && exec sleep 0.2
+            touch $1/second; echo ready to accept connections; exec sleep 600",
+        );
+        supervisor.start().unwrap();
+        supervisor.end(Signal::Kill).unwrap();
+
+        assert!(supervisor.start().is_err());
+    }
+
+    #[test]
+    fn server_that_has_ended_by_itself_is_started_again() {
+        let supervisor = supervise("echo ready to accept connections; read -r line <$1/fifo");
+        let fifo = supervisor.directory().join("fifo");
+        assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+        let first = supervisor.start().unwrap();
+
+        fs::write(&fifo, "end\n").unwrap();
+        while supervisor.signal(Signal::Continue).is_ok() {}
+
+        assert_ne!(supervisor.start().unwrap(), first);
+    }
+
+    #[test]
+    fn log_of_a_server_that_does_not_start_is_repeated() {
+        let error = supervise("echo no such setting >&2; exit 1").start().unwrap_err();
+
+        assert_eq!(error.to_string(), "the server did not start (ended):\nno such setting");
+    }
+}

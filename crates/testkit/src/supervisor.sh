@@ -11,17 +11,16 @@ last_signal=$2
 shift 2
 pid=
 
-# About a minute on an idle machine.
-attempts=4000
-
 is_running() {
+    [ -n "$pid" ] || return 1
     jobs >/dev/null # collects the server if it has ended, otherwise its number would still answer
     kill -0 "$pid" 2>/dev/null
 }
 
 start() {
     while :; do
-        "$@" </dev/null >"$directory/log" 2>&1 &
+        : >"$directory/log" # here, or the search below could find what an earlier start has written
+        "$@" </dev/null >>"$directory/log" 2>&1 &
         pid=$!
         while is_running; do
             if grep -q 'eady to accept connections' "$directory/log"; then
@@ -49,26 +48,32 @@ start() {
 end() {
     kill -s "$1" "$pid" 2>/dev/null
     kill -s CONT "$pid" 2>/dev/null # a paused server sees no other signal
-    wait "$pid"
+    attempts=2000
+    while is_running; do
+        # A signal that comes before the program has set its handlers is lost, and so is patience.
+        attempts=$((attempts - 1))
+        if [ "$attempts" -le 0 ]; then kill -s KILL "$pid" 2>/dev/null; fi
+        sleep 0.01
+    done
     pid=
 }
 
 while read -r command argument; do
     case $command in
     start)
-        attempts=4000
-        if [ -n "$pid" ]; then echo "running $pid"; else start "$@"; fi
+        attempts=4000 # of 10 ms and a little work each: about a minute
+        if is_running; then echo "running $pid"; else start "$@"; fi
         ;;
     end)
-        if [ -n "$pid" ]; then end "$argument"; fi
+        if is_running; then end "$argument"; fi
         echo "ended"
         ;;
     signal)
-        if [ -n "$pid" ] && kill -s "$argument" "$pid" 2>/dev/null; then echo "done"; else echo "ended"; fi
+        if is_running && kill -s "$argument" "$pid" 2>/dev/null; then echo "done"; else echo "ended"; fi
         ;;
     esac
 done
 
-if [ -n "$pid" ]; then end "$last_signal"; fi
+if is_running; then end "$last_signal"; fi
 # A second time for files that a program was just writing.
 rm -rf -- "$directory" || rm -rf -- "$directory"
