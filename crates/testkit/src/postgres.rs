@@ -31,10 +31,11 @@ const TERMINATE_MS: i64 = 10_000;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Durability {
     /// No `fsync`, no wait for the log, files in memory where at least 4 GiB are free: fast, and what nearly
-    /// every test wants. Commits of the last moments are lost when the server is killed.
+    /// every test wants. Commits of the last moments are lost when the server is killed; the setting
+    /// `synchronous_commit = on` alone keeps them, since only the server ends and not the machine.
     #[default]
     Off,
-    /// PostgreSQL's own defaults and files on disk, for tests of crashes and for measurements.
+    /// PostgreSQL's own defaults and files on disk, for measurements.
     Full,
 }
 

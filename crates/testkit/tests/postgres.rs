@@ -138,8 +138,8 @@ async fn restarted_server_keeps_its_rows_and_breaks_its_connections() {
 }
 
 #[tokio::test]
-async fn durable_server_keeps_commits_when_it_is_killed() {
-    let server = PostgresServer::builder().durability(Durability::Full).launch().await.unwrap();
+async fn server_that_waits_for_its_log_keeps_commits_when_it_is_killed() {
+    let server = PostgresServer::builder().setting("synchronous_commit", "on").launch().await.unwrap();
     let database = server.database_from("killed", migrate_notes).await.unwrap();
     let before = database.client().await.unwrap();
     before.execute("insert into notes values ('x')", &[]).await.unwrap();
@@ -151,6 +151,24 @@ async fn durable_server_keeps_commits_when_it_is_killed() {
     assert!(while_down.is_err());
     assert!(server.log_end().contains("recovery"), "{}", server.log_end());
     assert_eq!(notes(&database.client().await.unwrap()).await, 1);
+}
+
+#[tokio::test]
+async fn durable_server_has_the_defaults_of_postgres() {
+    let server = PostgresServer::builder().durability(Durability::Full).launch().await.unwrap();
+    let client = DatabaseClient::connect(&server.url("postgres")).await.unwrap();
+
+    let changed: i64 = client
+        .query_one(
+            "select count(*) from pg_settings where setting <> boot_val
+             and name in ('fsync', 'synchronous_commit', 'full_page_writes')",
+            &[],
+        )
+        .await
+        .unwrap()
+        .get(0);
+
+    assert_eq!(changed, 0);
 }
 
 #[tokio::test]
