@@ -10,6 +10,8 @@ pub mod counts;
 pub mod efficiency;
 pub mod estimator;
 pub mod fold;
+#[cfg(feature = "stores")]
+pub mod import;
 pub mod instant;
 pub mod key;
 pub mod language;

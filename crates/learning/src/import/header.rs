@@ -1,0 +1,115 @@
+//! The first line of a CSV file: which field of a record is which column.
+
+use super::ImportError;
+use super::record::Record;
+
+/// Most columns a table has here.
+const COLUMNS: usize = 24;
+/// Most names that one message repeats.
+const NAMED: usize = 5;
+
+/// A column of a table, as files name it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Column {
+    /// Its place among the columns of the table.
+    pub(super) number: usize,
+    /// Our name.
+    pub(super) name: &'static str,
+    /// The platform's name, where it differs.
+    also: Option<&'static str>,
+    required: bool,
+}
+
+impl Column {
+    /// A column that every file has.
+    pub(super) const fn required(number: usize, name: &'static str) -> Self {
+        Self { number, name, also: None, required: true }
+    }
+
+    /// A column that files may leave out.
+    pub(super) const fn optional(number: usize, name: &'static str) -> Self {
+        Self { number, name, also: None, required: false }
+    }
+
+    /// The same column under two names.
+    pub(super) const fn also(self, name: &'static str) -> Self {
+        Self { also: Some(name), ..self }
+    }
+
+    fn is_called(&self, name: &str) -> bool {
+        self.name == name || self.also == Some(name)
+    }
+}
+
+/// Where the columns of a table are in the records of one file.
+#[derive(Debug)]
+pub(super) struct Header {
+    fields: [Option<usize>; COLUMNS],
+    names: Vec<&'static str>,
+}
+
+impl Header {
+    /// Finds the columns of a table.
+    pub(super) fn read(file: &str, columns: &'static [Column], record: &Record<'_>) -> Result<Self, ImportError> {
+        let refuse = |reason: String| ImportError::Header { file: file.to_owned(), reason, accepted: accepted(columns) };
+        let mut header = Self { fields: [None; COLUMNS], names: Vec::with_capacity(record.len()) };
+        let (mut unknown, mut doubled) = (Vec::new(), Vec::new());
+        for field in 0..record.len() {
+            let name = std::str::from_utf8(record.field(field))
+                .map_err(|_| refuse("is not UTF-8 text; other encodings are not read".to_owned()))?;
+            match columns.iter().find(|column| column.is_called(name)) {
+                None => unknown.push(name),
+                Some(column) => {
+                    if header.fields[column.number].replace(field).is_some() {
+                        doubled.push(name);
+                    }
+                    header.names.push(column.name);
+                }
+            }
+        }
+        let missing: Vec<&str> = columns
+            .iter()
+            .filter(|column| column.required && header.fields[column.number].is_none())
+            .map(|column| column.name)
+            .collect();
+        let faults = [
+            (unknown, "names the unknown column"),
+            (doubled, "names twice the column"),
+            (missing, "lacks the column"),
+        ];
+        let mut reasons: Vec<String> = faults.iter().filter_map(|(names, what)| said(what, names)).collect();
+        if reasons.is_empty() {
+            return Ok(header);
+        }
+        if record.len() == 1 && record.field(0).iter().any(|byte| matches!(byte, b';' | b'\t')) {
+            reasons.push("separates its names with something else than commas".to_owned());
+        }
+        Err(refuse(reasons.join(" and ")))
+    }
+
+    /// Which field of a record a column is; `None` if the file does not have it.
+    pub(super) fn field(&self, column: &Column) -> Option<usize> {
+        self.fields[column.number]
+    }
+
+    /// Our names of the columns, in the order of the fields.
+    pub(super) fn names(&self) -> &[&'static str] {
+        &self.names
+    }
+}
+
+/// `id (or uuid), email, [last_login]`: the columns that a file may have, the optional ones in brackets.
+pub(super) fn accepted(columns: &[Column]) -> String {
+    let names = columns.iter().map(|column| {
+        let also = column.also.map(|name| format!(" (or {name})")).unwrap_or_default();
+        if column.required { format!("{}{also}", column.name) } else { format!("[{}{also}]", column.name) }
+    });
+    names.collect::<Vec<_>>().join(", ")
+}
+
+fn said(what: &str, names: &[&str]) -> Option<String> {
+    let shown: Vec<String> = names.iter().take(NAMED).map(|name| format!("{:?}", crate::key::clip(name))).collect();
+    let plural = if names.len() > 1 { "s" } else { "" };
+    let more = if names.len() > NAMED { format!(" and {} more", names.len() - NAMED) } else { String::new() };
+    (!names.is_empty()).then(|| format!("{what}{plural} {}{more}", shown.join(", ")))
+}
