@@ -1,16 +1,4 @@
 //! Pages by key.
-//!
-//! # The rule
-//!
-//! A page starts after the key of the last row of the page before it, never at an offset: a page costs the same wherever
-//! it is, and rows inserted or deleted meanwhile are neither repeated nor skipped. For that to hold
-//!
-//! - the order must be total, so **the key ends in a unique column**: `order by start_time desc, id desc`;
-//! - the condition is a **row value** over the same columns in the same direction:
-//!   `where (start_time, id) < ($1, $2)`. Both databases turn that into an index condition; the textbook
-//!   `a < x or (a = x and id < y)` becomes a filter that reads everything before the page;
-//! - the values in the cursor have full precision: instants as integer microseconds, never floating point;
-//! - one row more than the page is read, which tells whether there is a next page without counting.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -73,6 +61,18 @@ pub struct PageSizeError {
 }
 
 /// Rows of one page, and where the next one starts.
+///
+/// # The rule
+///
+/// A page starts after the key of the last row of the page before it, never at an offset: a page costs the same wherever
+/// it is, and rows inserted or deleted meanwhile are neither repeated nor skipped. For that to hold
+///
+/// - the order must be total, so **the key ends in a unique column**: `order by start_time desc, id desc`;
+/// - the condition is a **row value** over the same columns in the same direction:
+///   `where (start_time, id) < ($1, $2)`. Both databases turn that into an index condition; the textbook
+///   `a < x or (a = x and id < y)` becomes a filter that reads everything before the page;
+/// - the values in the cursor have full precision: instants as integer microseconds, never floating point;
+/// - one row more than the page is read, which tells whether there is a next page without counting.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Page<T> {
     /// The rows, in order.

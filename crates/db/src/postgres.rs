@@ -1,28 +1,4 @@
 //! A pool of connections to PostgreSQL.
-//!
-//! # What the settings mean, exactly
-//!
-//! - Connections are made when they are needed, never before.
-//! - At most `size + overflow` exist at a time, counting those being made, lent, idle and being closed.
-//! - Up to `size` are kept when they are returned; the ones beyond that are **closed when returned**. The one returned
-//!   last is lent first.
-//! - Whoever asks when all are lent waits, in the order of asking, for at most `timeout`, then gets
-//!   [`Error::PoolTimeout`]. Making a connection is not part of that wait; it has a limit of its own, `connect_timeout`.
-//! - A connection older than `recycle` is replaced at its next checkout.
-//! - With `pre_ping` a connection is asked for a sign of life (an empty query, one round trip) at each checkout. When one
-//!   turns out dead, every connection of the pool made before that moment is replaced at its next checkout or closed when
-//!   it is returned: the server has probably restarted.
-//!
-//! # What a connection is like when it is lent again
-//!
-//! After every use `begin; rollback` is sent while nobody waits, and the connection is lent again only when that has
-//! succeeded: it ends any transaction that was left open, whether by [`Client::transaction`] or by hand, and it proves
-//! that no request is under way. (A plain `rollback` would leave a warning in the server's log each time.) If there is no
-//! answer within 500 ms, a query was abandoned by its future: it is cancelled on the server and the connection is closed.
-//! Closed is also one that was returned in a failed transaction, or after [`Connection::discard`].
-//!
-//! What belongs to the session is *not* reset: `set`, `listen`, temporary tables, session-level advisory locks. Use
-//! `set local` and transaction-level locks, or [`Connection::discard`].
 
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
@@ -58,12 +34,49 @@ pub struct PoolConfig {
 
 /// A pool of connections to one PostgreSQL database.
 ///
-/// Cheap to clone; all clones are the same pool. See the crate's documentation of [`PoolConfig`] for the settings.
+/// Cheap to clone; all clones are the same pool.
+///
+/// # What the settings mean, exactly
+///
+/// - Connections are made when they are needed, never before.
+/// - At most `size + overflow` exist at a time, counting those being made, lent, idle and being closed.
+/// - Up to `size` are kept when they are returned; the ones beyond that are **closed when returned**. The one returned
+///   last is lent first.
+/// - Whoever asks when all are lent waits, in the order of asking, for at most `timeout`, then gets
+///   [`Error::PoolTimeout`]. Making a connection is not part of that wait; it has a limit of its own, `connect_timeout`.
+/// - A connection older than `recycle` is replaced at its next checkout.
+/// - With `pre_ping` a connection is asked for a sign of life (an empty query, one round trip) at each checkout. When one
+///   turns out dead, every connection of the pool made before that moment is replaced at its next checkout or closed when
+///   it is returned: the server has probably restarted.
+///
+/// # What a connection is like when it is lent again
+///
+/// After every use `begin; rollback` is sent while nobody waits, and the connection is lent again only when that has
+/// succeeded: it ends any transaction that was left open, whether by [`Client::transaction`] or by hand, and it proves
+/// that no request is under way. (A plain `rollback` would leave a warning in the server's log each time.) If there is no
+/// answer within 500 ms, a query was abandoned by its future: it is cancelled on the server and the connection is closed.
+/// Closed is also one that was returned in a failed transaction, or after [`Connection::discard`].
+///
+/// What belongs to the session is *not* reset: `set`, `listen`, temporary tables, session-level advisory locks. Use
+/// `set local` and transaction-level locks, or [`Connection::discard`].
+///
+/// # Encryption, by `sslmode` in the address
+///
+/// - `disable`: none.
+/// - `prefer` (also if nothing is said): encrypted if the server can, with whatever certificate it shows. That keeps out
+///   those who listen, not those who pretend to be the server; it is what `libpq` does.
+/// - `require`: encrypted, and the server's certificate must be for its name and signed by an authority the host trusts.
+///   This is stricter than `libpq`'s `require` and equal to its `verify-full`. A private authority is added to the host's,
+///   or named in the environment as `SSL_CERT_FILE`.
+///
+/// A Unix socket is never encrypted, whatever the mode says: both ends are the same machine.
+///
+/// Without the feature `tls` of this crate `prefer` is not encrypted and `require` is an error.
 ///
 /// # Examples
 ///
 /// ```no_run
-/// use tierkeep_db::{DatabaseUrl, Error, Pool, PoolConfig, PostgresUrl};
+/// use tierkeep_db::{Pool, PoolConfig, PostgresUrl};
 ///
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 /// let url: PostgresUrl = "postgres://app@db.example/learning".parse()?;
@@ -97,7 +110,7 @@ pub struct PoolStatus {
 
 /// A connection lent by a [`Pool`], returned when dropped.
 ///
-/// It is a [`Client`]. Dropping it does not block; what happens then is written at [`PoolConfig`].
+/// It is a [`Client`]. Dropping it does not block; what happens then is written at [`Pool`].
 pub struct Connection {
     lease: Lease<PostgresConnector>,
 }

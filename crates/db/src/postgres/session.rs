@@ -55,10 +55,11 @@ impl PostgresConnector {
             config.application_name(application_name);
         }
         if config.get_connect_timeout().is_none() {
-            // Per address, so that a second address is tried when the first one is silent.
-            config.connect_timeout(limit);
+            // A share for each address, so that the last one is tried even if all before it are silent.
+            let addresses = config.get_hosts().len().max(config.get_hostaddrs().len()).max(1);
+            config.connect_timeout(limit / u32::try_from(addresses).unwrap_or(u32::MAX));
         }
-        let tls = Tls::new(config.get_ssl_mode())?;
+        let tls = Tls::new(&mut config)?;
         Ok(Self {
             config,
             target: url.to_string(),

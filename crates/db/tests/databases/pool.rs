@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tierkeep_db::{Connection, Error, Pool, PoolConfig, PoolStatus};
-use tierkeep_testkit::{Mode, PostgresServer};
+use tierkeep_testkit::{ChaosProxy, Endpoint, Mode, PostgresServer};
 
 use crate::{pool, postgres};
 
@@ -122,6 +122,22 @@ async fn query_abandoned_by_its_future_is_cancelled_on_the_server() {
 }
 
 #[tokio::test]
+async fn returning_a_connection_leaves_no_trace_in_the_log() {
+    let server = PostgresServer::launch().await.unwrap();
+    let database = server.database().await.unwrap();
+    let pool = pool(database.url(), small());
+
+    for _ in 0..3 {
+        backend(&pool.get().await.unwrap()).await;
+    }
+    pool.close().await;
+    server.stop().await.unwrap();
+
+    let log = server.log_end();
+    assert!(log.contains("shut down") && !log.contains("WARNING") && !log.contains("ERROR"), "{log}");
+}
+
+#[tokio::test]
 async fn overflow_connections_are_closed_on_the_server() {
     let database = postgres().await;
     let watch = database.client().await.unwrap();
@@ -204,6 +220,29 @@ async fn connection_cut_while_idle_is_replaced() {
     proxy.set(Mode::Pass);
 
     assert_ne!(backend(&pool.get().await.unwrap()).await, first);
+}
+
+#[tokio::test]
+async fn encryption_is_preferred_or_required_over_a_network_and_ignored_on_a_socket() {
+    let server = PostgresServer::shared().await.unwrap();
+    let database = server.database().await.unwrap();
+    // The server answers that it cannot encrypt, as it always does on its socket.
+    let proxy = ChaosProxy::on_tcp(Endpoint::Unix(server.directory().join(".s.PGSQL.5432"))).await.unwrap();
+    let answers = async |authority: String, mode: &str| {
+        let separator = if authority.contains('?') { '&' } else { '?' };
+        let pool = pool(&format!("{authority}{separator}sslmode={mode}"), small());
+        let connection = pool.get().await?;
+        Ok::<i32, Error>(backend(&connection).await)
+    };
+    let network = || format!("postgres://postgres@{}/{}", proxy.address(), database.name());
+
+    assert!(answers(network(), "disable").await.is_ok());
+    assert!(answers(network(), "prefer").await.is_ok());
+    assert!(matches!(
+        answers(network(), "require").await,
+        Err(Error::Unreachable { .. } | Error::TlsUnavailable { .. })
+    ));
+    assert!(answers(database.url().to_owned(), "require").await.is_ok());
 }
 
 #[tokio::test]
