@@ -1,0 +1,301 @@
+//! The command line: what can be asked, and how a run ends.
+
+use std::ffi::OsString;
+use std::fmt::Display;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::{ArgAction, Args, Parser, Subcommand};
+use jiff::Timestamp;
+use tierkeep_learning::key::{KeyType, UserId};
+use tierkeep_learning::language::Language;
+use tierkeep_learning::local_day::{LocalDay, Month, Year};
+use tierkeep_learning::statistic::WindowDays;
+
+use crate::commands::{self, Ending};
+use crate::config::parse_duration;
+use crate::console::{Console, Output};
+
+/// Learning statistics at memory speed.
+///
+/// Exit codes: 0 done, 1 failed, 2 wrong usage, 3 refused by a guard, 4 stopped early and can be continued.
+#[derive(Debug, Parser)]
+#[command(name = "tierkeep", version, propagate_version = true, max_term_width = 110)]
+pub struct Cli {
+    /// What holds for every command.
+    #[command(flatten)]
+    pub global: Global,
+    /// What is asked.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Flags of every command, before or after its name.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Global options")]
+pub struct Global {
+    /// Configuration file [env: TIERKEEP_CONFIG; else ./tierkeep.toml, /etc/tierkeep/tierkeep.toml]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Database: sqlite://path or postgres://user@host/database [env: TIERKEEP_DATABASE_URL]
+    #[arg(long, global = true, value_name = "URL")]
+    pub database: Option<String>,
+    /// Redis server; no tier of this version uses it [env: TIERKEEP_REDIS_URL]
+    #[arg(long, global = true, value_name = "URL")]
+    pub redis: Option<String>,
+    /// Write JSON to stdout, and nothing else there
+    #[arg(long, global = true, action = ArgAction::SetTrue)]
+    pub json: bool,
+    /// Take this instant for the present where a date is left out
+    #[arg(long, global = true, value_name = "INSTANT", value_parser = tierkeep_learning::instant::parse)]
+    pub now: Option<Timestamp>,
+    /// Store nothing; with [mapping], work on a platform's own tables with SELECT rights only
+    #[arg(long, global = true, action = ArgAction::SetTrue)]
+    pub read_only: bool,
+}
+
+/// What can be asked.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve the API
+    Serve(ServeArgs),
+    /// Import learners, course progress and sessions from files
+    Import(ImportArgs),
+    /// Print a statistic as the API answers it
+    #[command(subcommand)]
+    Stats(StatsCommand),
+    /// Create the tables, or bring them up to date
+    Migrate(MigrateArgs),
+    /// Rebuild everything that depends on [days]
+    Rederive,
+    /// Check or show the configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Print the OpenAPI document of the API
+    Openapi,
+    /// Print the completions of a shell
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+    /// Write the manual pages into a directory
+    #[command(hide = true)]
+    Man {
+        /// The directory
+        directory: PathBuf,
+    },
+}
+
+/// Arguments of `serve`.
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    /// Address and port [env: TIERKEEP_LISTEN] [default: 127.0.0.1:8420]
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen: Option<String>,
+    /// Serve tierkeep-demo.db, filled with sample learners when it is empty
+    #[arg(long)]
+    pub demo: bool,
+}
+
+/// Arguments of `import`.
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("files").required(true).multiple(true))]
+pub struct ImportArgs {
+    /// Learners, as CSV with a header of column names
+    #[arg(long, value_name = "FILE", group = "files")]
+    pub users: Option<PathBuf>,
+    /// Course progress, as CSV
+    #[arg(long, value_name = "FILE", group = "files")]
+    pub progress: Option<PathBuf>,
+    /// Study sessions, as CSV
+    #[arg(long, value_name = "FILE", group = "files")]
+    pub sessions: Option<PathBuf>,
+    /// xAPI statements, as a JSON array or lines, gzip or not; sessions are inferred from them
+    #[arg(long, value_name = "FILE", group = "files")]
+    pub xapi: Option<PathBuf>,
+    /// With --xapi: the pause that ends a session
+    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = parse_duration)]
+    pub timeout: Duration,
+    /// With --xapi: the time added after the last statement of a session
+    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = parse_duration)]
+    pub tail: Duration,
+    /// Write rejected rows with line and reason to this CSV file
+    #[arg(long, value_name = "FILE")]
+    pub rejects: Option<PathBuf>,
+    /// Type of the ids, when the tables are made [default: what the files have]
+    #[arg(long, value_name = "uuid|int", value_parser = KeyType::from_str)]
+    pub ids: Option<KeyType>,
+}
+
+/// Arguments of `migrate`.
+#[derive(Debug, Args)]
+pub struct MigrateArgs {
+    /// Type of the ids [default: what the tables have, else uuid]
+    #[arg(long, value_name = "uuid|int", value_parser = KeyType::from_str)]
+    pub ids: Option<KeyType>,
+}
+
+/// The learner that a statistic is about.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct Learner {
+    /// The learner's id
+    #[arg(value_name = "USER", allow_negative_numbers = true, value_parser = UserId::from_str)]
+    pub user: UserId,
+}
+
+/// The statistics.
+#[derive(Debug, Subcommand)]
+pub enum StatsCommand {
+    /// One local day
+    Daily {
+        /// Whose
+        #[command(flatten)]
+        learner: Learner,
+        /// The day [default: the learner's today]
+        #[arg(long, value_name = "YYYY-MM-DD")]
+        date: Option<LocalDay>,
+    },
+    /// One week from Monday
+    Weekly {
+        /// Whose
+        #[command(flatten)]
+        learner: Learner,
+        /// Any day of the week [default: the learner's today]
+        #[arg(long, value_name = "YYYY-MM-DD")]
+        week_start: Option<LocalDay>,
+    },
+    /// One calendar month
+    Monthly {
+        /// Whose
+        #[command(flatten)]
+        learner: Learner,
+        /// The month [default: the learner's present one]
+        #[arg(long, value_name = "YYYY-MM")]
+        month: Option<Month>,
+    },
+    /// The last days up to a date, with recommendations
+    Analytics {
+        /// Whose
+        #[command(flatten)]
+        learner: Learner,
+        /// The last day [default: the learner's today]
+        #[arg(long, value_name = "YYYY-MM-DD")]
+        to: Option<LocalDay>,
+        /// How many days, 2 to 365
+        #[arg(long, value_name = "DAYS", default_value_t = WindowDays::default())]
+        days: WindowDays,
+        /// Language of the recommendations: en or zh [default: days.language]
+        #[arg(long, value_name = "LANGUAGE")]
+        lang: Option<Language>,
+    },
+    /// Runs of consecutive active days over all history
+    Streaks {
+        /// Whose
+        #[command(flatten)]
+        learner: Learner,
+    },
+    /// One calendar year, day by day
+    Heatmap {
+        /// Whose
+        #[command(flatten)]
+        learner: Learner,
+        /// The year [default: the learner's present one]
+        #[arg(long)]
+        year: Option<Year>,
+    },
+    /// Course progress
+    Courses {
+        /// Whose
+        #[command(flatten)]
+        learner: Learner,
+    },
+    /// All learners together
+    Global,
+}
+
+/// What can be asked of the configuration.
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub enum ConfigCommand {
+    /// Read the configuration and say what is wrong with it
+    Check,
+    /// Print the effective configuration and where each value comes from
+    Show,
+}
+
+/// Runs the binary with its arguments, the name of the program first.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // help goes to stdout, everything else to stderr; neither can be reported if it fails
+            let _ = error.print();
+            return ExitCode::from(u8::from(error.use_stderr()) * Ending::Usage.code());
+        }
+    };
+    let console = Console::new(if cli.global.json { Output::Json } else { Output::Human });
+    match commands::run(cli, console) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            console.note(format_args!("tierkeep: {}", Chain(&failure.error)));
+            ExitCode::from(failure.ending.code())
+        }
+    }
+}
+
+/// An error and its causes on one line, without causes that repeat what is said already.
+struct Chain<'a>(&'a anyhow::Error);
+
+impl Display for Chain<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut said = self.0.to_string();
+        f.write_str(&said)?;
+        for cause in self.0.chain().skip(1).map(ToString::to_string) {
+            if !said.contains(&cause) {
+                write!(f, ": {cause}")?;
+                said = cause;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn global_flags_stand_before_or_after_the_command() {
+        let before = Cli::try_parse_from(["tierkeep", "--json", "--database", "sqlite://a.db", "stats", "global"]);
+        let after = Cli::try_parse_from(["tierkeep", "stats", "global", "--json", "--database", "sqlite://a.db"]);
+
+        for cli in [before, after] {
+            let global = cli.unwrap().global;
+            assert!(global.json);
+            assert_eq!(global.database.as_deref(), Some("sqlite://a.db"));
+        }
+    }
+
+    #[test]
+    fn a_negative_id_is_no_flag() {
+        let cli = Cli::try_parse_from(["tierkeep", "stats", "streaks", "-42"]).unwrap();
+
+        let Command::Stats(StatsCommand::Streaks { learner }) = cli.command else { panic!("streaks were asked for") };
+        assert_eq!(learner.user.to_string(), "-42");
+    }
+
+    #[test]
+    fn causes_are_said_once() {
+        let error = anyhow::anyhow!("inner").context("outer: inner").context("outmost");
+
+        assert_eq!(Chain(&error).to_string(), "outmost: outer: inner");
+    }
+}

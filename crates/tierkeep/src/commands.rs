@@ -1,0 +1,234 @@
+//! The commands: each opens what it needs, does its work, and says how it ended.
+
+mod config;
+mod documents;
+mod import;
+mod migrate;
+mod progress;
+mod serve;
+mod stats;
+
+use std::sync::Arc;
+
+use tierkeep_db::DatabaseUrl;
+use tierkeep_learning::key::KeyType;
+use tierkeep_learning::service::{ServiceError, Statistics};
+use tierkeep_learning::store::{OpenMode, OpenOptions, Store, StoreError};
+use tracing_subscriber::EnvFilter;
+
+use crate::cli::{Cli, Command, Global};
+use crate::clock::Clock;
+use crate::config::{self as configuration, Config, ConfigError, Environment, Flags, Loaded};
+use crate::console::Console;
+
+/// How a command ends when it does not simply succeed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// It failed.
+    Failed,
+    /// It was asked wrongly.
+    Usage,
+    /// A guard refused it.
+    Refused,
+    /// It was stopped early and can be continued.
+    Stopped,
+}
+
+impl Ending {
+    /// The exit code.
+    #[must_use]
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Failed => 1,
+            Self::Usage => 2,
+            Self::Refused => 3,
+            Self::Stopped => 4,
+        }
+    }
+}
+
+/// Why a command did not succeed.
+#[derive(Debug)]
+pub struct Failure {
+    /// How it ended.
+    pub ending: Ending,
+    /// Why.
+    pub error: anyhow::Error,
+}
+
+impl Failure {
+    fn usage(error: impl Into<anyhow::Error>) -> Self {
+        Self { ending: Ending::Usage, error: error.into() }
+    }
+
+    fn refused(error: impl Into<anyhow::Error>) -> Self {
+        Self { ending: Ending::Refused, error: error.into() }
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        Self::usage(error)
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        anyhow::Error::from(error).into()
+    }
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self { ending: Ending::Failed, error }
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        let ending = match error {
+            StoreError::DaysChanged { .. } | StoreError::OtherKeyType { .. } | StoreError::PlatformTables => {
+                Ending::Refused
+            }
+            _ => Ending::Failed,
+        };
+        Self { ending, error: error.into() }
+    }
+}
+
+impl From<ServiceError> for Failure {
+    fn from(error: ServiceError) -> Self {
+        match error {
+            ServiceError::Store(error) => error.into(),
+            ServiceError::Future { .. } => Self::usage(error),
+            other => anyhow::Error::from(other).into(),
+        }
+    }
+}
+
+/// What every command has at hand.
+struct Context {
+    loaded: Loaded,
+    clock: Clock,
+    console: Console,
+    read_only: bool,
+}
+
+/// Runs one command to its end.
+///
+/// # Errors
+/// [`Failure`], which holds the exit code.
+pub fn run(cli: Cli, console: Console) -> Result<(), Failure> {
+    match cli.command {
+        Command::Openapi => return documents::openapi(console),
+        Command::Completions { shell } => return documents::completions(shell, console),
+        Command::Man { directory } => return documents::manual(&directory),
+        _ => {}
+    }
+    let context = Context::new(&cli.global, &cli.command, console)?;
+    if let Command::Config(command) = cli.command {
+        return config::run(command, &context);
+    }
+    start_log(&context.loaded.config.log);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let done = runtime.block_on(async {
+        match cli.command {
+            Command::Serve(arguments) => serve::run(&arguments, context).await,
+            Command::Import(arguments) => import::run(&arguments, &context).await,
+            Command::Stats(command) => stats::run(&command, &context).await,
+            Command::Migrate(arguments) => migrate::migrate(&arguments, &context).await,
+            Command::Rederive => migrate::rederive(&context).await,
+            Command::Config(_) | Command::Openapi | Command::Completions { .. } | Command::Man { .. } => Ok(()),
+        }
+    });
+    // a thread may still wait for a file that nobody writes to; the stores are closed by now
+    runtime.shutdown_background();
+    done
+}
+
+impl Context {
+    fn new(global: &Global, command: &Command, console: Console) -> Result<Self, Failure> {
+        let listen = match command {
+            Command::Serve(arguments) => arguments.listen.clone(),
+            _ => None,
+        };
+        let flags = Flags {
+            config: global.config.clone(),
+            database: global.database.clone(),
+            redis: global.redis.clone(),
+            listen,
+        };
+        Ok(Self {
+            loaded: configuration::load(&flags, &Environment::read()?)?,
+            clock: global.now.map_or(Clock::Wall, Clock::Fixed),
+            console,
+            read_only: global.read_only,
+        })
+    }
+
+    fn config(&self) -> &Config {
+        &self.loaded.config
+    }
+
+    /// Says on stderr what a command works with.
+    fn announce(&self, database: &DatabaseUrl) {
+        self.console.note(format_args!("configuration {}, database {database}", self.loaded.file_name()));
+    }
+
+    fn options(&self, mode: OpenMode) -> OpenOptions {
+        let config = self.config();
+        OpenOptions {
+            mode,
+            pool: config.database.pool.clone(),
+            default_zone: config.days.default_zone,
+            day_start: config.days.day_start,
+            mapping: config.mapping.clone(),
+        }
+    }
+
+    /// Refuses to write where writing is not allowed.
+    fn guard_writing(&self, command: &str) -> Result<(), Failure> {
+        if self.read_only {
+            return Err(Failure::usage(anyhow::anyhow!("{command} writes, so it cannot be had with --read-only")));
+        }
+        if !self.config().mapping.is_own() {
+            return Err(Failure::refused(anyhow::anyhow!(
+                "[mapping] names a platform's own tables, and {command} would write; this version reads such tables \
+                 with --read-only only"
+            )));
+        }
+        Ok(())
+    }
+
+    /// The configured database, to read statistics from.
+    async fn statistics(&self) -> Result<Statistics, Failure> {
+        let mode = if self.read_only { OpenMode::ReadOnly } else { OpenMode::Existing };
+        let store = self.open(&self.config().database.url, mode).await?;
+        Ok(Statistics::new(store, self.config().days.clone()))
+    }
+
+    async fn open(&self, url: &DatabaseUrl, mode: OpenMode) -> Result<Arc<dyn Store>, Failure> {
+        if !matches!(mode, OpenMode::ReadOnly) && !self.config().mapping.is_own() {
+            return Err(Failure::refused(anyhow::anyhow!(
+                "[mapping] names a platform's own tables, which this version only reads: add --read-only"
+            )));
+        }
+        self.announce(url);
+        Ok(tierkeep_learning::store::open(url, &self.options(mode)).await?)
+    }
+}
+
+/// The mode of commands that make a database that is absent.
+fn create(ids: Option<KeyType>) -> OpenMode {
+    OpenMode::Create { ids }
+}
+
+/// Logs to stderr. A second call, in tests, changes nothing.
+fn start_log(directives: &str) {
+    let filter = EnvFilter::try_new(directives).unwrap_or_default();
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+        .try_init();
+}

@@ -1,0 +1,135 @@
+//! How far a long command has come: a bar on a terminal, a line now and then elsewhere, on stderr.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::{Value, json};
+use tierkeep_learning::store::Store;
+use tokio_util::sync::CancellationToken;
+
+use super::{Ending, Failure};
+use crate::console::Console;
+
+/// Time between two plain lines.
+const LINE_INTERVAL: Duration = Duration::from_secs(2);
+
+/// Shows how far one piece of work has come.
+pub(super) struct Meter {
+    label: Cow<'static, str>,
+    unit: &'static str,
+    console: Console,
+    bar: Option<ProgressBar>,
+    said: Instant,
+}
+
+impl Meter {
+    /// Work of `total` units, if that is known.
+    pub(super) fn new(
+        label: impl Into<Cow<'static, str>>,
+        unit: &'static str,
+        total: Option<u64>,
+        console: Console,
+    ) -> Self {
+        let label = label.into();
+        let bar = console.is_terminal().then(|| {
+            let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::stderr());
+            let template =
+                if total.is_some() { "{prefix} {wide_bar} {percent:>3} % {msg}" } else { "{prefix} {spinner} {msg}" };
+            bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
+            bar.set_prefix(label.to_string());
+            bar
+        });
+        Self { label, unit, console, bar, said: Instant::now() }
+    }
+
+    /// `place` of `total` is done; `detail` is what people want to know.
+    pub(super) fn set(&mut self, place: u64, total: Option<u64>, detail: u64) {
+        match &self.bar {
+            Some(bar) => {
+                if let Some(total) = total {
+                    bar.set_length(total);
+                }
+                bar.set_position(place);
+                bar.set_message(format!("{detail} {}", self.unit));
+            }
+            None if self.said.elapsed() >= LINE_INTERVAL => {
+                self.said = Instant::now();
+                let (label, unit) = (&self.label, self.unit);
+                match total {
+                    Some(total) if total > 0 => {
+                        let percent = place.saturating_mul(100) / total;
+                        self.console.note(format_args!("{label}: {percent} %, {detail} {unit}"));
+                    }
+                    _ => self.console.note(format_args!("{label}: {detail} {unit}")),
+                }
+            }
+            None => {}
+        }
+    }
+
+    /// Takes the bar away.
+    pub(super) fn finish(self) {
+        if let Some(bar) = self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// What building the summaries has done.
+pub(super) struct Settling {
+    /// Learners brought up to date.
+    pub(super) learners: u64,
+    /// Rows read for that.
+    pub(super) rows: u64,
+    /// Time it took.
+    pub(super) seconds: f64,
+    /// Whether a signal ended it early.
+    pub(super) stopped: bool,
+}
+
+impl Settling {
+    pub(super) fn json(&self) -> Value {
+        json!({ "learners": self.learners, "rows": self.rows, "seconds": self.seconds, "stopped": self.stopped })
+    }
+
+    pub(super) fn ending(&self) -> Result<(), Failure> {
+        if !self.stopped {
+            return Ok(());
+        }
+        let error =
+            anyhow::anyhow!("stopped early; what is left is built by the next read of each learner, or by a new run");
+        Err(Failure { ending: Ending::Stopped, error })
+    }
+}
+
+impl fmt::Display for Settling {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { learners, rows, seconds, .. } = self;
+        write!(f, "summaries of {learners} learners built from {rows} rows in {seconds:.1} s")
+    }
+}
+
+/// Folds all changes into the day summaries, one bounded batch after the other, until none is left or `stop` says so.
+pub(super) async fn settle(store: &dyn Store, console: Console, stop: &CancellationToken) -> Result<Settling, Failure> {
+    let began = Instant::now();
+    let mut done = Settling { learners: 0, rows: 0, seconds: 0.0, stopped: false };
+    let mut meter = Meter::new("building summaries", "learners", None, console);
+    loop {
+        if stop.is_cancelled() {
+            done.stopped = true;
+            break;
+        }
+        let batch = store.settle().await?;
+        done.learners += batch.learners;
+        done.rows += batch.rows;
+        meter.set(done.learners, None, done.learners);
+        if !batch.more {
+            break;
+        }
+    }
+    meter.finish();
+    done.seconds = began.elapsed().as_secs_f64();
+    Ok(done)
+}

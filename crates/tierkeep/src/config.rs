@@ -1,0 +1,268 @@
+//! What the binary is told: defaults, then the file, then the environment, then flags; and where each value came from.
+//!
+//! Every key stands once, as a row of [`setting::SETTINGS`]: how it is read, what it accepts, how it is shown. This module
+//! is the only reader of the environment.
+
+mod error;
+mod file;
+mod quantity;
+mod redis_url;
+mod setting;
+
+use std::collections::BTreeMap;
+use std::env;
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::Value;
+use tierkeep_db::{DatabaseUrl, PoolConfig, SqlitePath};
+use tierkeep_learning::calendar::{DayStart, Zone};
+use tierkeep_learning::language::Language;
+use tierkeep_learning::mapping::Mapping;
+use tierkeep_learning::service::Settings;
+
+pub use self::error::ConfigError;
+pub(crate) use self::file::nearest;
+pub use self::quantity::{ByteSize, QuantityError, parse_duration};
+pub use self::redis_url::{RedisUrl, RedisUrlError};
+use self::setting::{Given, SETTINGS};
+
+/// The annotated sample: every key with its default.
+pub const SAMPLE: &str = include_str!("../tierkeep.sample.toml");
+/// Files that are looked for, in this order, when none is named.
+const DEFAULT_FILES: [&str; 2] = ["tierkeep.toml", "/etc/tierkeep/tierkeep.toml"];
+
+/// The effective configuration.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// `[database]`
+    pub database: Database,
+    /// `[redis]`: the shared tier; no tier uses it in this version.
+    pub redis: Option<RedisUrl>,
+    /// `[days]`
+    pub days: Settings,
+    /// `[http]`
+    pub http: Http,
+    /// `[mapping]`
+    pub mapping: Mapping,
+    /// What is logged, in the syntax of `RUST_LOG`.
+    pub log: String,
+}
+
+/// Where the rows are, and how many connections go there.
+#[derive(Debug, Clone)]
+pub struct Database {
+    /// The address.
+    pub url: DatabaseUrl,
+    /// The pool.
+    pub pool: PoolConfig,
+}
+
+/// How the API listens.
+#[derive(Debug, Clone)]
+pub struct Http {
+    /// Address and port.
+    pub listen: SocketAddr,
+    /// Longest body of a request.
+    pub body_limit: ByteSize,
+    /// Longest time for one answer.
+    pub request_timeout: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            database: Database {
+                url: DatabaseUrl::Sqlite(SqlitePath::new("tierkeep.db")),
+                pool: PoolConfig::default(),
+            },
+            redis: None,
+            days: Settings { default_zone: Zone::utc(), day_start: DayStart::default(), language: Language::default() },
+            http: Http {
+                listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8420)),
+                body_limit: ByteSize::mebibytes(1),
+                request_timeout: Duration::from_secs(30),
+            },
+            mapping: Mapping::default(),
+            log: "info".to_owned(),
+        }
+    }
+}
+
+/// Where a value came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// It is built in.
+    Default,
+    /// A line of the configuration file.
+    File(PathBuf, usize),
+    /// A variable of the environment.
+    Environment(&'static str),
+    /// A flag of the command line.
+    Flag(&'static str),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::File(path, line) => write!(f, "{}:{line}", path.display()),
+            Self::Environment(name) => f.write_str(name),
+            Self::Flag(name) => f.write_str(name),
+        }
+    }
+}
+
+/// What flags say about the configuration.
+#[derive(Debug, Clone, Default)]
+pub struct Flags {
+    /// `--config`
+    pub config: Option<PathBuf>,
+    /// `--database`
+    pub database: Option<String>,
+    /// `--redis`
+    pub redis: Option<String>,
+    /// `--listen`
+    pub listen: Option<String>,
+}
+
+/// What the environment says about the configuration. An empty variable counts as unset.
+#[derive(Debug, Clone, Default)]
+pub struct Environment {
+    /// `TIERKEEP_CONFIG`
+    pub config: Option<PathBuf>,
+    /// `TIERKEEP_DATABASE_URL`
+    pub database: Option<String>,
+    /// `TIERKEEP_REDIS_URL`
+    pub redis: Option<String>,
+    /// `TIERKEEP_LISTEN`
+    pub listen: Option<String>,
+    /// `TIERKEEP_LOG`
+    pub log: Option<String>,
+}
+
+impl Environment {
+    /// Reads the five variables.
+    ///
+    /// # Errors
+    /// [`ConfigError::NotUnicode`] when one of them is no text.
+    #[expect(clippy::disallowed_methods, reason = "this is the one reader of the environment")]
+    pub fn read() -> Result<Self, ConfigError> {
+        let text = |name: &'static str| match env::var(name) {
+            Ok(value) if value.is_empty() => Ok(None),
+            Ok(value) => Ok(Some(value)),
+            Err(env::VarError::NotPresent) => Ok(None),
+            Err(env::VarError::NotUnicode(_)) => Err(ConfigError::NotUnicode { variable: name }),
+        };
+        Ok(Self {
+            config: env::var_os("TIERKEEP_CONFIG").filter(|path| !path.is_empty()).map(PathBuf::from),
+            database: text("TIERKEEP_DATABASE_URL")?,
+            redis: text("TIERKEEP_REDIS_URL")?,
+            listen: text("TIERKEEP_LISTEN")?,
+            log: text("TIERKEEP_LOG")?,
+        })
+    }
+}
+
+/// The effective configuration with its origins.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// The values.
+    pub config: Config,
+    /// The file that was read, if any.
+    pub file: Option<PathBuf>,
+    origins: BTreeMap<&'static str, Origin>,
+    mapping: Value,
+}
+
+/// A value as `config show` prints it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Shown {
+    /// The key, as `section.key`.
+    pub key: &'static str,
+    /// The value; passwords are replaced by `***`.
+    pub value: Value,
+    /// Where it came from.
+    pub origin: Origin,
+}
+
+impl Loaded {
+    /// Every key with its effective value, in the order of the sample.
+    pub fn shown(&self) -> impl Iterator<Item = Shown> {
+        let origin = |key: &str| self.origins.get(key).cloned().unwrap_or(Origin::Default);
+        SETTINGS
+            .iter()
+            .map(move |setting| Shown {
+                key: setting.key,
+                value: (setting.show)(&self.config),
+                origin: origin(setting.key),
+            })
+            .chain(std::iter::once(Shown { key: "mapping", value: self.mapping.clone(), origin: origin("mapping") }))
+    }
+
+    /// The configuration file for people.
+    #[must_use]
+    pub fn file_name(&self) -> String {
+        self.file.as_deref().map_or_else(|| "none (defaults)".to_owned(), |path| path.display().to_string())
+    }
+
+    fn new() -> Self {
+        Self {
+            config: Config::default(),
+            file: None,
+            origins: BTreeMap::new(),
+            mapping: serde_json::json!({ "preset": "tierkeep" }),
+        }
+    }
+
+    fn set(&mut self, key: &str, given: &Given<'_>, origin: Origin) -> Result<(), ConfigError> {
+        let Some(setting) = SETTINGS.iter().find(|setting| setting.key == key) else {
+            unreachable!("callers look the key up first")
+        };
+        setting.apply(&mut self.config, given, &origin)?;
+        self.origins.insert(setting.key, origin);
+        Ok(())
+    }
+}
+
+/// Reads the configuration: the named file or the first default one that exists, then the environment, then flags.
+///
+/// # Errors
+/// [`ConfigError`] for a named file that does not exist, an unknown key, or a value that is not accepted.
+pub fn load(flags: &Flags, environment: &Environment) -> Result<Loaded, ConfigError> {
+    let mut loaded = Loaded::new();
+    let named = flags.config.as_deref().or(environment.config.as_deref());
+    if let Some(path) = find(named) {
+        let text =
+            std::fs::read_to_string(&path).map_err(|source| ConfigError::Unreadable { path: path.clone(), source })?;
+        file::read(&mut loaded, &path, &text)?;
+        loaded.file = Some(path);
+    }
+    let overrides = [
+        ("database.url", &environment.database, Origin::Environment("TIERKEEP_DATABASE_URL")),
+        ("redis.url", &environment.redis, Origin::Environment("TIERKEEP_REDIS_URL")),
+        ("http.listen", &environment.listen, Origin::Environment("TIERKEEP_LISTEN")),
+        ("log", &environment.log, Origin::Environment("TIERKEEP_LOG")),
+        ("database.url", &flags.database, Origin::Flag("--database")),
+        ("redis.url", &flags.redis, Origin::Flag("--redis")),
+        ("http.listen", &flags.listen, Origin::Flag("--listen")),
+    ];
+    for (key, value, origin) in overrides {
+        if let Some(text) = value {
+            loaded.set(key, &Given::Text(text), origin)?;
+        }
+    }
+    Ok(loaded)
+}
+
+fn find(named: Option<&Path>) -> Option<PathBuf> {
+    match named {
+        Some(path) => Some(path.to_owned()),
+        None => DEFAULT_FILES.iter().map(PathBuf::from).find(|path| path.exists()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,263 @@
+//! The keys: one row each.
+
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tierkeep_learning::calendar::{DayStart, Zone};
+use tracing_subscriber::EnvFilter;
+
+use super::quantity::{format_duration, parse_duration};
+use super::{ByteSize, Config, ConfigError, Origin};
+
+/// A value as it was given.
+#[derive(Debug)]
+pub(super) enum Given<'a> {
+    Text(&'a str),
+    Integer(i64),
+    Bool(bool),
+    /// Something that no key accepts, by the name of its type.
+    Other(&'static str),
+}
+
+/// A key: how it is read, what it accepts, how it is shown.
+pub(super) struct Setting {
+    pub(super) key: &'static str,
+    accepted: &'static str,
+    read: fn(&mut Config, &Given<'_>) -> Result<(), Refused>,
+    pub(super) show: fn(&Config) -> Value,
+}
+
+/// Why a value is not accepted.
+enum Refused {
+    /// The value may be repeated in the message.
+    Value,
+    /// The value may hold a password; this is what may be said of it.
+    Secret(String),
+}
+
+/// In the order of the sample.
+pub(super) const SETTINGS: &[Setting] = &[
+    Setting {
+        key: "log",
+        accepted: "off, error, warn, info, debug, trace, or directives such as info,tierkeep=debug",
+        read: |config, given| {
+            let text = text(given)?;
+            EnvFilter::try_new(text).map_err(|_| Refused::Value)?;
+            text.clone_into(&mut config.log);
+            Ok(())
+        },
+        show: |config| json!(config.log),
+    },
+    Setting {
+        key: "database.url",
+        accepted: "sqlite://relative.db, sqlite:///absolute.db, or postgres://user[:password]@host[:port]/database",
+        read: |config, given| {
+            config.database.url = text(given)?.parse().map_err(|error| Refused::Secret(chain(&error)))?;
+            Ok(())
+        },
+        show: |config| json!(config.database.url.to_string()),
+    },
+    Setting {
+        key: "database.size",
+        accepted: "1 to 10000",
+        read: |config, given| {
+            config.database.pool.size = count(given, 1..=10_000)?;
+            Ok(())
+        },
+        show: |config| json!(config.database.pool.size),
+    },
+    Setting {
+        key: "database.overflow",
+        accepted: "0 to 10000",
+        read: |config, given| {
+            config.database.pool.overflow = count(given, 0..=10_000)?;
+            Ok(())
+        },
+        show: |config| json!(config.database.pool.overflow),
+    },
+    Setting {
+        key: "database.timeout",
+        accepted: "a duration from 1ms to 1h, such as \"30s\"",
+        read: |config, given| {
+            config.database.pool.timeout = duration(given, MILLISECOND..=HOUR)?;
+            Ok(())
+        },
+        show: |config| json!(format_duration(config.database.pool.timeout)),
+    },
+    Setting {
+        key: "database.recycle",
+        accepted: "a duration from 1s to 30d, such as \"1h\"",
+        read: |config, given| {
+            config.database.pool.recycle = duration(given, SECOND..=MONTH)?;
+            Ok(())
+        },
+        show: |config| json!(format_duration(config.database.pool.recycle)),
+    },
+    Setting {
+        key: "database.pre_ping",
+        accepted: "true or false",
+        read: |config, given| {
+            let Given::Bool(value) = given else { return Err(Refused::Value) };
+            config.database.pool.pre_ping = *value;
+            Ok(())
+        },
+        show: |config| json!(config.database.pool.pre_ping),
+    },
+    Setting {
+        key: "database.connect_timeout",
+        accepted: "a duration from 1ms to 1h, such as \"10s\"",
+        read: |config, given| {
+            config.database.pool.connect_timeout = duration(given, MILLISECOND..=HOUR)?;
+            Ok(())
+        },
+        show: |config| json!(format_duration(config.database.pool.connect_timeout)),
+    },
+    Setting {
+        key: "database.application_name",
+        accepted: "a text of 1 to 63 printable ASCII characters",
+        read: |config, given| {
+            let text = text(given)?;
+            let printable = text.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ');
+            // PostgreSQL cuts longer names and replaces other characters
+            if text.is_empty() || text.len() > 63 || !printable {
+                return Err(Refused::Value);
+            }
+            text.clone_into(&mut config.database.pool.application_name);
+            Ok(())
+        },
+        show: |config| json!(config.database.pool.application_name),
+    },
+    Setting {
+        key: "redis.url",
+        accepted: "redis://[user:password@]host[:port][/number], or rediss://… for TLS",
+        read: |config, given| {
+            let url = text(given)?.parse().map_err(|error: super::RedisUrlError| Refused::Secret(error.to_string()))?;
+            config.redis = Some(url);
+            Ok(())
+        },
+        show: |config| json!(config.redis.as_ref().map(ToString::to_string)),
+    },
+    Setting {
+        key: "days.time_zone",
+        accepted: "an IANA time zone name such as \"Europe/Paris\"",
+        read: |config, given| {
+            config.days.default_zone = Zone::new(text(given)?).map_err(|_| Refused::Value)?;
+            Ok(())
+        },
+        show: |config| json!(config.days.default_zone.name()),
+    },
+    Setting {
+        key: "days.day_start",
+        accepted: "an hour from 0 to 23",
+        read: |config, given| {
+            let Given::Integer(hour) = given else { return Err(Refused::Value) };
+            config.days.day_start = DayStart::new(*hour).map_err(|_| Refused::Value)?;
+            Ok(())
+        },
+        show: |config| json!(config.days.day_start.get()),
+    },
+    Setting {
+        key: "days.language",
+        accepted: "\"en\" or \"zh\"",
+        read: |config, given| {
+            config.days.language = text(given)?.parse().map_err(|_| Refused::Value)?;
+            Ok(())
+        },
+        show: |config| json!(config.days.language.to_string()),
+    },
+    Setting {
+        key: "http.listen",
+        accepted: "an address and a port, such as \"127.0.0.1:8420\" or \"[::1]:8420\"",
+        read: |config, given| {
+            config.http.listen = listen(text(given)?).ok_or(Refused::Value)?;
+            Ok(())
+        },
+        show: |config| json!(config.http.listen.to_string()),
+    },
+    Setting {
+        key: "http.body_limit",
+        accepted: "a size from 1KiB to 64MiB, such as \"1MiB\"",
+        read: |config, given| {
+            let size: ByteSize = text(given)?.parse().map_err(|_| Refused::Value)?;
+            if !(ByteSize::bytes(1024)..=ByteSize::mebibytes(64)).contains(&size) {
+                return Err(Refused::Value);
+            }
+            config.http.body_limit = size;
+            Ok(())
+        },
+        show: |config| json!(config.http.body_limit.to_string()),
+    },
+    Setting {
+        key: "http.request_timeout",
+        accepted: "a duration from 1ms to 1h, such as \"30s\"",
+        read: |config, given| {
+            config.http.request_timeout = duration(given, MILLISECOND..=HOUR)?;
+            Ok(())
+        },
+        show: |config| json!(format_duration(config.http.request_timeout)),
+    },
+];
+
+const MILLISECOND: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(3600);
+const MONTH: Duration = Duration::from_secs(30 * 86_400);
+
+impl Setting {
+    pub(super) fn apply(&self, config: &mut Config, given: &Given<'_>, origin: &Origin) -> Result<(), ConfigError> {
+        (self.read)(config, given).map_err(|refused| ConfigError::Value {
+            place: origin.to_string(),
+            key: self.key,
+            given: match refused {
+                Refused::Secret(what) => format!("not usable: {what}"),
+                Refused::Value => match given {
+                    Given::Text(text) => format!("{text:?}"),
+                    Given::Integer(number) => number.to_string(),
+                    Given::Bool(value) => value.to_string(),
+                    Given::Other(kind) => format!("of type {kind}"),
+                },
+            },
+            accepted: self.accepted,
+        })
+    }
+}
+
+fn text<'a>(given: &Given<'a>) -> Result<&'a str, Refused> {
+    match given {
+        Given::Text(text) => Ok(text),
+        _ => Err(Refused::Value),
+    }
+}
+
+fn count(given: &Given<'_>, range: RangeInclusive<i64>) -> Result<usize, Refused> {
+    match given {
+        Given::Integer(number) if range.contains(number) => usize::try_from(*number).map_err(|_| Refused::Value),
+        _ => Err(Refused::Value),
+    }
+}
+
+fn duration(given: &Given<'_>, range: RangeInclusive<Duration>) -> Result<Duration, Refused> {
+    let duration = parse_duration(text(given)?).map_err(|_| Refused::Value)?;
+    if range.contains(&duration) { Ok(duration) } else { Err(Refused::Value) }
+}
+
+/// `localhost` is the one name that needs no resolver.
+fn listen(text: &str) -> Option<SocketAddr> {
+    match text.strip_prefix("localhost:") {
+        Some(port) => Some(SocketAddr::from(([127, 0, 0, 1], port.parse().ok()?))),
+        None => text.parse().ok(),
+    }
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,153 @@
+//! Tests of the whole way from a text to a configuration.
+
+use super::*;
+
+fn read(text: &str) -> Result<Loaded, ConfigError> {
+    let mut loaded = Loaded::new();
+    file::read(&mut loaded, Path::new("t.toml"), text)?;
+    Ok(loaded)
+}
+
+fn refusal(text: &str) -> String {
+    read(text).expect_err(text).to_string()
+}
+
+fn values(loaded: &Loaded) -> Vec<(&'static str, Value)> {
+    loaded.shown().map(|shown| (shown.key, shown.value)).collect()
+}
+
+#[test]
+fn the_sample_holds_every_default() {
+    let sample = read(SAMPLE).unwrap();
+
+    assert_eq!(values(&sample), values(&Loaded::new()));
+    for shown in sample.shown() {
+        let without_default = shown.key == "redis.url";
+        assert_eq!(shown.origin == Origin::Default, without_default, "{} is missing in the sample", shown.key);
+    }
+    assert!(SAMPLE.contains("\n#url = \"redis://"));
+}
+
+#[test]
+fn an_unknown_key_names_the_nearest_one_with_file_and_line() {
+    assert_eq!(
+        refusal("[database]\n\nsiez = 3"),
+        "t.toml:3: unknown key `database.siez`; the nearest known one is `database.size`"
+    );
+    assert_eq!(
+        refusal("[databse]\nurl = \"sqlite://a.db\""),
+        "t.toml:2: unknown key `databse.url`; the nearest known one is `database.url`"
+    );
+    assert_eq!(refusal("[htpt]"), "t.toml:1: unknown section `htpt`; the nearest known one is `http`");
+    assert_eq!(refusal("logs = \"info\""), "t.toml:1: unknown key `logs`; the nearest known one is `log`");
+    assert_eq!(
+        refusal("[database.url]\nx = 1"),
+        "t.toml:1: `database.url` is of type table; accepted: sqlite://relative.db, sqlite:///absolute.db, or \
+         postgres://user[:password]@host[:port]/database"
+    );
+}
+
+#[test]
+fn every_key_says_what_it_accepts() {
+    let bad = [
+        ("log = \"no,such=[\"", "log", "off, error"),
+        ("log = 1", "log", "off, error"),
+        ("[database]\nurl = \"mysql://x\"", "database.url", "sqlite://"),
+        ("[database]\nsize = 0", "database.size", "1 to 10000"),
+        ("[database]\nsize = \"20\"", "database.size", "1 to 10000"),
+        ("[database]\noverflow = -1", "database.overflow", "0 to 10000"),
+        ("[database]\ntimeout = \"0s\"", "database.timeout", "1ms to 1h"),
+        ("[database]\ntimeout = 30", "database.timeout", "1ms to 1h"),
+        ("[database]\nrecycle = \"31d\"", "database.recycle", "1s to 30d"),
+        ("[database]\npre_ping = \"yes\"", "database.pre_ping", "true or false"),
+        ("[database]\nconnect_timeout = \"2h\"", "database.connect_timeout", "1ms to 1h"),
+        ("[database]\napplication_name = \"\"", "database.application_name", "1 to 63"),
+        ("[redis]\nurl = \"localhost\"", "redis.url", "redis://"),
+        ("[days]\ntime_zone = \"Europe/Pari\"", "days.time_zone", "IANA"),
+        ("[days]\nday_start = 24", "days.day_start", "0 to 23"),
+        ("[days]\nlanguage = \"fr\"", "days.language", "\"en\" or \"zh\""),
+        ("[http]\nlisten = \"8420\"", "http.listen", "127.0.0.1:8420"),
+        ("[http]\nbody_limit = \"1MB\"", "http.body_limit", "1KiB to 64MiB"),
+        ("[http]\nbody_limit = \"1B\"", "http.body_limit", "1KiB to 64MiB"),
+        ("[http]\nrequest_timeout = \"soon\"", "http.request_timeout", "1ms to 1h"),
+    ];
+
+    for (text, key, accepted) in bad {
+        let message = refusal(text);
+        let line = text.lines().count();
+        assert!(message.starts_with(&format!("t.toml:{line}: `{key}` is ")), "{message}");
+        assert!(message.split("accepted: ").nth(1).is_some_and(|rest| rest.contains(accepted)), "{message}");
+    }
+    for setting in SETTINGS {
+        assert!(bad.iter().any(|(_, key, _)| *key == setting.key), "no bad value of {} is tested", setting.key);
+    }
+}
+
+#[test]
+fn no_message_shows_a_password() {
+    for text in [
+        "[database]\nurl = \"postgres://app:secret@host\"",
+        "[database]\nurl = \"mysql://app:secret@host/db\"",
+        "[redis]\nurl = \"http://:secret@host\"",
+    ] {
+        assert!(!refusal(text).contains("secret"), "{}", refusal(text));
+    }
+}
+
+#[test]
+fn broken_toml_is_placed() {
+    assert!(refusal("[days]\ntime_zone = ").starts_with("t.toml:2: "));
+    assert!(refusal("[days]\nday_start = 1\nday_start = 2").starts_with("t.toml:3: "));
+}
+
+#[test]
+fn the_mapping_names_the_nearest_key_too() {
+    let message = refusal("[days]\n\n[mapping]\npresett = \"platform\"");
+
+    assert!(message.starts_with("t.toml:4: `mapping`: unknown key `presett`"), "{message}");
+    assert!(message.ends_with("the nearest known one is `preset`"), "{message}");
+}
+
+#[test]
+fn flags_win_over_the_environment_which_wins_over_the_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("t.toml");
+    std::fs::write(&path, "[database]\nurl = \"sqlite://file.db\"\n[http]\nlisten = \"127.0.0.1:1\"\n").unwrap();
+    let environment = Environment {
+        config: Some(path.clone()),
+        database: Some("sqlite://environment.db".to_owned()),
+        listen: Some("127.0.0.1:2".to_owned()),
+        log: Some("debug".to_owned()),
+        ..Environment::default()
+    };
+    let flags = Flags { database: Some("sqlite://flag.db".to_owned()), ..Flags::default() };
+
+    let loaded = load(&flags, &environment).unwrap();
+
+    assert_eq!(loaded.file, Some(path));
+    assert_eq!(loaded.config.database.url.to_string(), "sqlite://flag.db");
+    assert_eq!(loaded.config.http.listen.port(), 2);
+    let origins: BTreeMap<_, _> = loaded.shown().map(|shown| (shown.key, shown.origin)).collect();
+    assert_eq!(origins["database.url"], Origin::Flag("--database"));
+    assert_eq!(origins["http.listen"], Origin::Environment("TIERKEEP_LISTEN"));
+    assert_eq!(origins["log"], Origin::Environment("TIERKEEP_LOG"));
+    assert_eq!(origins["days.language"], Origin::Default);
+}
+
+#[test]
+fn a_named_file_must_exist() {
+    let flags = Flags { config: Some("no/such/file.toml".into()), ..Flags::default() };
+
+    let error = load(&flags, &Environment::default()).unwrap_err();
+
+    assert!(matches!(error, ConfigError::Unreadable { .. }), "{error}");
+}
+
+#[test]
+fn a_bad_value_of_the_environment_names_its_variable() {
+    let environment = Environment { listen: Some("here".to_owned()), ..Environment::default() };
+
+    let message = load(&Flags::default(), &environment).unwrap_err().to_string();
+
+    assert!(message.starts_with("TIERKEEP_LISTEN: `http.listen` is \"here\""), "{message}");
+}

@@ -1,0 +1,77 @@
+//! The API: JSON answers of the statistics, problems of RFC 9457, and the pages that explain both.
+//!
+//! [`router`] is a tower service, so tests call it without a socket; [`serve`] puts it behind one.
+
+mod batch;
+mod docs;
+mod error;
+mod extract;
+mod health;
+mod index;
+mod language;
+mod learner;
+mod routes;
+mod serve;
+mod users;
+
+use std::time::Duration;
+
+use axum::http::{HeaderValue, header};
+use axum::response::Response;
+use serde::Serialize;
+use tierkeep_learning::key::UserId;
+use tierkeep_learning::service::{ServiceError, Statistics};
+
+use crate::clock::Clock;
+use crate::config::ByteSize;
+
+pub use self::error::{ApiError, Problem};
+pub use self::routes::{openapi, router};
+pub use self::serve::serve;
+
+/// What the handlers share.
+#[derive(Debug)]
+pub struct App {
+    /// The statistics and the store behind.
+    pub statistics: Statistics,
+    /// The present instant.
+    pub clock: Clock,
+    /// Limits of one request.
+    pub limits: Limits,
+}
+
+/// Limits of one request.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Longest body.
+    pub body: ByteSize,
+    /// Longest time for an answer.
+    pub timeout: Duration,
+}
+
+impl App {
+    /// An id of the type that this database does not have belongs to nobody, and no query has to find that out.
+    fn known(&self, user: UserId) -> Result<[UserId; 1], ApiError> {
+        if user.key().key_type() == self.statistics.store().key_type() {
+            Ok([user])
+        } else {
+            Err(ServiceError::UnknownLearner(user).into())
+        }
+    }
+}
+
+/// Bytes that hold most answers without growing.
+const TYPICAL_ANSWER: usize = 1024;
+
+/// An answer, serialized once.
+fn json(answer: &impl Serialize) -> Result<Response, ApiError> {
+    let mut body = Vec::with_capacity(TYPICAL_ANSWER);
+    serde_json::to_writer(&mut body, answer).map_err(ApiError::internal)?;
+    Ok(json_bytes(body))
+}
+
+fn json_bytes(body: Vec<u8>) -> Response {
+    let mut response = Response::new(body.into());
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}

@@ -1,0 +1,304 @@
+//! From errors to answers: the one place where a failure becomes a status.
+
+use std::error::Error;
+use std::fmt;
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use tierkeep_db::Error as DatabaseError;
+use tierkeep_learning::service::ServiceError;
+use tierkeep_learning::store::StoreError;
+use utoipa::ToSchema;
+
+/// What was wrong (RFC 9457).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Problem {
+    /// Which kind of problem; stable, for programs.
+    #[schema(example = "urn:tierkeep:problem:unknown-learner")]
+    pub r#type: &'static str,
+    /// The kind of problem in words.
+    #[schema(example = "Unknown learner")]
+    pub title: &'static str,
+    /// The status of the answer.
+    #[schema(example = 404)]
+    pub status: u16,
+    /// What was wrong this time.
+    pub detail: String,
+    /// The parameter or the field of the body that was wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parameter: Option<String>,
+    /// What it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub given: Option<String>,
+    /// What would have been accepted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub accepted: Option<String>,
+}
+
+/// Why a request has no proper answer.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ApiError {
+    /// The statistics, or the store behind them, say so.
+    Service(ServiceError),
+    /// No route has this path.
+    UnknownPath(String),
+    /// The route has other methods.
+    WrongMethod(String),
+    /// A parameter is not what was asked for.
+    Parameter(BadParameter),
+    /// A query parameter that the route does not have.
+    UnknownParameter {
+        /// Its name.
+        name: String,
+        /// The ones there are.
+        accepted: &'static [&'static str],
+    },
+    /// The body is no JSON.
+    Syntax(String),
+    /// The body is JSON of another shape.
+    Shape(String),
+    /// The body is longer than the limit.
+    TooLarge(String),
+    /// The body is declared as something else than JSON.
+    MediaType(String),
+    /// There was no answer in time.
+    Timeout,
+    /// A bug, or a failure that nobody outside can mend.
+    Internal(Box<dyn Error + Send + Sync>),
+}
+
+/// A parameter that cannot be used.
+#[derive(Debug)]
+pub struct BadParameter {
+    /// Which one.
+    pub parameter: &'static str,
+    /// What it was, cut after 60 characters.
+    pub given: String,
+    /// What would have been accepted.
+    pub accepted: String,
+    /// What is wrong with it.
+    pub fault: Fault,
+}
+
+/// What is wrong with a parameter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// It cannot be read.
+    Unreadable,
+    /// It can be read and lies outside of what is accepted.
+    OutOfRange,
+}
+
+impl ApiError {
+    /// A failure that is logged and not told.
+    pub(super) fn internal(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::Internal(error.into())
+    }
+
+    /// What the client is told.
+    #[must_use]
+    pub fn problem(&self) -> Problem {
+        match self {
+            Self::Service(error) => service_problem(error),
+            Self::Internal(_) => problem(KINDS.internal, INSIDE.to_owned()),
+            Self::UnknownPath(path) => problem(KINDS.unknown_path, format!("there is nothing at {}", clip(path))),
+            Self::WrongMethod(method) => {
+                problem(KINDS.wrong_method, format!("{} is not a method of this address", clip(method)))
+            }
+            Self::Parameter(bad) => bad.problem(),
+            Self::UnknownParameter { name, accepted } => unknown_parameter(name, accepted),
+            Self::Syntax(reason) => problem(KINDS.syntax, reason.clone()),
+            Self::Shape(reason) => problem(KINDS.shape, reason.clone()),
+            Self::TooLarge(reason) => problem(KINDS.too_large, reason.clone()),
+            Self::MediaType(given) => Problem {
+                given: Some(clip(given)),
+                accepted: Some("application/json".to_owned()),
+                ..problem(KINDS.media_type, "the body must be declared as application/json".to_owned())
+            },
+            Self::Timeout => problem(KINDS.timeout, "there was no answer in time; try again later".to_owned()),
+        }
+    }
+}
+
+const INSIDE: &str = "the request failed inside the server; its log says why";
+
+/// What the client is told of a statistic that has no answer.
+pub(super) fn service_problem(error: &ServiceError) -> Problem {
+    match error {
+        ServiceError::UnknownLearner(user) => problem(KINDS.unknown_learner, format!("learner {user} is unknown")),
+        ServiceError::Future { what, given, latest } => Problem {
+            parameter: Some((*what).to_owned()),
+            given: Some(given.clone()),
+            accepted: Some(format!("up to {latest}")),
+            ..problem(KINDS.out_of_range, error.to_string())
+        },
+        ServiceError::Store(error) if is_outage(error) => {
+            problem(KINDS.unavailable, "the database cannot be reached; try again later".to_owned())
+        }
+        _ => problem(KINDS.internal, INSIDE.to_owned()),
+    }
+}
+
+impl BadParameter {
+    fn problem(&self) -> Problem {
+        let Self { parameter, given, accepted, fault } = self;
+        let (kind, detail) = match fault {
+            Fault::Unreadable => (KINDS.unreadable, format!("{parameter} {given:?} cannot be read")),
+            Fault::OutOfRange => (KINDS.out_of_range, format!("{parameter} {given:?} is out of range")),
+        };
+        Problem {
+            parameter: Some((*parameter).to_owned()),
+            given: Some(given.clone()),
+            accepted: Some(accepted.clone()),
+            ..problem(kind, format!("{detail}; accepted: {accepted}"))
+        }
+    }
+}
+
+fn unknown_parameter(name: &str, accepted: &[&str]) -> Problem {
+    let detail = match crate::config::nearest(name, accepted.iter().copied()) {
+        Some(nearest) => format!("{:?} is not a parameter of this address; the nearest is {nearest}", clip(name)),
+        None => format!("{:?} was given, and this address has no parameters", clip(name)),
+    };
+    Problem {
+        parameter: Some(clip(name)),
+        accepted: Some(if accepted.is_empty() { "none".to_owned() } else { accepted.join(", ") }),
+        ..problem(KINDS.unknown_parameter, detail)
+    }
+}
+
+/// Whether the database cannot be asked at present, so that the same request may succeed later.
+fn is_outage(error: &StoreError) -> bool {
+    match error {
+        StoreError::Database(error) => match error {
+            DatabaseError::Unreachable { .. }
+            | DatabaseError::ConnectTimeout { .. }
+            | DatabaseError::PoolTimeout { .. }
+            | DatabaseError::Closed
+            | DatabaseError::Busy { .. } => true,
+            // what the server did not say itself is the connection's end
+            DatabaseError::Postgres(error) => error.as_db_error().is_none_or(|db| ends_connection(db.code().code())),
+            _ => false,
+        },
+        StoreError::Postgres(error) => error.as_db_error().is_none_or(|db| ends_connection(db.code().code())),
+        StoreError::NotMigrated | StoreError::Outdated { .. } => true,
+        _ => false,
+    }
+}
+
+/// Connection failures, too many connections, and a server that is shutting down, starting up or failing over.
+fn ends_connection(state: &str) -> bool {
+    state.starts_with("08") || state.starts_with("57P") || state == "53300"
+}
+
+impl From<ServiceError> for ApiError {
+    fn from(error: ServiceError) -> Self {
+        Self::Service(error)
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        Self::Service(error.into())
+    }
+}
+
+impl From<BadParameter> for ApiError {
+    fn from(bad: BadParameter) -> Self {
+        Self::Parameter(bad)
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        match &self {
+            Self::Internal(error) => tracing::error!(error = %Chain(&**error), "a request failed"),
+            Self::Service(ServiceError::Store(error)) => tracing::error!(error = %Chain(error), "a request failed"),
+            _ => {}
+        }
+        self.problem().into_response()
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        // texts and a number; if that cannot be written, the status still can
+        let mut response = Response::new(serde_json::to_vec(&self).unwrap_or_default().into());
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
+    }
+}
+
+/// An error with its causes, for the log.
+struct Chain<'a>(&'a (dyn Error + 'static));
+
+impl fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}
+
+/// Longest part of a bad input that an answer repeats, in characters.
+const SHOWN: usize = 60;
+
+/// The beginning of a text from outside.
+pub(super) fn clip(text: &str) -> String {
+    match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+/// A kind of problem: type, title, status.
+type Kind = (&'static str, &'static str, u16);
+
+/// The kinds there are.
+struct Kinds {
+    unknown_learner: Kind,
+    unknown_path: Kind,
+    wrong_method: Kind,
+    unreadable: Kind,
+    out_of_range: Kind,
+    unknown_parameter: Kind,
+    syntax: Kind,
+    shape: Kind,
+    too_large: Kind,
+    media_type: Kind,
+    timeout: Kind,
+    unavailable: Kind,
+    internal: Kind,
+}
+
+const KINDS: Kinds = Kinds {
+    unknown_learner: ("urn:tierkeep:problem:unknown-learner", "Unknown learner", 404),
+    unknown_path: ("urn:tierkeep:problem:unknown-path", "Unknown path", 404),
+    wrong_method: ("urn:tierkeep:problem:wrong-method", "Wrong method", 405),
+    unreadable: ("urn:tierkeep:problem:unreadable-parameter", "Unreadable parameter", 400),
+    out_of_range: ("urn:tierkeep:problem:out-of-range", "Parameter out of range", 422),
+    unknown_parameter: ("urn:tierkeep:problem:unknown-parameter", "Unknown parameter", 400),
+    syntax: ("urn:tierkeep:problem:malformed-body", "Malformed body", 400),
+    shape: ("urn:tierkeep:problem:unfit-body", "Body that does not fit", 422),
+    too_large: ("urn:tierkeep:problem:body-too-large", "Body too large", 413),
+    media_type: ("urn:tierkeep:problem:unsupported-media-type", "Unsupported media type", 415),
+    timeout: ("urn:tierkeep:problem:timeout", "Timeout", 503),
+    unavailable: ("urn:tierkeep:problem:unavailable", "Database unavailable", 503),
+    internal: ("urn:tierkeep:problem:internal", "Internal error", 500),
+};
+
+fn problem((r#type, title, status): Kind, detail: String) -> Problem {
+    Problem { r#type, title, status, detail, parameter: None, given: None, accepted: None }
+}

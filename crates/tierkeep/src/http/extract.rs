@@ -1,0 +1,226 @@
+//! From requests to values: the learner in the path, the query's parameters, the body.
+
+use std::str::FromStr;
+
+use axum::body::Bytes;
+use axum::extract::{FromRequest, FromRequestParts, Query, RawPathParams, Request};
+use axum::http::request::Parts;
+use axum::http::{StatusCode, header};
+use jiff::civil::Date;
+use serde::de::DeserializeOwned;
+use tierkeep_db::PageSize;
+use tierkeep_learning::key::UserId;
+use tierkeep_learning::language::Language;
+use tierkeep_learning::local_day::{LocalDay, Month, Year};
+use tierkeep_learning::statistic::WindowDays;
+
+use super::error::{ApiError, BadParameter, Fault, clip};
+
+/// A value that can stand in an address.
+pub(super) trait Parameter: FromStr {
+    /// What is accepted, for people.
+    const ACCEPTED: &'static str;
+
+    /// What is wrong with a text that cannot be taken.
+    fn fault(text: &str) -> Fault;
+}
+
+fn fault_unless(readable: bool) -> Fault {
+    if readable { Fault::OutOfRange } else { Fault::Unreadable }
+}
+
+fn is_integer(text: &str) -> bool {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+impl Parameter for UserId {
+    const ACCEPTED: &'static str = "a UUID or an integer from -2^63 to 2^63-1";
+
+    fn fault(_: &str) -> Fault {
+        Fault::Unreadable
+    }
+}
+
+impl Parameter for LocalDay {
+    const ACCEPTED: &'static str = "YYYY-MM-DD from 0001-01-02 to 9998-12-30, up to the learner's tomorrow";
+
+    fn fault(text: &str) -> Fault {
+        fault_unless(text.len() == 10 && text.parse::<Date>().is_ok())
+    }
+}
+
+impl Parameter for Month {
+    const ACCEPTED: &'static str = "YYYY-MM from 0001-01 to 9998-12, up to the month of the learner's tomorrow";
+
+    fn fault(text: &str) -> Fault {
+        fault_unless(text.len() == 7 && format!("{text}-01").parse::<Date>().is_ok())
+    }
+}
+
+impl Parameter for Year {
+    const ACCEPTED: &'static str = "1 to 9998, up to the year of the learner's tomorrow";
+
+    fn fault(text: &str) -> Fault {
+        fault_unless(is_integer(text))
+    }
+}
+
+impl Parameter for WindowDays {
+    const ACCEPTED: &'static str = "2 to 365";
+
+    fn fault(text: &str) -> Fault {
+        fault_unless(is_integer(text))
+    }
+}
+
+impl Parameter for Language {
+    const ACCEPTED: &'static str = "en, zh";
+
+    fn fault(text: &str) -> Fault {
+        fault_unless(!text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-'))
+    }
+}
+
+/// How many rows a page has.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Limit(pub(super) PageSize);
+
+impl FromStr for Limit {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let rows = text.parse().map_err(|_| ())?;
+        PageSize::new(rows).map(Self).map_err(|_| ())
+    }
+}
+
+impl Parameter for Limit {
+    const ACCEPTED: &'static str = "1 to 1000";
+
+    fn fault(text: &str) -> Fault {
+        fault_unless(is_integer(text))
+    }
+}
+
+/// Reads one value.
+pub(super) fn parameter<T: Parameter>(name: &'static str, text: &str) -> Result<T, BadParameter> {
+    text.parse().map_err(|_| BadParameter {
+        parameter: name,
+        given: clip(text),
+        accepted: T::ACCEPTED.to_owned(),
+        fault: T::fault(text),
+    })
+}
+
+/// The learner that a path names.
+#[derive(Debug)]
+pub(super) struct Learner(pub(super) UserId);
+
+impl<S: Send + Sync> FromRequestParts<S> for Learner {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let unreadable = |text: &str| BadParameter {
+            parameter: "id",
+            given: clip(text),
+            accepted: UserId::ACCEPTED.to_owned(),
+            fault: Fault::Unreadable,
+        };
+        // a path that is no UTF-8 holds no id
+        let params = RawPathParams::from_request_parts(parts, state).await.map_err(|_| unreadable(parts.uri.path()))?;
+        let id = params.iter().find(|(name, _)| *name == "id").map(|(_, id)| id).unwrap_or_default();
+        Ok(Self(parameter("id", id)?))
+    }
+}
+
+/// The parameters of a query.
+#[derive(Debug)]
+pub(super) struct Parameters(Vec<(String, String)>);
+
+impl<S: Send + Sync> FromRequestParts<S> for Parameters {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        if parts.uri.query().is_none_or(str::is_empty) {
+            return Ok(Self(Vec::new()));
+        }
+        let Query(pairs) = Query::try_from_uri(&parts.uri).map_err(ApiError::internal)?;
+        Ok(Self(pairs))
+    }
+}
+
+impl Parameters {
+    /// Refuses every parameter but these, and the second of one name.
+    pub(super) fn only(&self, accepted: &'static [&'static str]) -> Result<(), ApiError> {
+        for (at, (name, value)) in self.0.iter().enumerate() {
+            let Some(known) = accepted.iter().find(|known| *known == name) else {
+                return Err(ApiError::UnknownParameter { name: name.clone(), accepted });
+            };
+            if self.0[..at].iter().any(|(other, _)| other == name) {
+                return Err(ApiError::Parameter(BadParameter {
+                    parameter: known,
+                    given: clip(value),
+                    accepted: "one value".to_owned(),
+                    fault: Fault::Unreadable,
+                }));
+            }
+        }
+        Ok(())
+    }
+
+    /// The value of a parameter, if it is there.
+    pub(super) fn get<T: Parameter>(&self, name: &'static str) -> Result<Option<T>, ApiError> {
+        self.text(name).map(|text| parameter(name, text)).transpose().map_err(ApiError::from)
+    }
+
+    /// The text of a parameter, if it is there.
+    pub(super) fn text(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+}
+
+/// A body of JSON.
+#[derive(Debug)]
+pub(super) struct JsonBody<T>(pub(super) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        let media_type = request.headers().get(header::CONTENT_TYPE);
+        if !media_type.is_some_and(|value| is_json(value.as_bytes())) {
+            let given = media_type.map_or_else(|| "none".into(), |value| String::from_utf8_lossy(value.as_bytes()));
+            return Err(ApiError::MediaType(given.into_owned()));
+        }
+        let body = Bytes::from_request(request, state).await.map_err(|rejection| {
+            if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+                ApiError::TooLarge("the body is longer than http.body_limit allows".to_owned())
+            } else {
+                ApiError::Syntax("the body ended before its announced length".to_owned())
+            }
+        })?;
+        serde_json::from_slice(&body).map(Self).map_err(|error| {
+            if error.is_data() {
+                ApiError::Shape(format!("the body does not fit: {}", clip_long(&error.to_string())))
+            } else {
+                ApiError::Syntax(format!("the body is no JSON: {}", clip_long(&error.to_string())))
+            }
+        })
+    }
+}
+
+/// A message of serde repeats what it was given, which may be long.
+fn clip_long(message: &str) -> String {
+    match message.char_indices().nth(300) {
+        Some((end, _)) => format!("{}…", &message[..end]),
+        None => message.to_owned(),
+    }
+}
+
+/// `application/json`, with or without parameters, or a type built on it.
+fn is_json(media_type: &[u8]) -> bool {
+    let essence = media_type.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+    let essence = essence.to_ascii_lowercase();
+    essence == b"application/json" || (essence.starts_with(b"application/") && essence.ends_with(b"+json"))
+}

@@ -1,0 +1,115 @@
+//! Whether this process lives, and whether it can answer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use tierkeep_db::Error as DatabaseError;
+use tierkeep_learning::store::StoreError;
+use utoipa::ToSchema;
+
+use super::error::ApiError;
+use super::{App, json};
+
+/// Longest wait for the database: load balancers ask often and give up early.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// The process answers.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Life {
+    /// `ok`.
+    status: CheckStatus,
+}
+
+/// Whether requests can be answered, check by check.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Readiness {
+    /// `ok` when every check is.
+    status: CheckStatus,
+    /// The checks.
+    checks: Checks,
+}
+
+/// The checks of a node.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Checks {
+    /// Whether the database answers.
+    database: Check,
+    /// Whether its tables are the ones this binary expects.
+    migrations: Check,
+}
+
+/// One check.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Check {
+    /// Its result.
+    status: CheckStatus,
+    /// Why it is not `ok`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+}
+
+/// The result of a check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum CheckStatus {
+    /// As it should be.
+    Ok,
+    /// Not as it should be.
+    Failing,
+    /// Not known, because another check fails.
+    Unknown,
+}
+
+impl Check {
+    const OK: Self = Self { status: CheckStatus::Ok, reason: None };
+    const UNKNOWN: Self = Self { status: CheckStatus::Unknown, reason: None };
+
+    fn failing(reason: &'static str) -> Self {
+        Self { status: CheckStatus::Failing, reason: Some(reason) }
+    }
+}
+
+/// The process lives
+#[utoipa::path(get, path = "/livez", tag = "operation", responses((status = 200, body = Life)))]
+pub(super) async fn livez() -> Result<Response, ApiError> {
+    json(&Life { status: CheckStatus::Ok })
+}
+
+/// The node can answer
+#[utoipa::path(
+    get, path = "/readyz", tag = "operation",
+    responses((status = 200, body = Readiness), (status = 503, body = Readiness))
+)]
+pub(super) async fn readyz(State(app): State<Arc<App>>) -> Result<Response, ApiError> {
+    let checks = match tokio::time::timeout(PATIENCE, app.statistics.store().check()).await {
+        Ok(Ok(())) => Checks { database: Check::OK, migrations: Check::OK },
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "the database is not ready");
+            failing(&error)
+        }
+        Err(_) => Checks { database: Check::failing("it does not answer in time"), migrations: Check::UNKNOWN },
+    };
+    let ready = checks.database.status == CheckStatus::Ok && checks.migrations.status == CheckStatus::Ok;
+    let status = if ready { CheckStatus::Ok } else { CheckStatus::Failing };
+    let mut response = json(&Readiness { status, checks })?.into_response();
+    if !ready {
+        *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    }
+    Ok(response)
+}
+
+fn failing(error: &StoreError) -> Checks {
+    let migrations = |reason| Checks { database: Check::OK, migrations: Check::failing(reason) };
+    match error {
+        StoreError::NotMigrated => migrations("the tables are missing"),
+        StoreError::Outdated { .. } => migrations("the tables are older than this binary"),
+        StoreError::Database(DatabaseError::DatabaseNewer { .. }) => {
+            migrations("the tables are newer than this binary")
+        }
+        _ => Checks { database: Check::failing("it cannot be asked; the log says why"), migrations: Check::UNKNOWN },
+    }
+}
