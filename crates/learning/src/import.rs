@@ -29,7 +29,7 @@ mod xapi;
 pub use reject::{Reject, Rejects};
 pub use xapi::XapiImported;
 
-use channel::{Ended, Feeder, run};
+use channel::{Ended, Feeder, Sink, run};
 use source::Source;
 use table::TableRow;
 
@@ -129,14 +129,26 @@ pub async fn import_csv(
     progress: &mut (dyn FnMut(Progress) + Send),
     rejects: &mut Rejects,
 ) -> Result<Imported, ImportError> {
-    let key_type = store.key_type();
+    import_csv_into(store, store.key_type(), table, name, reader, progress, rejects).await
+}
+
+/// [`import_csv`] into whatever takes rows with keys of a type.
+async fn import_csv_into(
+    sink: impl Sink,
+    key_type: KeyType,
+    table: Table,
+    name: &str,
+    reader: impl Read + Send + 'static,
+    progress: &mut (dyn FnMut(Progress) + Send),
+    rejects: &mut Rejects,
+) -> Result<Imported, ImportError> {
     let file = name.to_owned();
     let read = move |feeder: &mut Feeder| match table {
         Table::Users => read_table::<UserRow>(&file, reader, key_type, feeder),
         Table::CourseProgress => read_table::<ProgressRow>(&file, reader, key_type, feeder),
         Table::StudySessions => read_table::<SessionRow>(&file, reader, key_type, feeder),
     };
-    let (rows, totals) = run(store, name, read, progress, rejects).await?;
+    let (rows, totals) = run(sink, name, read, progress, rejects).await?;
     Ok(Imported { rows, written: totals.written, rejected: totals.rejected })
 }
 
@@ -167,13 +179,25 @@ pub async fn import_xapi(
     progress: &mut (dyn FnMut(Progress) + Send),
     rejects: &mut Rejects,
 ) -> Result<XapiImported, ImportError> {
-    let key_type = store.key_type();
+    import_xapi_into(store, store.key_type(), name, reader, estimator, progress, rejects).await
+}
+
+/// [`import_xapi`] into whatever takes rows with keys of a type.
+async fn import_xapi_into(
+    sink: impl Sink,
+    key_type: KeyType,
+    name: &str,
+    reader: impl Read + Send + 'static,
+    estimator: Estimator,
+    progress: &mut (dyn FnMut(Progress) + Send),
+    rejects: &mut Rejects,
+) -> Result<XapiImported, ImportError> {
     let file = name.to_owned();
     let read = move |feeder: &mut Feeder| {
         let source = Source::open(reader, feeder.meter()).map_err(|source| unreadable(&file, source))?;
         xapi::read(&file, source, key_type, estimator, feeder)
     };
-    let (report, totals) = run(store, name, read, progress, rejects).await?;
+    let (report, totals) = run(sink, name, read, progress, rejects).await?;
     Ok(XapiImported { rejected: totals.rejected, written: totals.written, ..report })
 }
 

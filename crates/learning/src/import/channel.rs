@@ -25,19 +25,26 @@ pub(super) enum Batch {
     Sessions(Vec<SessionRow>),
 }
 
-impl Batch {
-    async fn store(self, store: &dyn Store) -> Result<Written, StoreError> {
-        match self {
-            Self::Users(rows) => store.write_users(rows).await,
-            Self::MissingUsers(rows) => store.add_missing_users(rows).await,
-            Self::Progress(rows) => store.write_progress(rows).await,
-            Self::Sessions(rows) => store.write_sessions(rows).await,
+/// Where batches go: a store, or what stands for one in a test.
+pub(super) trait Sink {
+    /// Stores a batch, as a whole or not at all.
+    fn store(&self, batch: Batch) -> impl Future<Output = Result<Written, StoreError>> + Send;
+}
+
+impl Sink for &dyn Store {
+    async fn store(&self, batch: Batch) -> Result<Written, StoreError> {
+        match batch {
+            Batch::Users(rows) => self.write_users(rows).await,
+            Batch::MissingUsers(rows) => self.add_missing_users(rows).await,
+            Batch::Progress(rows) => self.write_progress(rows).await,
+            Batch::Sessions(rows) => self.write_sessions(rows).await,
         }
     }
 }
 
+/// What travels together.
 #[derive(Debug)]
-struct Chunk {
+pub(super) struct Chunk {
     batch: Option<Batch>,
     rejects: Vec<Reject>,
     bytes_read: u64,
@@ -68,6 +75,10 @@ pub(super) struct Feeder {
 }
 
 impl Feeder {
+    pub(super) fn new(sender: mpsc::Sender<Chunk>) -> Self {
+        Self { sender, bytes: Counter::default(), bytes_sent: 0, rejects: Vec::new() }
+    }
+
     /// What counts the bytes of the file, and ends its reading when nobody waits for its rows.
     pub(super) fn meter(&self) -> FeederMeter {
         FeederMeter { sender: self.sender.clone(), bytes: self.bytes.clone() }
@@ -121,21 +132,21 @@ pub(super) struct Totals {
 
 /// Runs `read` on a thread and stores what it feeds. An error on either side ends the other; the thread is waited for.
 pub(super) async fn run<T: Send + 'static>(
-    store: &dyn Store,
+    sink: impl Sink,
     file: &str,
     read: impl FnOnce(&mut Feeder) -> Result<T, Ended> + Send + 'static,
     progress: &mut (dyn FnMut(Progress) + Send),
     rejects: &mut Rejects,
 ) -> Result<(T, Totals), ImportError> {
     let (sender, receiver) = mpsc::channel(WAITING);
-    let mut feeder = Feeder { sender, bytes: Counter::default(), bytes_sent: 0, rejects: Vec::new() };
+    let mut feeder = Feeder::new(sender);
     let reading = tokio::task::spawn_blocking(move || {
         let result = read(&mut feeder)?;
         feeder.push(None)?;
         Ok(result)
     });
 
-    let stored = take(store, file, receiver, progress, rejects).await;
+    let stored = take(&sink, file, receiver, progress, rejects).await;
     let read: Result<T, Ended> = reading.await.map_err(|_| ImportError::Broken(file.to_owned()))?;
 
     let totals = stored?;
@@ -147,7 +158,7 @@ pub(super) async fn run<T: Send + 'static>(
 }
 
 async fn take(
-    store: &dyn Store,
+    sink: &impl Sink,
     file: &str,
     mut receiver: mpsc::Receiver<Chunk>,
     progress: &mut (dyn FnMut(Progress) + Send),
@@ -160,7 +171,8 @@ async fn take(
             totals.rejected += 1;
         }
         if let Some(batch) = chunk.batch {
-            let written = batch.store(store).await.map_err(|source| ImportError::Store { file: file.to_owned(), source })?;
+            let written =
+                sink.store(batch).await.map_err(|source| ImportError::Store { file: file.to_owned(), source })?;
             totals.written.inserted += written.inserted;
             totals.written.updated += written.updated;
         }

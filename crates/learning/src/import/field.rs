@@ -110,7 +110,8 @@ fn plain_instant(bytes: &[u8]) -> Option<i64> {
     let (year, month, day) = (digits(&seconds[..4])?, digits(&seconds[5..7])?, digits(&seconds[8..10])?);
     let (hour, minute, second) = (digits(&seconds[11..13])?, digits(&seconds[14..16])?, digits(&seconds[17..19])?);
     // leap seconds and whatever else is out of the ordinary are left to the full reader
-    if hour > 23 || minute > 59 || second > 59 || !(1..=12).contains(&month) || day < 1 || day > month_days(year, month) {
+    if hour > 23 || minute > 59 || second > 59 || !(1..=12).contains(&month) || day < 1 || day > month_days(year, month)
+    {
         return None;
     }
     Some(days_since_1970(year, month, day) * DAY_MICROS + ((hour * 60 + minute) * 60 + second) * 1_000_000 + micros)
@@ -163,14 +164,22 @@ mod tests {
 
     #[test]
     fn focus_scores_have_two_decimals() {
-        for (text, value) in
-            [("0", 0), ("1", 100), ("0.7", 70), ("0.72", 72), ("0.7200", 72), ("-0.10", -10), ("9.99", 999), ("-9.99", -999)]
-        {
+        for (text, value) in [
+            ("0", 0),
+            ("1", 100),
+            ("0.7", 70),
+            ("0.72", 72),
+            ("0.7200", 72),
+            ("-0.10", -10),
+            ("9.99", 999),
+            ("-9.99", -999),
+        ] {
             assert_eq!(hundredths(text.as_bytes()), Some(value), "{text}");
         }
-        for bad in
-            ["", "-0", "-0.00", "NaN", "nan", "inf", "1e0", "0.725", "10", "10.00", ".5", "1.", "+1", "0,5", "0.1.2", "--1"]
-        {
+        for bad in [
+            "", "-0", "-0.00", "NaN", "nan", "inf", "1e0", "0.725", "10", "10.00", ".5", "1.", "+1", "0,5", "0.1.2",
+            "--1",
+        ] {
             assert_eq!(hundredths(bad.as_bytes()), None, "{bad}");
         }
     }

@@ -51,7 +51,8 @@ pub(super) struct Header {
 impl Header {
     /// Finds the columns of a table.
     pub(super) fn read(file: &str, columns: &'static [Column], record: &Record<'_>) -> Result<Self, ImportError> {
-        let refuse = |reason: String| ImportError::Header { file: file.to_owned(), reason, accepted: accepted(columns) };
+        let refuse =
+            |reason: String| ImportError::Header { file: file.to_owned(), reason, accepted: accepted(columns) };
         let mut header = Self { fields: [None; COLUMNS], names: Vec::with_capacity(record.len()) };
         let (mut unknown, mut doubled) = (Vec::new(), Vec::new());
         for field in 0..record.len() {
@@ -72,11 +73,8 @@ impl Header {
             .filter(|column| column.required && header.fields[column.number].is_none())
             .map(|column| column.name)
             .collect();
-        let faults = [
-            (unknown, "names the unknown column"),
-            (doubled, "names twice the column"),
-            (missing, "lacks the column"),
-        ];
+        let faults =
+            [(unknown, "names the unknown column"), (doubled, "names twice the column"), (missing, "lacks the column")];
         let mut reasons: Vec<String> = faults.iter().filter_map(|(names, what)| said(what, names)).collect();
         if reasons.is_empty() {
             return Ok(header);

@@ -31,7 +31,7 @@ impl Reject {
         if shown.len() < raw.len() {
             // do not cut a character in two: a replacement sign would suggest that the file is broken
             let whole = |bytes: &[u8]| bytes.utf8_chunks().last().is_none_or(|last| last.invalid().is_empty());
-            shown = (1..4).map(|cut| &shown[..shown.len() - cut]).find(|bytes| whole(bytes)).unwrap_or(shown);
+            shown = (0..4).map(|cut| &shown[..shown.len() - cut]).find(|bytes| whole(bytes)).unwrap_or(shown);
         }
         let record = String::from_utf8_lossy(shown).into_owned();
         Self { file: Arc::clone(file), line, column: column.map(str::to_owned), reason, record }

@@ -216,7 +216,9 @@ impl<'a> Cells<'a> {
             fault(format!("the text is not UTF-8 from its byte {} on; accepted: UTF-8", error.valid_up_to() + 1))
         })?;
         if bytes.contains(&0) {
-            return Err(fault("the text holds a NUL, which databases do not store; accepted: any other character".to_owned()));
+            return Err(fault(
+                "the text holds a NUL, which databases do not store; accepted: any other character".to_owned(),
+            ));
         }
         Ok(text.to_owned())
     }

@@ -90,8 +90,22 @@ pub(super) fn read(
     estimator: Estimator,
     feeder: &mut Feeder,
 ) -> Result<XapiImported, Ended> {
+    let (report, ledger) = gather(file, source, key_type, feeder)?;
+    let Settled { duplicates, conflicts, voided, nominal_durations, courses, learners } = ledger.settle();
+    let mut report = XapiImported { estimator, duplicates, conflicts, voided, nominal_durations, ..report };
+    feed(&learners, &courses, &mut report, feeder)?;
+    Ok(report)
+}
+
+/// Reads all statements.
+fn gather(
+    file: &str,
+    source: impl Read,
+    key_type: KeyType,
+    feeder: &mut Feeder,
+) -> Result<(XapiImported, Ledger), Ended> {
     let shared: Arc<str> = Arc::from(file);
-    let mut report = XapiImported { estimator, ..XapiImported::default() };
+    let mut report = XapiImported::default();
     let mut ledger = Ledger::default();
     let mut elements = Elements::new(source);
     while let Some(element) = elements.next().map_err(|source| unreadable(file, source))? {
@@ -108,10 +122,7 @@ pub(super) fn read(
         }
         feeder.beat()?;
     }
-    let Settled { duplicates, conflicts, voided, nominal_durations, courses, learners } = ledger.settle();
-    report = XapiImported { duplicates, conflicts, voided, nominal_durations, ..report };
-    feed(&learners, &courses, &mut report, feeder)?;
-    Ok(report)
+    Ok((report, ledger))
 }
 
 /// The type of ids that fits the first statement whose actor can be read.
@@ -157,12 +168,7 @@ impl XapiImported {
 }
 
 /// Sends learners, then their sessions.
-fn feed(
-    learners: &[Learner],
-    courses: &[String],
-    report: &mut XapiImported,
-    feeder: &mut Feeder,
-) -> Result<(), Ended> {
+fn feed(learners: &[Learner], courses: &[String], report: &mut XapiImported, feeder: &mut Feeder) -> Result<(), Ended> {
     report.learners = learners.len() as u64;
     for learners in learners.chunks(CHUNK_ROWS) {
         feeder.send(Batch::MissingUsers(learners.iter().map(user_row).collect()))?;

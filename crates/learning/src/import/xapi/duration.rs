@@ -127,9 +127,30 @@ mod tests {
     #[test]
     fn what_is_no_duration_is_refused() {
         for text in [
-            "P4W1D", "P0003-06-04T12:00:00", "P", "PT", "P1DT", "-PT5M", "PT-5M", "5", "{}", "", "PT5", "PT5X", "PT5M5H",
-            "PT1.5M3S", "PT.5S", "PT5.S", "pt5s", " PT5S", "PT5S ", "PT5S5S", "P1W2W", "PT99999999999999999999S",
-            "P9999999999999W", "PT1e3S",
+            "P4W1D",
+            "P0003-06-04T12:00:00",
+            "P",
+            "PT",
+            "P1DT",
+            "-PT5M",
+            "PT-5M",
+            "5",
+            "{}",
+            "",
+            "PT5",
+            "PT5X",
+            "PT5M5H",
+            "PT1.5M3S",
+            "PT.5S",
+            "PT5.S",
+            "pt5s",
+            " PT5S",
+            "PT5S ",
+            "PT5S5S",
+            "P1W2W",
+            "PT99999999999999999999S",
+            "P9999999999999W",
+            "PT1e3S",
         ] {
             assert_eq!(parse(text), None, "{text}");
         }

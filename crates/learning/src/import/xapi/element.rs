@@ -52,7 +52,8 @@ impl<R: Read> Elements<R> {
             Some(shape) => shape,
             None => self.look()?,
         };
-        let Some(first) = self.skip(|byte| byte.is_ascii_whitespace() || (shape == Shape::Array && byte == b','))? else {
+        let Some(first) = self.skip(|byte| byte.is_ascii_whitespace() || (shape == Shape::Array && byte == b','))?
+        else {
             let cut_off = shape == Shape::Array;
             self.shape = Some(Shape::Ended);
             self.value.clear();
@@ -250,13 +251,10 @@ mod tests {
 
     #[test]
     fn a_value_that_is_too_long_is_passed_over_in_bounded_memory() {
-        let long = || b"{\"a\": \"".chain(io::repeat(b'x').take(50 << 20));
+        let long = || b"{\"a\": \"".chain(io::repeat(b'x').take(12 << 20));
 
         assert_eq!(read_all(long().chain("\"}\n2".as_bytes())), [(1, Err(TOO_LONG)), ok(2, "2")]);
-        assert_eq!(
-            read_all(b"[".chain(long()).chain("\"},\n2]".as_bytes())),
-            [(1, Err(TOO_LONG)), ok(2, "2")]
-        );
+        assert_eq!(read_all(b"[".chain(long()).chain("\"},\n2]".as_bytes())), [(1, Err(TOO_LONG)), ok(2, "2")]);
     }
 
     proptest! {

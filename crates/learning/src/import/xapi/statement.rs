@@ -41,11 +41,7 @@ pub(super) enum Statement {
     /// A learner did something.
     Deed(Deed),
     /// Another statement is taken back.
-    Voiding {
-        id: Uuid,
-        target: Uuid,
-        verb: String,
-    },
+    Voiding { id: Uuid, target: Uuid, verb: String },
 }
 
 /// What a learner did.
@@ -75,7 +71,10 @@ impl Statement {
             return Err(Fault::new("", "is not a statement; accepted: a JSON object"));
         };
         if statement.contains_key("statements") && !statement.contains_key("actor") {
-            return Err(Fault::new("", "is the answer of a store of statements; accepted: the array in its `statements`"));
+            return Err(Fault::new(
+                "",
+                "is the answer of a store of statements; accepted: the array in its `statements`",
+            ));
         }
         let id = text(statement, "id", "id")?.map(|id| uuid(id, "id")).transpose()?;
         let actor = map(statement, "actor", "actor")?.ok_or_else(|| Fault::new("actor", "is missing"))?;

@@ -230,7 +230,8 @@ mod tests {
 
     fn any_intervals() -> impl Strategy<Value = Vec<Interval>> {
         prop::collection::vec((0i64..20_000, 1i64..2_000), 0..5).prop_map(|all| {
-            let mut all: Vec<Interval> = all.into_iter().map(|(start, length)| interval(start, start + length)).collect();
+            let mut all: Vec<Interval> =
+                all.into_iter().map(|(start, length)| interval(start, start + length)).collect();
             all.sort_by_key(|interval| (interval.start, interval.end));
             all
         })
