@@ -39,8 +39,8 @@ pub struct LearnerRecord {
 /// A change that the summaries do not hold yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
-    /// Any of the learner's rows may have changed.
-    Anything,
+    /// The learner's own row went. Who comes back under the same key is new here: the zones begin again.
+    Left,
     /// Sessions that start between two instants, both included, came, changed or went.
     Sessions {
         /// Earliest start, before or after the change.
@@ -48,7 +48,7 @@ pub enum Change {
         /// Latest start, before or after the change.
         last: Timestamp,
     },
-    /// The learner appeared with a zone, or moved to another; `None` = the installation's.
+    /// The learner came with a zone, or moved to another; `None` = the installation's.
     Zone {
         /// When.
         at: Timestamp,
@@ -136,8 +136,13 @@ impl Standing {
             days.everything();
         }
         for change in &self.changes {
-            if let Change::Zone { at, zone } = change {
-                self.move_zone(&mut zones, *at, *zone, rules, &mut days);
+            match change {
+                Change::Left => {
+                    zones = None;
+                    days.everything();
+                }
+                Change::Zone { at, zone } => move_zone(&mut zones, *at, *zone, rules, &mut days),
+                Change::Sessions { .. } => {}
             }
         }
         if let (None, Some(zone)) = (&zones, self.zone) {
@@ -146,47 +151,40 @@ impl Standing {
         }
         let calendar = calendar(zones.as_ref(), rules);
         for change in &self.changes {
-            match change {
-                Change::Anything => days.everything(),
-                Change::Sessions { first, last } => days.sessions(&calendar, *first, *last),
-                Change::Zone { .. } => {}
+            if let Change::Sessions { first, last } = change {
+                days.sessions(&calendar, *first, *last);
             }
         }
         Plan { zones, calendar, days: days.0 }
-    }
-
-    fn move_zone(
-        &self,
-        zones: &mut Option<ZoneHistory>,
-        at: Timestamp,
-        zone: Option<Zone>,
-        rules: &DayRules,
-        days: &mut DaySpan,
-    ) {
-        match (zones.as_mut(), zone) {
-            (None, None) => {}
-            (None, Some(first)) => {
-                // the first zone seen reaches back for ever
-                *zones = Some(ZoneHistory::new(first));
-                days.everything();
-            }
-            (Some(history), zone) => {
-                let zone = zone.unwrap_or(rules.default_zone);
-                if *history.current() == zone {
-                    return;
-                }
-                let before = Calendar::new(history.clone(), rules.day_start).day_of(at);
-                history.push(at, zone);
-                let after = Calendar::new(history.clone(), rules.day_start).day_of(at);
-                days.include(before.min(after).plus(-1)..=LocalDay::MAX);
-            }
-        }
     }
 
     /// A plan that recomputes exactly some days, whatever is stored: how a read-only store answers.
     #[must_use]
     pub fn plan_for(&self, days: RangeInclusive<LocalDay>, rules: &DayRules) -> Plan {
         Plan { days: Some(days), ..self.plan(rules) }
+    }
+}
+
+fn move_zone(zones: &mut Option<ZoneHistory>, at: Timestamp, zone: Option<Zone>, rules: &DayRules, days: &mut DaySpan) {
+    match (zones.as_mut(), zone) {
+        (None, None) => {}
+        (None, Some(first)) => {
+            // the first zone seen reaches back for ever
+            *zones = Some(ZoneHistory::new(first));
+            days.everything();
+        }
+        (Some(history), zone) => {
+            let zone = zone.unwrap_or(rules.default_zone);
+            if *history.current() == zone {
+                return;
+            }
+            // a clock that was set back must not put the newest change before an older one
+            let at = history.changes().last().map_or(at, |(last, _)| last.max(at));
+            let before = Calendar::new(history.clone(), rules.day_start).day_of(at);
+            history.push(at, zone);
+            let after = Calendar::new(history.clone(), rules.day_start).day_of(at);
+            days.include(before.min(after).plus(-1)..=LocalDay::MAX);
+        }
     }
 }
 

@@ -24,6 +24,12 @@ pub fn from_micros(micros: i64) -> Option<Timestamp> {
     Timestamp::from_microsecond(micros).ok()
 }
 
+/// All instants that are accepted.
+pub(crate) fn accepted() -> std::ops::Range<Timestamp> {
+    let end = |micros| Timestamp::from_microsecond(micros).expect("jiff knows the years 1 to 9999");
+    end(MIN_MICROS)..end(END_MICROS)
+}
+
 /// Reads an instant; digits below a microsecond are cut off.
 ///
 /// # Errors

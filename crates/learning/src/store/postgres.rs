@@ -22,6 +22,7 @@ use crate::session::SessionFacts;
 
 mod copy;
 mod folding;
+mod platform;
 mod reading;
 mod totals;
 mod wire;

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use tokio_postgres::{GenericClient, Statement};
+use tokio_postgres::{GenericClient, Row, Statement};
 
 use super::super::tables::zone_of;
 use super::super::{Settled, StoreError};
@@ -80,18 +80,20 @@ impl PostgresStore {
 
         let mut db = self.connection().await?;
         let sql = Prepared::on(&db, self).await?;
-        let own = sql.own.as_ref().expect("only own tables are folded");
         let (claim, state) = (db.prepared(&self.sql.fold_claim).await?, db.prepared(&self.sql.fold_state).await?);
         let save = Save::prepared(&db, self).await?;
         let tx = db.transaction().await?;
         tx.execute(&claim, &[&keys]).await?;
-        // locks before everything that is read; the epoch before the changes and the rows it vouches for
-        let records = tx.query(&own.lock, &[&keys]).await?;
+        // locks before everything that is read; the epoch before the changes and the rows it vouches for; the changes
+        // before the rows, the learners' own among them: a change read later than its rows would be lost
+        let records = tx.query(&sql.lock, &[&keys]).await?;
         let state = tx.query_one(&state, &[]).await?;
+        let changes = tx.query(&sql.changes, &[&keys]).await?;
         let facts = self.facts(&tx, &sql.facts, &users).await?;
-        let (standings, seen) = self.standings_of(&tx, &own.changes, &users, &facts, &records).await?;
+        let standings = standings_of(&users, &facts, &records, &changes)?;
+        let seen = changes.iter().map(|change| change.try_get(0)).collect::<Result<Vec<i64>, _>>()?;
         let plans: Vec<Plan> = standings.iter().map(|standing| standing.plan(&self.rules)).collect();
-        let pages = self.pages(&tx, &own.pages, &users, &plans).await?;
+        let pages = self.pages(&tx, &sql.pages, &users, &plans).await?;
         let folds = self.gather(&tx, &sql.session_rows, &users, plans, &standings).await?;
         let folded: Vec<(UserId, Folded)> = folds
             .into_iter()
@@ -107,7 +109,7 @@ impl PostgresStore {
         Ok(rows)
     }
 
-    /// What is stored of learners and what changed since, with the ids of those changes.
+    /// What is stored of learners and what changed since, in a snapshot.
     pub(super) async fn standings(
         &self,
         db: &impl GenericClient,
@@ -115,45 +117,11 @@ impl PostgresStore {
         changes: &Statement,
         users: &[UserId],
         facts: &[Facts],
-    ) -> Result<(Vec<Standing>, Vec<i64>), StoreError> {
-        let records = db.query(records, &[&self.pg_keys(users)]).await?;
-        self.standings_of(db, changes, users, facts, &records).await
-    }
-
-    async fn standings_of(
-        &self,
-        db: &impl GenericClient,
-        changes: &Statement,
-        users: &[UserId],
-        facts: &[Facts],
-        records: &[tokio_postgres::Row],
-    ) -> Result<(Vec<Standing>, Vec<i64>), StoreError> {
-        let mut standings: BTreeMap<UserId, Standing> = BTreeMap::new();
-        for (user, facts) in users.iter().zip(facts) {
-            standings.insert(*user, Standing { exists: facts.exists, zone: facts.zone, ..Standing::default() });
-        }
-        for row in records {
-            let user = UserId::new(row.try_get::<_, PgKey>(0)?.0);
-            let record = LearnerRecord {
-                zones: zones(row.try_get(2)?, user)?,
-                active_days: active_days(row.try_get(3)?, user)?,
-                sessions: u64::try_from(row.try_get::<_, i64>(4)?).unwrap_or(0),
-            };
-            if let Some(standing) = standings.get_mut(&user) {
-                standing.is_built = row.try_get(1)?;
-                standing.record = Some(record);
-            }
-        }
-        let mut seen = Vec::new();
-        for row in db.query(changes, &[&self.pg_keys(users)]).await? {
-            seen.push(row.try_get(0)?);
-            let user = UserId::new(row.try_get::<_, PgKey>(1)?.0);
-            if let Some(standing) = standings.get_mut(&user) {
-                standing.changes.push(change(&row)?);
-            }
-        }
-        // a learner may be asked for twice
-        Ok((users.iter().map(|user| standings.get(user).cloned().unwrap_or_default()).collect(), seen))
+    ) -> Result<Vec<Standing>, StoreError> {
+        let keys = self.pg_keys(users);
+        let records = db.query(records, &[&keys]).await?;
+        let changes = db.query(changes, &[&keys]).await?;
+        standings_of(users, facts, &records, &changes)
     }
 
     /// The stored months that plans need.
@@ -182,8 +150,41 @@ impl PostgresStore {
     }
 }
 
-/// Columns of `fold_changes` from the third: at, first start, last start, zone.
-fn change(row: &tokio_postgres::Row) -> Result<Change, StoreError> {
+/// Puts together what `learner_facts`, `fold_lock` and `fold_changes` say of each learner.
+fn standings_of(
+    users: &[UserId],
+    facts: &[Facts],
+    records: &[Row],
+    changes: &[Row],
+) -> Result<Vec<Standing>, StoreError> {
+    let mut standings: BTreeMap<UserId, Standing> = BTreeMap::new();
+    for (user, facts) in users.iter().zip(facts) {
+        standings.insert(*user, Standing { exists: facts.exists, zone: facts.zone, ..Standing::default() });
+    }
+    for row in records {
+        let user = UserId::new(row.try_get::<_, PgKey>(0)?.0);
+        let record = LearnerRecord {
+            zones: zones(row.try_get(2)?, user)?,
+            active_days: active_days(row.try_get(3)?, user)?,
+            sessions: u64::try_from(row.try_get::<_, i64>(4)?).unwrap_or(0),
+        };
+        if let Some(standing) = standings.get_mut(&user) {
+            standing.is_built = row.try_get(1)?;
+            standing.record = Some(record);
+        }
+    }
+    for row in changes {
+        let user = UserId::new(row.try_get::<_, PgKey>(1)?.0);
+        if let Some(standing) = standings.get_mut(&user) {
+            standing.changes.push(change(row)?);
+        }
+    }
+    // a learner may be asked for twice
+    Ok(users.iter().map(|user| standings.get(user).cloned().unwrap_or_default()).collect())
+}
+
+/// Columns of `fold_changes` and `moved_zones` from the third: at, first start, last start, zone.
+pub(super) fn change(row: &Row) -> Result<Change, StoreError> {
     let at = row.try_get::<_, PgInstant>(2)?.0;
     if let Some(zone) = row.try_get::<_, Option<&str>>(5)? {
         return Ok(Change::Zone { at, zone: zone_of(Some(zone)) });
@@ -191,7 +192,7 @@ fn change(row: &tokio_postgres::Row) -> Result<Change, StoreError> {
     let (first, last): (Option<PgInstant>, Option<PgInstant>) = (row.try_get(3)?, row.try_get(4)?);
     Ok(match (first, last) {
         (Some(first), Some(last)) => Change::Sessions { first: first.0, last: last.0 },
-        _ => Change::Anything,
+        _ => Change::Left,
     })
 }
 

@@ -47,20 +47,22 @@ impl PostgresStore {
         users: &[UserId],
         days: RangeInclusive<LocalDay>,
     ) -> Result<Vec<Option<LearnerDays>>, StoreError> {
-        if self.tables == Tables::Own {
-            for _ in 0..=FOLDS_PER_READ {
-                let stored = self.stored_days(users, &days).await?;
-                match self.current(users, stored).await? {
-                    Some(answers) => return Ok(answers),
-                    None if self.read_only => break,
-                    None => {}
-                }
+        if self.tables == Tables::Platform {
+            return self.platform_days(users, days).await;
+        }
+        for _ in 0..=FOLDS_PER_READ {
+            let stored = self.stored_days(users, &days).await?;
+            match self.current(users, stored).await? {
+                Some(answers) => return Ok(answers),
+                None if self.read_only => break,
+                None => {}
             }
         }
         self.derived_days(users, days).await
     }
 
     pub(super) async fn read_activity(&self, users: &[UserId]) -> Result<Vec<Option<LearnerActivity>>, StoreError> {
+        let all = LocalDay::MIN..=LocalDay::MAX;
         if self.tables == Tables::Own {
             for _ in 0..=FOLDS_PER_READ {
                 let stored = self.stored_activity(users).await?;
@@ -71,7 +73,10 @@ impl PostgresStore {
                 }
             }
         }
-        let derived = self.derived_days(users, LocalDay::MIN..=LocalDay::MAX).await?;
+        let derived = match self.tables {
+            Tables::Own => self.derived_days(users, all).await?,
+            Tables::Platform => self.platform_days(users, all).await?,
+        };
         Ok(derived.into_iter().map(|learner| learner.map(LearnerDays::into_activity)).collect())
     }
 
@@ -181,18 +186,9 @@ impl PostgresStore {
             .start()
             .await?;
         let facts = self.facts(&tx, &sql.facts, users).await?;
-        let standings = match &sql.own {
-            Some(own) => self.standings(&tx, &own.read, &own.changes, users, &facts).await?.0,
-            None => facts
-                .iter()
-                .map(|facts| Standing { exists: facts.exists, zone: facts.zone, ..Standing::default() })
-                .collect(),
-        };
+        let standings = self.standings(&tx, &sql.read, &sql.changes, users, &facts).await?;
         let plans: Vec<Plan> = standings.iter().map(|standing| standing.plan_for(days.clone(), &self.rules)).collect();
-        let pages = match &sql.own {
-            Some(own) => self.pages(&tx, &own.pages, users, &plans).await?,
-            None => vec![BTreeMap::new(); users.len()],
-        };
+        let pages = self.pages(&tx, &sql.pages, users, &plans).await?;
         let folds = self.gather(&tx, &sql.session_rows, users, plans, &standings).await?;
         tx.commit().await?;
 
@@ -304,12 +300,6 @@ impl PostgresStore {
 pub(super) struct Prepared {
     pub(super) facts: Statement,
     pub(super) session_rows: Statement,
-    /// Absent on a platform's tables.
-    pub(super) own: Option<PreparedOwn>,
-}
-
-/// The part of [`Prepared`] that speaks of Tierkeep's tables.
-pub(super) struct PreparedOwn {
     pub(super) lock: Statement,
     pub(super) read: Statement,
     pub(super) changes: Statement,
@@ -318,19 +308,13 @@ pub(super) struct PreparedOwn {
 
 impl Prepared {
     pub(super) async fn on(db: &Connection, store: &PostgresStore) -> Result<Self, StoreError> {
-        let own = match store.tables {
-            Tables::Platform => None,
-            Tables::Own => Some(PreparedOwn {
-                lock: db.prepared(&store.sql.fold_lock).await?,
-                read: db.prepared(&store.sql.fold_read).await?,
-                changes: db.prepared(&store.sql.fold_changes).await?,
-                pages: db.prepared(&store.sql.fold_pages).await?,
-            }),
-        };
         Ok(Self {
             facts: db.prepared(&store.sql.learner_facts).await?,
             session_rows: db.prepared(&store.sql.session_rows).await?,
-            own,
+            lock: db.prepared(&store.sql.fold_lock).await?,
+            read: db.prepared(&store.sql.fold_read).await?,
+            changes: db.prepared(&store.sql.fold_changes).await?,
+            pages: db.prepared(&store.sql.fold_pages).await?,
         })
     }
 }

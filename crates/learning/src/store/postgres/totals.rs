@@ -7,14 +7,15 @@ use futures_util::{StreamExt, pin_mut};
 use super::super::tables::{Tables, zone_of};
 use super::super::{GlobalSnapshot, StoreError};
 use super::PostgresStore;
+use super::folding::change;
 use super::reading::zones;
-use super::wire::PgInstant;
+use super::wire::{PgInstant, PgKey};
 use crate::fold::{KIND_ALL, KIND_DEVICE, KIND_ENVIRONMENT, KIND_LEARNERS};
 use crate::instant;
-use crate::key::{Key, UserId};
+use crate::key::UserId;
 use crate::local_day::LocalDay;
 use crate::statistic::GlobalTotals;
-use crate::store::totals::{RecentDays, recent_days, recent_starts};
+use crate::store::totals::{MovedZones, RecentDays, recent_days, recent_starts};
 
 impl PostgresStore {
     pub(super) async fn read_totals(&self, today: LocalDay) -> Result<GlobalSnapshot, StoreError> {
@@ -43,6 +44,7 @@ impl PostgresStore {
             let name: &str = row.try_get(3)?;
             let sessions = count(row.try_get(5)?);
             match (row.try_get::<_, Option<i32>>(4)?.and_then(LocalDay::from_number), kind) {
+                (Some(_), _) if sessions == 0 => {}
                 (Some(day), _) => {
                     totals.by_day.insert(day, sessions);
                 }
@@ -64,6 +66,10 @@ impl PostgresStore {
         let mut db = self.connection().await?;
         let pass = db.prepared(&self.sql.global_pass).await?;
         let recent = db.prepared(&self.sql.global_recent).await?;
+        let moved_zones = match self.tables {
+            Tables::Own => Some(db.prepared(&self.sql.moved_zones).await?),
+            Tables::Platform => None,
+        };
         let tx = db
             .build_transaction()
             .isolation_level(tokio_postgres::IsolationLevel::RepeatableRead)
@@ -71,10 +77,9 @@ impl PostgresStore {
             .start()
             .await?;
         let as_of = tx.query_one("select now()", &[]).await?.try_get::<_, PgInstant>(0)?.0;
-        let ends = |micros| PgInstant(instant::from_micros(micros).expect("the ends of the range are instants"));
-        let all = [ends(instant::MIN_MICROS), ends(instant::END_MICROS - 1)];
+        let accepted = instant::accepted();
         let mut totals = GlobalTotals::default();
-        for row in tx.query(&pass, &[&all[0], &all[1]]).await? {
+        for row in tx.query(&pass, &[&PgInstant(accepted.start), &PgInstant(accepted.end)]).await? {
             let (kind, name, sessions): (i32, &str, i64) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
             match kind {
                 1 => totals.environments.add(name, count(sessions)),
@@ -86,18 +91,25 @@ impl PostgresStore {
                 }
             }
         }
+        let mut moved = MovedZones::default();
+        if let Some(moved_zones) = &moved_zones {
+            for row in tx.query(moved_zones, &[]).await? {
+                let user = UserId::new(row.try_get::<_, PgKey>(1)?.0);
+                moved.add(user, zone_of(row.try_get(6)?), zones(row.try_get(7)?, user)?, change(&row)?);
+            }
+        }
         let starts = recent_starts(today);
         let parameters = [PgInstant(starts.start), PgInstant(starts.end)];
         let rows = tx
             .query_raw(&recent, parameters.iter().map(|instant| instant as &(dyn tokio_postgres::types::ToSql + Sync)))
             .await?;
         pin_mut!(rows);
-        let mut days = RecentDays::new(today, &self.rules);
+        let mut days = RecentDays::new(today, &self.rules, moved);
         while let Some(row) = rows.next().await {
             let row = row?;
-            // whose zones these are does not matter to a message about damaged ones: there is one for each learner
-            let zones = zones(row.try_get(1)?, UserId::new(Key::Int(0)))?;
-            days.add(zone_of(row.try_get(0)?), zones, row.try_get::<_, PgInstant>(2)?.0);
+            let user = UserId::new(row.try_get::<_, PgKey>(0)?.0);
+            let zones = zones(row.try_get(2)?, user)?;
+            days.add(user, zone_of(row.try_get(1)?), zones, row.try_get::<_, PgInstant>(3)?.0);
         }
         totals.by_day = BTreeMap::from_iter(days.into_counts());
         Ok(GlobalSnapshot { as_of, totals })

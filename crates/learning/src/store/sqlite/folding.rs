@@ -109,13 +109,13 @@ pub(super) fn pages(
     Ok(pages)
 }
 
-/// Columns of `fold_changes`: at, first start, last start, zone.
-fn change(row: &rusqlite::Row<'_>) -> Result<Change, StoreError> {
+/// First columns of `fold_changes` and `moved_zones`: at, first start, last start, zone.
+pub(super) fn change(row: &rusqlite::Row<'_>) -> Result<Change, StoreError> {
     if let Some(zone) = row.get_ref(3)?.as_str_or_null().ok().flatten() {
         return Ok(Change::Zone { at: instant_at(row, 0)?, zone: zone_of(Some(zone)) });
     }
     if row.get_ref(1)?.data_type() == rusqlite::types::Type::Null {
-        return Ok(Change::Anything);
+        return Ok(Change::Left);
     }
     Ok(Change::Sessions { first: instant_at(row, 1)?, last: instant_at(row, 2)? })
 }

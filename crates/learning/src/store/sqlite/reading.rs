@@ -295,7 +295,11 @@ pub(super) fn gather(
     let Some(starts) = starts else { return Ok(fold) };
     let parameters = (SqlKey(user.key()), micros(starts.start), micros(starts.end));
     let mut gathered: Vec<SessionFacts> = Vec::new();
-    each(db, &shared.sql.session_rows, parameters, &mut |row| {
+    let text = match shared.tables {
+        Tables::Own => &shared.sql.session_rows,
+        Tables::Platform => &shared.sql.platform_rows,
+    };
+    each(db, text, parameters, &mut |row| {
         gathered.push(session_facts(row)?);
         if gathered.len() == GATHERED {
             fold.add(&gathered);

@@ -5,14 +5,15 @@ use std::collections::BTreeSet;
 use rusqlite::Connection;
 
 use super::super::tables::{Tables, zone_of};
-use super::super::totals::{RecentDays, recent_days, recent_starts};
+use super::super::totals::{MovedZones, RecentDays, recent_days, recent_starts};
 use super::super::{GlobalSnapshot, StoreError};
+use super::folding::change;
 use super::reading::zones;
 use super::wire::{instant_at, key_at, micros};
 use super::{Shared, SqliteStore, each};
 use crate::fold::{KIND_ALL, KIND_DEVICE, KIND_ENVIRONMENT, KIND_LEARNERS};
 use crate::instant::{END_MICROS, MIN_MICROS};
-use crate::key::{Key, UserId};
+use crate::key::UserId;
 use crate::local_day::LocalDay;
 use crate::statistic::GlobalTotals;
 
@@ -42,6 +43,7 @@ fn stored_totals(shared: &Shared, db: &Connection, today: LocalDay) -> Result<Op
         let name: String = row.get(2)?;
         let sessions = count(row.get(4)?);
         match (row.get::<_, Option<i32>>(3)?.and_then(LocalDay::from_number), kind) {
+            (Some(_), _) if sessions == 0 => {}
             (Some(day), _) => {
                 totals.by_day.insert(day, sessions);
             }
@@ -73,13 +75,23 @@ fn pass_over_rows(shared: &Shared, db: &Connection, today: LocalDay) -> Result<G
         Ok(())
     })?;
     totals.users = learners.len() as u64;
+    let mut moved = MovedZones::default();
+    if shared.tables == Tables::Own {
+        each(db, &shared.sql.moved_zones, [], &mut |row| {
+            let user = UserId::new(key_at(shared.keys, row, 4)?);
+            let stored = zones(row.get_ref(6)?.as_str_or_null(), user)?;
+            let zone: Option<String> = row.get(5)?;
+            moved.add(user, zone_of(zone.as_deref()), stored, change(row)?);
+            Ok(())
+        })?;
+    }
     let starts = recent_starts(today);
-    let mut days = RecentDays::new(today, &shared.rules);
+    let mut days = RecentDays::new(today, &shared.rules, moved);
     each(db, &shared.sql.global_recent, (micros(starts.start), micros(starts.end)), &mut |row| {
-        // whose zones these are does not matter to a message about damaged ones: there is one for each learner
-        let stored = zones(row.get_ref(1)?.as_str_or_null(), UserId::new(Key::Int(0)))?;
-        let zone: Option<String> = row.get(0)?;
-        days.add(zone_of(zone.as_deref()), stored, instant_at(row, 2)?);
+        let user = UserId::new(key_at(shared.keys, row, 0)?);
+        let stored = zones(row.get_ref(2)?.as_str_or_null(), user)?;
+        let zone: Option<String> = row.get(1)?;
+        days.add(user, zone_of(zone.as_deref()), stored, instant_at(row, 3)?);
         Ok(())
     })?;
     totals.by_day = days.into_counts();

@@ -40,7 +40,8 @@ create table tierkeep_global (
     primary key (day, kind, name)
 );
 
--- Changes that are not folded into the summaries yet. No learner = all of them; no span = all days of the learner.
+-- Changes that are not folded into the summaries yet. No learner = all of them; a zone = the learner came with it or
+-- moved to it ('' = none); neither zone nor span = the learner left.
 create table tierkeep_outbox (
     id bigint generated always as identity primary key,
     at timestamptz not null default clock_timestamp(),

@@ -1,5 +1,6 @@
 -- Statement triggers that note which learner's days a statement touched, whoever ran it. A statement that touches more
--- than 500 learners notes "everything", except an import, which names them all.
+-- than 500 learners notes "everything", except an import, which names them all. While an id is live its archived row does
+-- not count, so a statement on live rows touches the archived rows of the same ids as well.
 create function tierkeep_note_sessions() returns trigger
 language plpgsql security definer set search_path from current as $$
 declare
@@ -24,14 +25,36 @@ begin
     case tg_op
         when 'INSERT' then
             insert into tierkeep_outbox (user_id, first_start, last_start)
-            select user_id, min(start_time), max(start_time) from after_rows group by user_id;
+            select user_id, min(start_time), max(start_time)
+            from (
+                select user_id, start_time from after_rows
+                union all
+                select a.user_id, a.start_time from study_sessions_archive a
+                where tg_table_name = 'study_sessions' and a.id in (select id from after_rows)
+            ) as touched
+            group by user_id;
         when 'DELETE' then
             insert into tierkeep_outbox (user_id, first_start, last_start)
-            select user_id, min(start_time), max(start_time) from before_rows group by user_id;
+            select user_id, min(start_time), max(start_time)
+            from (
+                select user_id, start_time from before_rows
+                union all
+                select a.user_id, a.start_time from study_sessions_archive a
+                where tg_table_name = 'study_sessions' and a.id in (select id from before_rows)
+            ) as touched
+            group by user_id;
         else
             insert into tierkeep_outbox (user_id, first_start, last_start)
             select user_id, min(start_time), max(start_time)
-            from (select user_id, start_time from before_rows union all select user_id, start_time from after_rows) as touched
+            from (
+                select user_id, start_time from before_rows
+                union all
+                select user_id, start_time from after_rows
+                union all
+                select a.user_id, a.start_time from study_sessions_archive a
+                where tg_table_name = 'study_sessions'
+                  and a.id in (select id from before_rows union all select id from after_rows)
+            ) as touched
             group by user_id;
     end case;
     return null;
@@ -56,24 +79,27 @@ create trigger tierkeep_delete after delete on study_sessions_archive
 create trigger tierkeep_truncate after truncate on study_sessions_archive
     for each statement execute function tierkeep_note_sessions();
 
--- A learner who appears or disappears touches all of their days; a new zone touches the days from now on.
+-- A learner who leaves touches all of their days; one who comes, or moves to another zone, notes the zone.
 create function tierkeep_note_users() returns trigger
 language plpgsql security definer set search_path from current as $$
 begin
     case tg_op
-        when 'INSERT' then insert into tierkeep_outbox (user_id) select id from after_rows;
-        when 'DELETE' then insert into tierkeep_outbox (user_id) select id from before_rows;
-        when 'TRUNCATE' then insert into tierkeep_outbox (user_id) values (null);
+        when 'INSERT' then
+            insert into tierkeep_outbox (user_id, zone) select id, coalesce(time_zone, '') from after_rows;
+        when 'DELETE' then
+            insert into tierkeep_outbox (user_id) select id from before_rows;
+        when 'TRUNCATE' then
+            insert into tierkeep_outbox (user_id)
+            select user_id from tierkeep_learner
+            union
+            select user_id from tierkeep_outbox;
         else
+            -- a changed key is a learner who left and another who came
+            insert into tierkeep_outbox (user_id) select id from before_rows where id not in (select id from after_rows);
             insert into tierkeep_outbox (user_id, zone)
             select a.id, coalesce(a.time_zone, '')
-            from after_rows a join before_rows b on a.id = b.id
-            where a.time_zone is distinct from b.time_zone;
-            -- a changed key is a learner who left and another who came
-            insert into tierkeep_outbox (user_id)
-            select id from before_rows where id not in (select id from after_rows)
-            union all
-            select id from after_rows where id not in (select id from before_rows);
+            from after_rows a left join before_rows b on a.id = b.id
+            where b.id is null or a.time_zone is distinct from b.time_zone;
     end case;
     return null;
 end

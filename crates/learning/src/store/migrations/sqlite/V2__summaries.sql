@@ -42,7 +42,8 @@ create table tierkeep_global (
     primary key (day, kind, name)
 ) strict, without rowid;
 
--- Changes that are not folded into the summaries yet. No learner = all of them; no span = all days of the learner.
+-- Changes that are not folded into the summaries yet. No learner = all of them; a zone = the learner came with it or
+-- moved to it ('' = none); neither zone nor span = the learner left.
 create table tierkeep_outbox (
     id integer primary key autoincrement,
     at integer not null default (cast(unixepoch('subsec') * 1000 as integer) * 1000),

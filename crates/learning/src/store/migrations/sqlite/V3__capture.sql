@@ -10,26 +10,36 @@ begin
     select user_id, start_time, start_time from study_sessions where id = new.id;
 end;
 
+-- While an id is live its archived row does not count, so a change of live rows touches the archived rows of the same ids.
 create trigger tierkeep_sessions_insert after insert on study_sessions
 when (select importing from tierkeep_state) = 0
 begin
-    insert into tierkeep_outbox (user_id, first_start, last_start) values (new.user_id, new.start_time, new.start_time);
+    insert into tierkeep_outbox (user_id, first_start, last_start)
+    select new.user_id, new.start_time, new.start_time
+    union
+    select user_id, start_time, start_time from study_sessions_archive where id = new.id;
 end;
 
 create trigger tierkeep_sessions_update after update on study_sessions
 when (select importing from tierkeep_state) = 0
 begin
-    insert into tierkeep_outbox (user_id, first_start, last_start) values (old.user_id, old.start_time, old.start_time);
-    insert into tierkeep_outbox (user_id, first_start, last_start) values (new.user_id, new.start_time, new.start_time);
+    insert into tierkeep_outbox (user_id, first_start, last_start)
+    select old.user_id, old.start_time, old.start_time
+    union
+    select new.user_id, new.start_time, new.start_time
+    union
+    select user_id, start_time, start_time from study_sessions_archive where id in (old.id, new.id);
 end;
 
 create trigger tierkeep_sessions_delete after delete on study_sessions
 when (select importing from tierkeep_state) = 0
 begin
-    insert into tierkeep_outbox (user_id, first_start, last_start) values (old.user_id, old.start_time, old.start_time);
+    insert into tierkeep_outbox (user_id, first_start, last_start)
+    select old.user_id, old.start_time, old.start_time
+    union
+    select user_id, start_time, start_time from study_sessions_archive where id = old.id;
 end;
 
--- REPLACE removes a row without firing the delete trigger: what it is about to remove is noted before.
 create trigger tierkeep_archive_replace before insert on study_sessions_archive
 when (select importing from tierkeep_state) = 0
     and exists (select 1 from study_sessions_archive where id = new.id)
@@ -47,8 +57,10 @@ end;
 create trigger tierkeep_archive_update after update on study_sessions_archive
 when (select importing from tierkeep_state) = 0
 begin
-    insert into tierkeep_outbox (user_id, first_start, last_start) values (old.user_id, old.start_time, old.start_time);
-    insert into tierkeep_outbox (user_id, first_start, last_start) values (new.user_id, new.start_time, new.start_time);
+    insert into tierkeep_outbox (user_id, first_start, last_start)
+    select old.user_id, old.start_time, old.start_time
+    union
+    select new.user_id, new.start_time, new.start_time;
 end;
 
 create trigger tierkeep_archive_delete after delete on study_sessions_archive
@@ -57,29 +69,44 @@ begin
     insert into tierkeep_outbox (user_id, first_start, last_start) values (old.user_id, old.start_time, old.start_time);
 end;
 
--- A learner who appears or disappears touches all of their days; a new zone touches the days from now on.
-create trigger tierkeep_users_insert after insert on users
+-- UPDATE OR REPLACE that changes a key removes the row that has it.
+create trigger tierkeep_sessions_displace before update of id on study_sessions
 when (select importing from tierkeep_state) = 0
+    and old.id <> new.id
 begin
-    insert into tierkeep_outbox (user_id) values (new.id);
+    insert into tierkeep_outbox (user_id, first_start, last_start)
+    select user_id, start_time, start_time from study_sessions where id = new.id;
+end;
+
+create trigger tierkeep_archive_displace before update of id on study_sessions_archive
+when (select importing from tierkeep_state) = 0
+    and old.id <> new.id
+begin
+    insert into tierkeep_outbox (user_id, first_start, last_start)
+    select user_id, start_time, start_time from study_sessions_archive where id = new.id;
+end;
+
+-- A learner who leaves touches all of their days; one who comes, or moves to another zone, notes the zone.
+create trigger tierkeep_users_insert after insert on users
+begin
+    insert into tierkeep_outbox (user_id, zone) values (new.id, coalesce(new.time_zone, ''));
 end;
 
 create trigger tierkeep_users_delete after delete on users
-when (select importing from tierkeep_state) = 0
 begin
     insert into tierkeep_outbox (user_id) values (old.id);
 end;
 
 create trigger tierkeep_users_zone after update on users
-when (select importing from tierkeep_state) = 0
-    and old.id = new.id and old.time_zone is not new.time_zone
+when old.id = new.id and old.time_zone is not new.time_zone
 begin
     insert into tierkeep_outbox (user_id, zone) values (new.id, coalesce(new.time_zone, ''));
 end;
 
+-- A changed key is a learner who left and another who came.
 create trigger tierkeep_users_key after update on users
-when (select importing from tierkeep_state) = 0
-    and old.id <> new.id
+when old.id <> new.id
 begin
-    insert into tierkeep_outbox (user_id) values (old.id), (new.id);
+    insert into tierkeep_outbox (user_id) values (old.id);
+    insert into tierkeep_outbox (user_id, zone) values (new.id, coalesce(new.time_zone, ''));
 end;

@@ -1,4 +1,4 @@
--- All learners from the rows, in one pass. $1 and $2 first and last accepted start.
+-- All learners from the rows, in one pass. $1 first accepted start, $2 end of them.
 select case when grouping(v.learning_environment) = 0 then 1 when grouping(v.device_type) = 0 then 2 else 0 end,
        coalesce(v.learning_environment, v.device_type, ''),
        count(*), coalesce(sum(v.duration_minutes), 0)::bigint, count(distinct v.user_id)

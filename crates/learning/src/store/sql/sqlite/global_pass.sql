@@ -1,6 +1,7 @@
 -- All learners from the rows: one group for each environment and device, summed by the reader of this query.
--- ?1 and ?2 first and last accepted start.
-select v.learning_environment, v.device_type, v.user_id, count(*), coalesce(sum(v.duration_minutes), 0)
+-- ?1 first accepted start, ?2 end of them.
+-- Minutes are cut off where the reader of a single row cuts them off, so that their sum stays inside its type.
+select v.learning_environment, v.device_type, v.user_id, count(*), coalesce(sum(min(v.duration_minutes, 2147483647)), 0)
 from (
     select s.user_id, s.duration_minutes, s.learning_environment, s.device_type,
            s.start_time, s.end_time, s.effectiveness_rating, s.focus_score

@@ -1,5 +1,5 @@
 -- Valid sessions of all learners that start in a span, with the learner's zones. ?1 first start, ?2 end of starts.
-select u.time_zone, l.zones, v.start_time
+select v.user_id, u.time_zone, l.zones, v.start_time
 from (
     select s.user_id, s.start_time, s.end_time, s.duration_minutes, s.effectiveness_rating, s.focus_score
     from study_sessions s

@@ -1,0 +1,9 @@
+//! What every store promises, run on SQLite and on PostgreSQL: each case is a function over a fresh database.
+
+#[cfg(test)]
+mod stores {
+    #[macro_use]
+    pub(crate) mod fresh;
+    pub(crate) mod rows;
+    pub(crate) mod writing;
+}
