@@ -225,18 +225,11 @@ impl Mapping {
     ///
     /// # Errors
     /// [`StoreError::Mapping`] when its `id` is neither a UUID nor an integer.
-    pub(crate) fn key_type(&self, found: &[CatalogColumn]) -> Result<KeyType, StoreError> {
+    pub(crate) fn key_type(&self, dialect: Dialect, found: &[CatalogColumn]) -> Result<KeyType, StoreError> {
         let name = self.platform_name(Source::Users, "id").map_or_else(|| "id".to_owned(), |(name, _)| name);
         let table = self.table(Source::Users);
         let column = found.iter().find(|column| column.name == name).ok_or_else(|| no_column(&table, &name, found))?;
-        match column.type_name.to_ascii_lowercase().as_str() {
-            "uuid" | "text" => Ok(KeyType::Uuid),
-            "bigint" | "integer" | "smallint" => Ok(KeyType::Int),
-            other => Err(StoreError::Mapping(format!(
-                "column {name:?} of {} is of type {other}; accepted as a key: uuid, bigint, integer, smallint",
-                table.quoted()
-            ))),
-        }
+        key_type(dialect, &column.type_name).ok_or_else(|| bad_key(&table, column, "uuid, bigint, integer, smallint"))
     }
 
     fn names(&self, source: Source) -> &TableMapping {
@@ -292,8 +285,55 @@ impl Mapping {
                 ))),
             };
         }
+        if canonical.kind == Kind::Key {
+            self.check_key(source, canonical, dialect, keys, column)?;
+        }
         Ok(canonical.read(name, &column.type_name, dialect))
     }
+
+    /// What is looked up by must be of the type of the learners' keys, or a listing could not go on; what is only shown
+    /// may be a key of either type. SQLite's declared types promise nothing, so only PostgreSQL's are checked.
+    fn check_key(
+        &self,
+        source: Source,
+        canonical: &Canonical,
+        dialect: Dialect,
+        keys: KeyType,
+        column: &CatalogColumn,
+    ) -> Result<(), StoreError> {
+        if dialect == Dialect::Sqlite {
+            return Ok(());
+        }
+        let is_looked_up = canonical.name == "user_id" || (canonical.name == "id" && source != Source::CourseProgress);
+        let accepted = match (is_looked_up, keys) {
+            (true, KeyType::Uuid) => "uuid, as the learners' ids are",
+            (true, KeyType::Int) => "bigint, integer, smallint, as the learners' ids are",
+            (false, _) => "uuid, bigint, integer, smallint",
+        };
+        match key_type(dialect, &column.type_name) {
+            Some(found) if !is_looked_up || found == keys => Ok(()),
+            _ => Err(bad_key(&self.table(source), column, accepted)),
+        }
+    }
+}
+
+/// The type of the keys in a column of this type.
+fn key_type(dialect: Dialect, type_name: &str) -> Option<KeyType> {
+    let base = type_name.split('(').next().unwrap_or(type_name).trim().to_ascii_lowercase();
+    match (dialect, base.as_str()) {
+        (_, "uuid") | (Dialect::Sqlite, "text" | "varchar" | "char") => Some(KeyType::Uuid),
+        (_, "bigint" | "integer" | "smallint") | (Dialect::Sqlite, "int") => Some(KeyType::Int),
+        _ => None,
+    }
+}
+
+fn bad_key(table: &TableName, column: &CatalogColumn, accepted: &str) -> StoreError {
+    StoreError::Mapping(format!(
+        "column {:?} of {} is of type {}; accepted as a key: {accepted}",
+        column.name,
+        table.quoted(),
+        column.type_name
+    ))
 }
 
 impl Canonical {
@@ -327,11 +367,13 @@ impl Canonical {
             return ColumnExpr::Column(name);
         }
         let base = type_name.split('(').next().unwrap_or(type_name).trim();
+        // of any width: a cast would make one number beyond ours fail every answer
+        let integers = ["smallint", "integer", "bigint"];
         let (fits, cast) = match self.kind {
             Kind::Key => return ColumnExpr::Column(name),
             Kind::Text => (["text", "character varying", "character"].contains(&base), SqlType::Text),
-            Kind::Integer => (base == "integer", SqlType::Integer),
-            Kind::Smallint => (base == "smallint", SqlType::Smallint),
+            Kind::Integer => (integers.contains(&base), SqlType::Integer),
+            Kind::Smallint => (integers.contains(&base), SqlType::Smallint),
             Kind::Boolean => (base == "boolean", SqlType::Boolean),
             Kind::Instant => {
                 (type_name.starts_with("timestamp") && type_name.ends_with("with time zone"), SqlType::Timestamptz)

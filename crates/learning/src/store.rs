@@ -19,6 +19,7 @@ use crate::statistic::{CourseRow, GlobalTotals};
 use crate::summary::DaySummary;
 
 pub mod error;
+mod incoming;
 mod open;
 mod postgres;
 mod sqlite;
@@ -152,7 +153,8 @@ pub trait Store: Debug + Send + Sync {
     /// Learners in the order of their ids.
     async fn users(&self, after: Option<UserId>, limit: u32) -> Result<Vec<UserRow>, StoreError>;
 
-    /// A learner's sessions, live and archived, newest first; `None` = unknown learner.
+    /// A learner's sessions, live and archived, newest first; `None` = unknown learner. Those that start at no accepted
+    /// instant (`infinity`, the year 20000) are left out: there is no place after which a listing could go on.
     async fn sessions(
         &self,
         user: UserId,
@@ -160,7 +162,8 @@ pub trait Store: Debug + Send + Sync {
         limit: u32,
     ) -> Result<Option<Vec<ListedSession>>, StoreError>;
 
-    /// Inserts learners or replaces those whose id is known, in one transaction.
+    /// Inserts learners or replaces those whose id is known, in one transaction. Of several rows with one id the last
+    /// counts, here and in every write; a row with a key of the other type is an error, and then nothing is written.
     async fn write_users(&self, rows: Vec<UserRow>) -> Result<Written, StoreError>;
 
     /// Inserts learners whose id is unknown and leaves the others as they are, in one transaction.
@@ -170,7 +173,7 @@ pub trait Store: Debug + Send + Sync {
     async fn write_progress(&self, rows: Vec<ProgressRow>) -> Result<Written, StoreError>;
 
     /// Inserts sessions or replaces those whose id is known (live or archived, where they lie), in one transaction.
-    /// Of several rows with one id the last counts. The days they touch, before and after, are marked for folding.
+    /// The days they touch, before and after, are marked for folding.
     async fn write_sessions(&self, rows: Vec<SessionRow>) -> Result<Written, StoreError>;
 
     /// Folds changes that are not in the day summaries yet: one bounded batch of learners.

@@ -11,10 +11,10 @@ use tokio_postgres::Client;
 
 use super::postgres::PostgresStore;
 use super::sqlite::SqliteStore;
-use super::statements::{Statements, absent_tables, render};
+use super::statements::{Statements, absent_tables, body, render};
 use super::tables::Tables;
 use super::{Store, StoreError};
-use crate::calendar::{DayStart, Zone};
+use crate::calendar::{DayStart, Zone, ZoneHistory};
 use crate::fold::DayRules;
 use crate::key::KeyType;
 use crate::mapping::{Mapping, Source};
@@ -137,40 +137,66 @@ pub async fn migrate(url: &DatabaseUrl, options: &OpenOptions) -> Result<Migrate
     }
 }
 
-/// Stores the `[days]` of `options` and forgets all summaries, so that they are built anew from rows.
+/// Stores the `[days]` of `options` and forgets all summaries, damaged ones too, so that they are built anew from rows.
+///
+/// A learner whose history of zones cannot be read gets a new one, which begins with the zone in the learner's row.
 ///
 /// # Errors
 /// [`StoreError`].
 pub async fn rederive(url: &DatabaseUrl, options: &OpenOptions) -> Result<(), StoreError> {
-    let (zone, day_start) = (options.default_zone.name().to_owned(), i16::from(options.day_start.get()));
     match url {
         DatabaseUrl::Postgres(address) => {
             let pool = Pool::new(address, options.pool.clone())?;
-            let db = pool.get().await?;
-            check_postgres(&db).await?;
-            db.execute(
-                "update tierkeep_state set time_zone = $1, day_start = $2, epoch = epoch + 1",
-                &[&zone, &day_start],
-            )
-            .await?;
-            drop(db);
+            let rederived = rederive_postgres(&pool, options).await;
             pool.close().await;
+            rederived
         }
         DatabaseUrl::Sqlite(path) => {
             let db = sqlite(path, Access::ReadWrite).await?;
-            check_sqlite(&db).await?;
-            db.write(move |tx| -> Result<(), StoreError> {
-                tx.execute(
-                    "update tierkeep_state set time_zone = ?1, day_start = ?2, epoch = epoch + 1",
-                    (zone, day_start),
-                )?;
-                Ok(())
-            })
-            .await?;
+            let rederived = rederive_sqlite(&db, options).await;
             db.close().await;
+            rederived
         }
     }
-    Ok(())
+}
+
+async fn rederive_postgres(pool: &Pool, options: &OpenOptions) -> Result<(), StoreError> {
+    let mut db = pool.get().await?;
+    check_postgres(&db).await?;
+    let tx = db.transaction().await?;
+    // a fold takes its first lock on a row of this table: those under way end before, new ones begin after
+    tx.batch_execute("lock table tierkeep_learner in exclusive mode").await?;
+    let mut unreadable = Vec::new();
+    for row in tx.query(STORED_ZONES, &[]).await? {
+        unreadable.extend(unreadable_zones(row.try_get(0)?));
+    }
+    tx.execute("update tierkeep_learner set zones = null where zones = any($1)", &[&unreadable]).await?;
+    tx.batch_execute(&body(include_str!("sql/postgres/forget_summaries.sql"))).await?;
+    let (zone, day_start) = (options.default_zone.name(), i16::from(options.day_start.get()));
+    tx.execute("update tierkeep_state set time_zone = $1, day_start = $2", &[&zone, &day_start]).await?;
+    Ok(tx.commit().await?)
+}
+
+async fn rederive_sqlite(db: &SqliteDatabase, options: &OpenOptions) -> Result<(), StoreError> {
+    check_sqlite(db).await?;
+    let (zone, day_start) = (options.default_zone.name(), options.day_start.get());
+    db.write(move |tx| -> Result<(), StoreError> {
+        let stored: Vec<String> =
+            tx.prepare(STORED_ZONES)?.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+        for zones in stored.into_iter().filter_map(unreadable_zones) {
+            tx.execute("update tierkeep_learner set zones = null where zones = ?1", [zones])?;
+        }
+        tx.execute_batch(&body(include_str!("sql/sqlite/forget_summaries.sql")))?;
+        tx.execute("update tierkeep_state set time_zone = ?1, day_start = ?2", (zone, day_start))?;
+        Ok(())
+    })
+    .await
+}
+
+const STORED_ZONES: &str = "select distinct zones from tierkeep_learner where zones is not null";
+
+fn unreadable_zones(stored: String) -> Option<String> {
+    stored.parse::<ZoneHistory>().is_err().then_some(stored)
 }
 
 async fn sqlite(path: &SqlitePath, access: Access) -> Result<SqliteDatabase, StoreError> {
@@ -184,7 +210,8 @@ async fn migrate_own_postgres(
 ) -> Result<Migrated, StoreError> {
     let mut db = pool.get().await?;
     let mut found = None;
-    if applied_version_postgres(&db).await?.is_some() {
+    if let Some(version) = applied_version_postgres(&db).await? {
+        refuse_newer(version)?;
         found = Some(key_type(db.query_one("select key_type from tierkeep_state", &[]).await?.try_get(0)?)?);
     }
     if let (Some(found), Some(asked)) = (found, asked.filter(|asked| Some(*asked) != found)) {
@@ -215,7 +242,8 @@ async fn migrate_own_sqlite(
     options: &OpenOptions,
 ) -> Result<Migrated, StoreError> {
     let mut found = None;
-    if applied_version_sqlite(db).await?.is_some() {
+    if let Some(version) = applied_version_sqlite(db).await? {
+        refuse_newer(version)?;
         found = Some(sqlite_key_type(db).await?);
     }
     if let (Some(found), Some(asked)) = (found, asked.filter(|asked| Some(*asked) != found)) {
@@ -270,9 +298,15 @@ fn check_version(found: Option<u32>) -> Result<(), StoreError> {
     match found {
         None => Err(StoreError::NotMigrated),
         Some(found) if found < NEEDED => Err(StoreError::Outdated { found, needed: NEEDED }),
-        Some(NEEDED) => Ok(()),
-        Some(found) => Err(tierkeep_db::Error::DatabaseNewer { found, known: NEEDED }.into()),
+        Some(found) => refuse_newer(found),
     }
+}
+
+fn refuse_newer(found: u32) -> Result<(), StoreError> {
+    if found > NEEDED {
+        return Err(tierkeep_db::Error::DatabaseNewer { found, known: NEEDED }.into());
+    }
+    Ok(())
 }
 
 pub(super) async fn check_postgres(db: &Client) -> Result<(), StoreError> {
@@ -318,7 +352,7 @@ async fn open_postgres(
             let columns = columns_postgres(&db, &table).await?;
             found.push((source, columns.ok_or_else(|| no_table(&options.mapping, source))?));
         }
-        keys = options.mapping.key_type(&found[0].1)?;
+        keys = options.mapping.key_type(Dialect::Postgres, &found[0].1)?;
         (tables, prefix) = (Tables::Platform, platform_prefix(&options.mapping, Dialect::Postgres, keys, &found)?);
     }
     drop(db);
@@ -362,7 +396,7 @@ async fn open_sqlite(path: &SqlitePath, shown: &str, options: &OpenOptions) -> R
                 Ok(found)
             })
             .await?;
-        keys = options.mapping.key_type(&found[0].1)?;
+        keys = options.mapping.key_type(Dialect::Sqlite, &found[0].1)?;
         (tables, prefix) = (Tables::Platform, platform_prefix(&options.mapping, Dialect::Sqlite, keys, &found)?);
     }
     let sql = statements(Dialect::Sqlite, keys, &prefix)?;

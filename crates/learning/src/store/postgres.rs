@@ -7,7 +7,8 @@ use jiff::Timestamp;
 use tierkeep_db::{Connection, Pool};
 use tokio_postgres::Row;
 
-use self::wire::{PgHundredths, PgInstant, PgKey, PgKeys};
+use self::wire::{Bounded, PgHundredths, PgInstant, PgInteger, PgKey, PgKeys};
+use super::incoming::Known;
 use super::statements::Statements;
 use super::tables::Tables;
 use super::{
@@ -15,6 +16,7 @@ use super::{
     StoreError, Written,
 };
 use crate::fold::DayRules;
+use crate::instant;
 use crate::key::{Key, KeyType, SessionId, UserId};
 use crate::local_day::LocalDay;
 use crate::rows::{ProgressRow, SessionRow, UserRow};
@@ -109,16 +111,19 @@ impl Store for PostgresStore {
         if !facts.iter().any(|facts| facts.exists) {
             return Ok(None);
         }
+        let accepted = instant::accepted();
         let rows = match after {
             None => {
                 let statement = db.prepared(&self.sql.sessions_first_page).await?;
-                db.query(&statement, &[&PgKey(user.key()), &i64::from(limit)]).await?
+                let (first, end) = (PgInstant(accepted.start), PgInstant(accepted.end));
+                db.query(&statement, &[&PgKey(user.key()), &i64::from(limit), &first, &end]).await?
             }
             Some(place) if place.id.key().key_type() != self.keys => return Ok(Some(Vec::new())),
             Some(place) => {
                 let statement = db.prepared(&self.sql.sessions_next_page).await?;
                 let (start, id) = (PgInstant(place.start_time), PgKey(place.id.key()));
-                db.query(&statement, &[&PgKey(user.key()), &i64::from(limit), &start, &id]).await?
+                let first = PgInstant(accepted.start);
+                db.query(&statement, &[&PgKey(user.key()), &i64::from(limit), &start, &id, &first]).await?
             }
         };
         rows.iter().map(listed_session).collect::<Result<Vec<_>, _>>().map(Some)
@@ -126,12 +131,12 @@ impl Store for PostgresStore {
 
     async fn write_users(&self, rows: Vec<UserRow>) -> Result<Written, StoreError> {
         self.refuse_read_only()?;
-        self.save_users(rows, writing::Known::Replace).await
+        self.save_users(rows, Known::Replace).await
     }
 
     async fn add_missing_users(&self, rows: Vec<UserRow>) -> Result<Written, StoreError> {
         self.refuse_read_only()?;
-        self.save_users(rows, writing::Known::Keep).await
+        self.save_users(rows, Known::Keep).await
     }
 
     async fn write_progress(&self, rows: Vec<ProgressRow>) -> Result<Written, StoreError> {
@@ -171,8 +176,8 @@ fn user_row(row: &Row) -> Result<UserRow, StoreError> {
         email: text(row, 1)?.to_owned(),
         username: text(row, 2)?.to_owned(),
         is_active: row.try_get::<_, Option<bool>>(3)?.unwrap_or(false),
-        last_login: instant(row, 4)?,
-        created_at: instant(row, 5)?.unwrap_or(Timestamp::UNIX_EPOCH),
+        last_login: instant_at(row, 4)?,
+        created_at: instant_at(row, 5)?.unwrap_or(Timestamp::UNIX_EPOCH),
         time_zone: row.try_get(6)?,
     })
 }
@@ -185,19 +190,19 @@ fn listed_session(row: &Row) -> Result<ListedSession, StoreError> {
             user_id: UserId::new(row.try_get::<_, PgKey>(1)?.0),
             course_progress_id: key(row, 2)?.map(crate::key::CourseProgressId::new),
             start_time,
-            end_time: instant(row, 4)?,
-            duration_minutes: row.try_get(5)?,
-            effectiveness_rating: row.try_get(6)?,
+            end_time: instant_at(row, 4)?,
+            duration_minutes: integer(row, 5)?.unwrap_or_default(),
+            effectiveness_rating: integer(row, 6)?,
             focus_hundredths: row.try_get::<_, Option<PgHundredths>>(7)?.map(|focus| focus.0),
-            break_count: small_or_integer(row, 8)?,
+            break_count: integer(row, 8)?.unwrap_or_default(),
             is_active: row.try_get::<_, Option<bool>>(9)?.unwrap_or(false),
             learning_environment: text(row, 10)?.to_owned(),
             device_type: text(row, 11)?.to_owned(),
             subject_category: text(row, 12)?.to_owned(),
             content_covered: text(row, 13)?.to_owned(),
             notes: text(row, 14)?.to_owned(),
-            created_at: instant(row, 15)?.unwrap_or(start_time),
-            updated_at: instant(row, 16)?.unwrap_or(start_time),
+            created_at: instant_at(row, 15)?.unwrap_or(start_time),
+            updated_at: instant_at(row, 16)?.unwrap_or(start_time),
             goal_id: key(row, 17)?,
             learning_plan_id: key(row, 18)?,
             estimator: estimator(row, 19)?,
@@ -210,11 +215,11 @@ fn listed_session(row: &Row) -> Result<ListedSession, StoreError> {
 fn session_facts(row: &Row) -> Result<SessionFacts, StoreError> {
     Ok(SessionFacts {
         start: row.try_get::<_, PgInstant>(1)?.0,
-        end: instant(row, 2)?,
-        duration_minutes: row.try_get(3)?,
-        rating: row.try_get(4)?,
+        end: instant_at(row, 2)?,
+        duration_minutes: integer(row, 3)?.unwrap_or_default(),
+        rating: integer(row, 4)?,
         focus_hundredths: row.try_get::<_, Option<PgHundredths>>(5)?.map(|focus| focus.0),
-        break_count: small_or_integer(row, 6)?.into(),
+        break_count: integer(row, 6)?.unwrap_or_default(),
         is_active: row.try_get::<_, Option<bool>>(7)?.unwrap_or(false),
         environment: text(row, 8)?.into(),
         device: text(row, 9)?.into(),
@@ -231,7 +236,7 @@ fn key(row: &Row, column: usize) -> Result<Option<Key>, StoreError> {
     Ok(row.try_get::<_, Option<PgKey>>(column)?.map(|key| key.0))
 }
 
-fn instant(row: &Row, column: usize) -> Result<Option<Timestamp>, StoreError> {
+fn instant_at(row: &Row, column: usize) -> Result<Option<Timestamp>, StoreError> {
     Ok(row.try_get::<_, Option<PgInstant>>(column)?.map(|instant| instant.0))
 }
 
@@ -240,11 +245,7 @@ fn estimator(row: &Row, column: usize) -> Result<Option<crate::estimator::Estima
     Ok(row.try_get::<_, Option<&str>>(column)?.and_then(|text| text.parse().ok()))
 }
 
-/// A mapped column that is missing is the integer 0, a present one a smallint.
-fn small_or_integer(row: &Row, column: usize) -> Result<i16, StoreError> {
-    if *row.columns()[column].type_() == postgres_types::Type::INT4 {
-        let wide = row.try_get::<_, Option<i32>>(column)?.unwrap_or_default();
-        return Ok(i16::try_from(wide).unwrap_or(if wide < 0 { i16::MIN } else { i16::MAX }));
-    }
-    Ok(row.try_get::<_, Option<i16>>(column)?.unwrap_or_default())
+/// A number that fits our column, or the nearest one that does; a platform's column may be wider.
+fn integer<T: TryFrom<i64> + Bounded>(row: &Row, column: usize) -> Result<Option<T>, StoreError> {
+    Ok(row.try_get::<_, Option<PgInteger>>(column)?.map(PgInteger::clamped))
 }

@@ -8,6 +8,7 @@ use rusqlite::Connection;
 use tierkeep_db::SqliteDatabase;
 
 use self::wire::{SqlKey, listed_session, micros, user_row};
+use super::incoming::Known;
 use super::statements::Statements;
 use super::tables::Tables;
 use super::{
@@ -15,6 +16,7 @@ use super::{
     StoreError, Written,
 };
 use crate::fold::DayRules;
+use crate::instant::{END_MICROS, MIN_MICROS};
 use crate::key::{KeyType, UserId};
 use crate::local_day::LocalDay;
 use crate::rows::{ProgressRow, SessionRow, UserRow};
@@ -127,6 +129,7 @@ impl Store for SqliteStore {
             };
             match after {
                 None => each(db, &shared.sql.users_first_page, [limit], &mut push)?,
+                Some(after) if after.key().key_type() != shared.keys => {}
                 Some(after) => each(db, &shared.sql.users_next_page, (limit, SqlKey(after.key())), &mut push)?,
             }
             Ok(rows)
@@ -151,9 +154,13 @@ impl Store for SqliteStore {
             };
             let user = SqlKey(user.key());
             match after {
-                None => each(db, &shared.sql.sessions_first_page, (user, limit), &mut push)?,
+                None => {
+                    let parameters = (user, limit, MIN_MICROS, END_MICROS);
+                    each(db, &shared.sql.sessions_first_page, parameters, &mut push)?;
+                }
+                Some(place) if place.id.key().key_type() != shared.keys => {}
                 Some(place) => {
-                    let parameters = (user, limit, micros(place.start_time), SqlKey(place.id.key()));
+                    let parameters = (user, limit, micros(place.start_time), SqlKey(place.id.key()), MIN_MICROS);
                     each(db, &shared.sql.sessions_next_page, parameters, &mut push)?;
                 }
             }
@@ -163,19 +170,19 @@ impl Store for SqliteStore {
     }
 
     async fn write_users(&self, rows: Vec<UserRow>) -> Result<Written, StoreError> {
-        self.write(move |shared, db| writing::users(shared, db, &rows, writing::Known::Replace)).await
+        self.write(move |shared, db| writing::users(shared, db, rows, Known::Replace)).await
     }
 
     async fn add_missing_users(&self, rows: Vec<UserRow>) -> Result<Written, StoreError> {
-        self.write(move |shared, db| writing::users(shared, db, &rows, writing::Known::Keep)).await
+        self.write(move |shared, db| writing::users(shared, db, rows, Known::Keep)).await
     }
 
     async fn write_progress(&self, rows: Vec<ProgressRow>) -> Result<Written, StoreError> {
-        self.write(move |shared, db| writing::progress(shared, db, &rows)).await
+        self.write(move |shared, db| writing::progress(shared, db, rows)).await
     }
 
     async fn write_sessions(&self, rows: Vec<SessionRow>) -> Result<Written, StoreError> {
-        self.write(move |shared, db| writing::sessions(shared, db, &rows)).await
+        self.write(move |shared, db| writing::sessions(shared, db, rows)).await
     }
 
     async fn settle(&self) -> Result<Settled, StoreError> {

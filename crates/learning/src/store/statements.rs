@@ -35,13 +35,13 @@ macro_rules! statements {
 }
 
 statements! {
-    mapped: learner_facts, platform_rows, session_rows, course_rows, global_pass, global_recent, users_first_page, users_next_page,
-        sessions_first_page, sessions_next_page;
+    mapped: learner_facts, platform_rows, session_rows, course_rows, global_pass, global_recent, users_first_page,
+        users_next_page, sessions_first_page, sessions_next_page;
     own: learner_days, learner_activity, global_stored, moved_zones, fold_claim, fold_lock, fold_read, changed_everything,
-        fold_state, fold_changes, fold_pages, fold_save_learners, fold_save_pages, fold_delete_pages, fold_delete_learners, fold_global, fold_consume,
-        settle_everything, settle_changed, settle_unbuilt, settle_is_built, settle_done, import_users_insert,
-        import_users_update, import_progress_insert, import_progress_update, import_sessions_insert,
-        import_sessions_update, import_archive_update,
+        fold_state, fold_changes, fold_pages, fold_save_learners, fold_save_pages, fold_delete_pages,
+        fold_delete_learners, fold_global, fold_consume, settle_everything, settle_changed, settle_unbuilt,
+        settle_is_built, settle_done, import_users_insert, import_users_update, import_progress_insert,
+        import_progress_update, import_sessions_insert, import_sessions_update, import_archive_update,
 }
 
 /// Puts the type of the keys into a text.

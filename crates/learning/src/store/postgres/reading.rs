@@ -324,11 +324,11 @@ fn course_row(row: &Row) -> Result<CourseRow, StoreError> {
         id: crate::key::CourseProgressId::new(row.try_get::<_, PgKey>(1)?.0),
         content_id: crate::key::ContentId::new(row.try_get::<_, PgKey>(2)?.0),
         subject_name: super::text(row, 3)?.to_owned(),
-        proficiency_level: row.try_get::<_, Option<i32>>(4)?.unwrap_or_default(),
-        learning_hour_week: row.try_get::<_, Option<i32>>(5)?.unwrap_or_default(),
-        learning_hour_total: row.try_get::<_, Option<i32>>(6)?.unwrap_or_default(),
-        est_finish_hour: row.try_get(7)?,
-        updated_at: super::instant(row, 8)?.unwrap_or(Timestamp::UNIX_EPOCH),
+        proficiency_level: super::integer(row, 4)?.unwrap_or_default(),
+        learning_hour_week: super::integer(row, 5)?.unwrap_or_default(),
+        learning_hour_total: super::integer(row, 6)?.unwrap_or_default(),
+        est_finish_hour: super::integer(row, 7)?,
+        updated_at: super::instant_at(row, 8)?.unwrap_or(Timestamp::UNIX_EPOCH),
     })
 }
 

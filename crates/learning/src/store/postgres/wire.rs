@@ -85,6 +85,47 @@ impl ToSql for PgKeys {
     to_sql_checked!();
 }
 
+/// An integer of any width: a platform's column is wider than ours, or narrower.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct PgInteger(i64);
+
+impl<'a> FromSql<'a> for PgInteger {
+    fn from_sql(ty: &Type, raw: &'a [u8]) -> Result<Self, Failure> {
+        Ok(Self(match *ty {
+            Type::INT8 => i64::from_sql(ty, raw)?,
+            Type::INT2 => i16::from_sql(ty, raw)?.into(),
+            _ => i32::from_sql(ty, raw)?.into(),
+        }))
+    }
+
+    fn accepts(ty: &Type) -> bool {
+        matches!(*ty, Type::INT8 | Type::INT4 | Type::INT2)
+    }
+}
+
+impl PgInteger {
+    /// The value, or the nearest that fits.
+    pub(super) fn clamped<T: TryFrom<i64> + Bounded>(self) -> T {
+        T::try_from(self.0).unwrap_or(if self.0 < 0 { T::LOWEST } else { T::HIGHEST })
+    }
+}
+
+/// An integer type with ends.
+pub(super) trait Bounded {
+    const LOWEST: Self;
+    const HIGHEST: Self;
+}
+
+impl Bounded for i16 {
+    const LOWEST: Self = Self::MIN;
+    const HIGHEST: Self = Self::MAX;
+}
+
+impl Bounded for i32 {
+    const LOWEST: Self = Self::MIN;
+    const HIGHEST: Self = Self::MAX;
+}
+
 /// An instant; one outside the range we accept (`infinity` among them) is read as the nearest inside.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct PgInstant(pub(super) Timestamp);
@@ -122,7 +163,8 @@ impl ToSql for PgInstant {
 }
 
 /// A `numeric` in hundredths, rounded half up, at the ends of its range for anything beyond (NaN included): there every
-/// value is invalid as a focus score, which is all such a value is good for.
+/// value is invalid as a focus score, which is all such a value is good for. Rounding makes no score valid: what lies
+/// below 0 is at most -1, what lies above 1 at least 101.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct PgHundredths(pub(super) i16);
 
@@ -140,7 +182,7 @@ impl<'a> FromSql<'a> for PgHundredths {
         }
         // ten-thousandths: digit k stands for 10_000^(weight - k), of which the first behind the point is enough,
         // and any digit after it can only lift a half that is already rounded up
-        let mut value: i64 = 0;
+        let (mut value, mut has_rest) = (0_i64, false);
         for place in 0..digits {
             let digit = i64::from(word()?);
             match i32::from(weight) - i32::from(place) {
@@ -149,11 +191,15 @@ impl<'a> FromSql<'a> for PgHundredths {
                     value = value.saturating_add(digit.saturating_mul(factor));
                 }
                 -1 => value = value.saturating_add(digit),
-                _ => {}
+                _ => has_rest |= digit != 0,
             }
         }
         let hundredths = value.saturating_add(50) / 100;
-        let signed = if sign == NUMERIC_NEGATIVE { -hundredths } else { hundredths };
+        let signed = match sign {
+            NUMERIC_NEGATIVE if value > 0 || has_rest => -hundredths.max(1),
+            _ if value > 10_000 || (value == 10_000 && has_rest) => hundredths.max(101),
+            _ => hundredths,
+        };
         Ok(Self(i16::try_from(signed).unwrap_or(if signed < 0 { i16::MIN } else { i16::MAX })))
     }
 
@@ -210,6 +256,22 @@ mod tests {
         // 10_000^5000
         let huge = [0u8, 1, 0x13, 0x88, 0, 0, 0, 0, 0, 1];
         assert_eq!(PgHundredths::from_sql(&Type::NUMERIC, &huge).unwrap(), PgHundredths(i16::MAX));
+    }
+
+    #[test]
+    fn rounding_makes_no_focus_score_valid() {
+        let read = |sign: u16, weight: i16, digits: &[u16]| {
+            let head = [u16::try_from(digits.len()).unwrap(), u16::from_be_bytes(weight.to_be_bytes()), sign, 4];
+            let raw: Vec<u8> = head.iter().chain(digits).flat_map(|word| word.to_be_bytes()).collect();
+            PgHundredths::from_sql(&Type::NUMERIC, &raw).unwrap().0
+        };
+
+        assert_eq!(read(NUMERIC_POSITIVE, 0, &[1]), 100);
+        assert_eq!(read(NUMERIC_POSITIVE, 0, &[1, 1]), 101, "1.0001");
+        assert_eq!(read(NUMERIC_POSITIVE, 0, &[1, 0, 1]), 101, "1.00000001");
+        assert_eq!(read(NUMERIC_NEGATIVE, -1, &[1]), -1, "-0.0001");
+        assert_eq!(read(NUMERIC_NEGATIVE, -2, &[1]), -1, "-0.00000001");
+        assert_eq!(read(NUMERIC_POSITIVE, -1, &[9951]), 100, "0.9951");
     }
 
     #[test]

@@ -1,23 +1,14 @@
 //! Writing many rows: a binary COPY straight into the table, or by way of a staging table when some ids are known.
 
-use std::collections::HashSet;
-
 use tokio_postgres::Transaction;
 use tokio_postgres::error::SqlState;
 
+use super::super::incoming::{Known, accepted};
 use super::super::statements::body;
 use super::super::{StoreError, Written};
 use super::PostgresStore;
 use super::copy::{CopyRow, copy};
-use crate::key::Key;
 use crate::rows::{ProgressRow, SessionRow, UserRow};
-
-/// What to do with a row whose id is known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Known {
-    Replace,
-    Keep,
-}
 
 /// The statements of one table.
 struct Target<'a> {
@@ -43,7 +34,7 @@ impl PostgresStore {
             update: &self.sql.import_users_update,
             archive: None,
         };
-        self.save(&target, &last_of_each(rows, |row| row.id.key()), known).await
+        self.save(&target, &accepted(rows, self.keys)?, known).await
     }
 
     pub(super) async fn save_progress(&self, rows: Vec<ProgressRow>) -> Result<Written, StoreError> {
@@ -55,7 +46,7 @@ impl PostgresStore {
             update: &self.sql.import_progress_update,
             archive: None,
         };
-        self.save(&target, &last_of_each(rows, |row| row.id.key()), Known::Replace).await
+        self.save(&target, &accepted(rows, self.keys)?, Known::Replace).await
     }
 
     pub(super) async fn save_sessions(&self, rows: Vec<SessionRow>) -> Result<Written, StoreError> {
@@ -67,7 +58,7 @@ impl PostgresStore {
             update: &self.sql.import_sessions_update,
             archive: Some(&self.sql.import_archive_update),
         };
-        self.save(&target, &last_of_each(rows, |row| row.id.key()), Known::Replace).await
+        self.save(&target, &accepted(rows, self.keys)?, Known::Replace).await
     }
 
     async fn save<R: CopyRow>(&self, target: &Target<'_>, rows: &[R], known: Known) -> Result<Written, StoreError> {
@@ -128,17 +119,4 @@ async fn save_staged<R: CopyRow>(
     }
     written.inserted = tx.execute(target.insert, &[]).await?;
     Ok(written)
-}
-
-/// Of several rows with one id the last, in their order.
-fn last_of_each<R>(mut rows: Vec<R>, key: impl Fn(&R) -> Key) -> Vec<R> {
-    let mut seen = HashSet::with_capacity(rows.len());
-    if rows.iter().all(|row| seen.insert(key(row))) {
-        return rows;
-    }
-    seen.clear();
-    rows.reverse();
-    rows.retain(|row| seen.insert(key(row)));
-    rows.reverse();
-    rows
 }

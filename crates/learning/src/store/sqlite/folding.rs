@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use rusqlite::Connection;
+use rusqlite::types::Value;
 
 use super::super::{Settled, StoreError};
 use super::reading::{active_days, corrupt, facts, gather, month_of, zones};
@@ -38,13 +39,27 @@ pub(super) fn settle_batch(shared: &Shared, db: &Connection) -> Result<Settled, 
     Ok(Settled { learners: learners.len() as u64, rows, more: true })
 }
 
+/// Learners to fold. Changes of a text that is no UUID in lower case are nobody's and are removed on the way.
 fn pick(shared: &Shared, db: &Connection, text: &str) -> Result<Vec<UserId>, StoreError> {
-    let mut learners = Vec::new();
-    each(db, text, [LEARNERS_PER_BATCH], &mut |row| {
-        learners.push(UserId::new(key_at(shared.keys, row, 0)?));
-        Ok(())
-    })?;
-    Ok(learners)
+    loop {
+        let (mut learners, mut nobody) = (Vec::new(), Vec::new());
+        each(db, text, [LEARNERS_PER_BATCH], &mut |row| {
+            match key_at(shared.keys, row, 0) {
+                Ok(key) if row.get_ref(0)?.as_str().map_or(true, |text| text == key.to_string()) => {
+                    learners.push(UserId::new(key));
+                }
+                _ => nobody.push(row.get::<_, Value>(0)?),
+            }
+            Ok(())
+        })?;
+        let mut removed = 0;
+        for key in nobody {
+            removed += db.prepare_cached(&shared.sql.fold_consume)?.execute([key])?;
+        }
+        if removed == 0 || !learners.is_empty() {
+            return Ok(learners);
+        }
+    }
 }
 
 /// When anything of anybody may have changed: forgets all summaries by raising the epoch.

@@ -62,10 +62,16 @@ fn optional_instant_at(row: &Row<'_>, column: usize) -> Result<Option<Timestamp>
     }
 }
 
-/// A score in hundredths, rounded half up from the decimal it stands for.
+/// A score in hundredths, rounded half up from the decimal it stands for. Rounding makes no score valid: what lies below
+/// 0 is at most -1, what lies above 1 at least 101.
 fn hundredths_at(row: &Row<'_>, column: usize) -> Result<Option<i16>, StoreError> {
     let Some(score) = row.get::<_, Option<f64>>(column)? else { return Ok(None) };
-    let hundredths = (score * 100.0).round().clamp(f64::from(i16::MIN), f64::from(i16::MAX));
+    let rounded = (score * 100.0).round().clamp(f64::from(i16::MIN), f64::from(i16::MAX));
+    let hundredths = match score {
+        _ if score < 0.0 => rounded.min(-1.0),
+        _ if score > 1.0 => rounded.max(101.0),
+        _ => rounded,
+    };
     #[expect(
         clippy::cast_possible_truncation,
         reason = "clamped to the range above; a NaN becomes 0, and SQLite stores none"
@@ -153,7 +159,7 @@ pub(super) fn session_facts(row: &Row<'_>) -> Result<SessionFacts, StoreError> {
         duration_minutes: integer_at(row, 2)?,
         rating: small_at(row, 3)?,
         focus_hundredths: hundredths_at(row, 4)?,
-        break_count: small_at(row, 5)?.unwrap_or_default().into(),
+        break_count: integer_at(row, 5)?,
         is_active: row.get::<_, Option<bool>>(6)?.unwrap_or(false),
         environment: text_at(row, 7)?.into(),
         device: text_at(row, 8)?.into(),

@@ -4,18 +4,12 @@ use std::collections::BTreeMap;
 
 use rusqlite::{CachedStatement, Connection, params};
 
+use super::super::incoming::{Known, accepted};
 use super::super::{StoreError, Written};
 use super::Shared;
 use super::wire::{SqlKey, key_at, micros};
 use crate::key::{CourseProgressId, Key, UserId};
 use crate::rows::{ProgressRow, SessionRow, UserRow};
-
-/// What to do with a row whose id is known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Known {
-    Replace,
-    Keep,
-}
 
 /// Starts of the sessions that came, changed or went, by learner.
 #[derive(Default)]
@@ -28,11 +22,11 @@ impl Touched {
     }
 }
 
-pub(super) fn users(shared: &Shared, db: &Connection, rows: &[UserRow], known: Known) -> Result<Written, StoreError> {
+pub(super) fn users(shared: &Shared, db: &Connection, rows: Vec<UserRow>, known: Known) -> Result<Written, StoreError> {
     let mut insert = db.prepare_cached(&shared.sql.import_users_insert)?;
     let mut update = db.prepare_cached(&shared.sql.import_users_update)?;
     let mut written = Written::default();
-    for row in rows {
+    for row in &accepted(rows, shared.keys)? {
         let run = |statement: &mut CachedStatement<'_>| {
             statement.execute(params![
                 SqlKey(row.id.key()),
@@ -54,11 +48,11 @@ pub(super) fn users(shared: &Shared, db: &Connection, rows: &[UserRow], known: K
     Ok(written)
 }
 
-pub(super) fn progress(shared: &Shared, db: &Connection, rows: &[ProgressRow]) -> Result<Written, StoreError> {
+pub(super) fn progress(shared: &Shared, db: &Connection, rows: Vec<ProgressRow>) -> Result<Written, StoreError> {
     let mut insert = db.prepare_cached(&shared.sql.import_progress_insert)?;
     let mut update = db.prepare_cached(&shared.sql.import_progress_update)?;
     let mut written = Written::default();
-    for row in rows {
+    for row in &accepted(rows, shared.keys)? {
         let run = |statement: &mut CachedStatement<'_>| {
             statement.execute(params![
                 SqlKey(row.id.key()),
@@ -85,7 +79,7 @@ pub(super) fn progress(shared: &Shared, db: &Connection, rows: &[ProgressRow]) -
 }
 
 /// Writes sessions with the row triggers off, and notes what was touched once a learner.
-pub(super) fn sessions(shared: &Shared, db: &Connection, rows: &[SessionRow]) -> Result<Written, StoreError> {
+pub(super) fn sessions(shared: &Shared, db: &Connection, rows: Vec<SessionRow>) -> Result<Written, StoreError> {
     db.execute("update tierkeep_state set importing = 1", [])?;
     let has_archive: bool =
         db.query_row("select exists (select 1 from study_sessions_archive)", [], |row| row.get(0))?;
@@ -98,7 +92,7 @@ pub(super) fn sessions(shared: &Shared, db: &Connection, rows: &[SessionRow]) ->
     };
     let mut written = Written::default();
     let mut touched = Touched::default();
-    for row in rows {
+    for row in &accepted(rows, shared.keys)? {
         touched.add(row.user_id, micros(row.start_time));
         let archived = if has_archive { before(shared, &mut statements.archived_before, row)? } else { None };
         if archived.is_none() && run(&mut statements.insert, row)? == 1 {

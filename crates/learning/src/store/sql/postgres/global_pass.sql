@@ -1,7 +1,8 @@
 -- All learners from the rows, in one pass. $1 first accepted start, $2 end of them.
+-- Minutes are cut off where the reader of a single row cuts them off.
 select case when grouping(v.learning_environment) = 0 then 1 when grouping(v.device_type) = 0 then 2 else 0 end,
        coalesce(v.learning_environment, v.device_type, ''),
-       count(*), coalesce(sum(v.duration_minutes), 0)::bigint, count(distinct v.user_id)
+       count(*), coalesce(sum(least(v.duration_minutes, 2147483647)), 0)::bigint, count(distinct v.user_id)
 from (
     select s.user_id, s.duration_minutes, s.learning_environment, s.device_type,
            s.start_time, s.end_time, s.effectiveness_rating, s.focus_score
@@ -14,7 +15,7 @@ from (
 ) v
 join users u on u.id = v.user_id
 where v.start_time >= $1 and v.start_time < $2
-  and v.duration_minutes >= 0
+  and coalesce(v.duration_minutes, 0) >= 0
   and (v.end_time is null or v.end_time >= v.start_time)
   and (v.effectiveness_rating is null or v.effectiveness_rating between 1 and 5)
   and (v.focus_score is null or v.focus_score between 0 and 1)

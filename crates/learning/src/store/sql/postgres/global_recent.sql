@@ -11,7 +11,7 @@ from (
 join users u on u.id = v.user_id
 left join tierkeep_learner l on l.user_id = v.user_id
 where v.start_time >= $1 and v.start_time < $2
-  and v.duration_minutes >= 0
+  and coalesce(v.duration_minutes, 0) >= 0
   and (v.end_time is null or v.end_time >= v.start_time)
   and (v.effectiveness_rating is null or v.effectiveness_rating between 1 and 5)
   and (v.focus_score is null or v.focus_score between 0 and 1)

@@ -1,6 +1,7 @@
 -- All learners from the rows: one group for each environment and device, summed by the reader of this query.
 -- ?1 first accepted start, ?2 end of them.
 -- Minutes are cut off where the reader of a single row cuts them off, so that their sum stays inside its type.
+-- A text that is no UUID in lower case is the key of nobody.
 select v.learning_environment, v.device_type, v.user_id, count(*), coalesce(sum(min(v.duration_minutes, 2147483647)), 0)
 from (
     select s.user_id, s.duration_minutes, s.learning_environment, s.device_type,
@@ -12,9 +13,9 @@ from (
     from study_sessions_archive s
     where not exists (select 1 from study_sessions live where live.id = s.id)
 ) v
-join users u on u.id = v.user_id
+join users u on u.id = v.user_id and ('{key}' = 'integer' or (length(u.id) = 36 and u.id not glob '*[^0-9a-f-]*'))
 where v.start_time >= ?1 and v.start_time < ?2
-  and v.duration_minutes >= 0
+  and coalesce(v.duration_minutes, 0) >= 0
   and (v.end_time is null or v.end_time >= v.start_time)
   and (v.effectiveness_rating is null or v.effectiveness_rating between 1 and 5)
   and (v.focus_score is null or v.focus_score between 0 and 1)

@@ -1,8 +1,9 @@
 -- Zones that learners came with or moved to and that are not folded yet, oldest first. Left out are learners whose own row
 -- tells as much: nothing stored and a single change.
+-- A text that is no UUID in lower case is the key of nobody.
 select o.at, o.first_start, o.last_start, o.zone, o.user_id, u.time_zone, l.zones
 from tierkeep_outbox o
-join users u on u.id = o.user_id
+join users u on u.id = o.user_id and ('{key}' = 'integer' or (length(u.id) = 36 and u.id not glob '*[^0-9a-f-]*'))
 left join tierkeep_learner l on l.user_id = o.user_id
 where o.first_start is null
   and (

@@ -1,10 +1,13 @@
--- A page of a learner's sessions, live and archived, newest first. ?1 learner, ?2 size, ?3 and ?4 start and id of the last row before.
+-- A page of a learner's sessions, live and archived, newest first. ?1 learner, ?2 size, ?3 and ?4 start and id of the
+-- last row before, ?5 first accepted start.
+-- A text that is no UUID in lower case is the key of nobody.
 select * from (select * from (
     select id, user_id, course_progress_id, start_time, end_time, duration_minutes, effectiveness_rating, focus_score,
             break_count, is_active, learning_environment, device_type, subject_category, content_covered, notes,
             created_at, updated_at, goal_id, learning_plan_id, estimator, 0 as archived
     from study_sessions
-    where user_id = ?1 and (start_time, id) < (?3, ?4)
+    where ('{key}' = 'integer' or (length(id) = 36 and id not glob '*[^0-9a-f-]*'))
+      and user_id = ?1 and (start_time, id) < (?3, ?4) and start_time >= ?5
     order by start_time desc, id desc
     limit ?2
 )
@@ -14,7 +17,8 @@ select * from (
             break_count, is_active, learning_environment, device_type, subject_category, content_covered, notes,
             created_at, updated_at, goal_id, learning_plan_id, estimator, 1 as archived
     from study_sessions_archive s
-    where s.user_id = ?1 and (s.start_time, s.id) < (?3, ?4)
+    where ('{key}' = 'integer' or (length(s.id) = 36 and s.id not glob '*[^0-9a-f-]*'))
+      and s.user_id = ?1 and (s.start_time, s.id) < (?3, ?4) and s.start_time >= ?5
       and not exists (select 1 from study_sessions live where live.id = s.id)
     order by start_time desc, id desc
     limit ?2

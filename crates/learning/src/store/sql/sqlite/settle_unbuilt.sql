@@ -1,8 +1,10 @@
 -- Learners whose summaries are of an older epoch, or were never built, in the order of their ids. ?1 how many.
+-- A text that is no UUID in lower case is the key of nobody.
 select c.id
 from (
     select u.id as id from users u
-    where not exists (select 1 from tierkeep_learner l join tierkeep_state s on l.epoch = s.epoch where l.user_id = u.id)
+    where ('{key}' = 'integer' or (length(u.id) = 36 and u.id not glob '*[^0-9a-f-]*'))
+      and not exists (select 1 from tierkeep_learner l join tierkeep_state s on l.epoch = s.epoch where l.user_id = u.id)
     union
     select l.user_id as id from tierkeep_learner l join tierkeep_state s on l.epoch <> s.epoch
 ) c

@@ -1,0 +1,5 @@
+-- Removes all that is derived from rows; the next folds build it anew. Histories of zones stay: rows do not tell them.
+delete from tierkeep_month;
+delete from tierkeep_global;
+update tierkeep_learner set active_days = '', sessions = 0;
+update tierkeep_state set epoch = epoch + 1;
