@@ -4,6 +4,9 @@
 mod stores {
     #[macro_use]
     pub(crate) mod fresh;
+    pub(crate) mod model;
+    pub(crate) mod outside;
     pub(crate) mod rows;
+    pub(crate) mod seeded;
     pub(crate) mod writing;
 }
