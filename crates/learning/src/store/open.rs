@@ -11,7 +11,7 @@ use tokio_postgres::Client;
 
 use super::postgres::PostgresStore;
 use super::sqlite::SqliteStore;
-use super::statements::{Statements, absent_tables, body, render};
+use super::statements::{Learners, Statements, absent_tables, body, render};
 use super::tables::Tables;
 use super::{Store, StoreError};
 use crate::calendar::{DayStart, Zone, ZoneHistory};
@@ -360,7 +360,8 @@ async fn open_postgres(
         pool,
         keys,
         rules: rules(options),
-        sql: statements(Dialect::Postgres, keys, &prefix)?,
+        sql: statements(Dialect::Postgres, keys, Learners::Many, &prefix)?,
+        sql_of_one: statements(Dialect::Postgres, keys, Learners::One, &prefix)?,
         tables,
         read_only,
         address: shown.to_owned(),
@@ -399,7 +400,7 @@ async fn open_sqlite(path: &SqlitePath, shown: &str, options: &OpenOptions) -> R
         keys = options.mapping.key_type(Dialect::Sqlite, &found[0].1)?;
         (tables, prefix) = (Tables::Platform, platform_prefix(&options.mapping, Dialect::Sqlite, keys, &found)?);
     }
-    let sql = statements(Dialect::Sqlite, keys, &prefix)?;
+    let sql = statements(Dialect::Sqlite, keys, Learners::One, &prefix)?;
     Ok(Arc::new(SqliteStore::new(db, keys, rules(options), sql, tables, read_only, shown)))
 }
 
@@ -407,8 +408,13 @@ fn rules(options: &OpenOptions) -> DayRules {
     DayRules { default_zone: options.default_zone, day_start: options.day_start }
 }
 
-fn statements(dialect: Dialect, keys: KeyType, prefix: &[String]) -> Result<Statements, StoreError> {
-    Statements::render(dialect, keys, prefix).map_err(|error| StoreError::Mapping(error.to_string()))
+fn statements(
+    dialect: Dialect,
+    keys: KeyType,
+    learners: Learners,
+    prefix: &[String],
+) -> Result<Statements, StoreError> {
+    Statements::render(dialect, keys, learners, prefix).map_err(|error| StoreError::Mapping(error.to_string()))
 }
 
 fn no_table(mapping: &Mapping, source: Source) -> StoreError {

@@ -37,6 +37,8 @@ pub(super) struct PostgresStore {
     pub(super) keys: KeyType,
     pub(super) rules: DayRules,
     pub(super) sql: Statements,
+    /// The same for a question about one learner.
+    pub(super) sql_of_one: Statements,
     pub(super) tables: Tables,
     pub(super) read_only: bool,
     /// Address without its password, for messages.
@@ -46,6 +48,17 @@ pub(super) struct PostgresStore {
 impl PostgresStore {
     async fn connection(&self) -> Result<Connection, StoreError> {
         Ok(self.pool.get().await?)
+    }
+
+    /// The statements that ask about these learners, and the learners as their first parameter.
+    fn about(&self, users: &[UserId]) -> (&Statements, PgLearners) {
+        match users {
+            [one] => {
+                let key = Some(one.key()).filter(|key| key.key_type() == self.keys);
+                (&self.sql_of_one, PgLearners::One(key.map(PgKey)))
+            }
+            many => (&self.sql, PgLearners::Many(self.pg_keys(many))),
+        }
     }
 
     fn pg_keys(&self, users: &[UserId]) -> PgKeys {

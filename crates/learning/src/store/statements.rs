@@ -15,9 +15,15 @@ macro_rules! statements {
 
         impl Statements {
             /// Renders all statements. `prefix` shows a platform's tables under the canonical names; empty on own ones.
-            pub(crate) fn render(dialect: Dialect, keys: KeyType, prefix: &[String]) -> Result<Self, StatementError> {
+            pub(super) fn render(
+                dialect: Dialect,
+                keys: KeyType,
+                learners: Learners,
+                prefix: &[String],
+            ) -> Result<Self, StatementError> {
                 let text = |postgres: &str, sqlite: &str| {
-                    render(match dialect { Dialect::Postgres => postgres, Dialect::Sqlite => sqlite }, dialect, keys)
+                    let text = match dialect { Dialect::Postgres => postgres, Dialect::Sqlite => sqlite };
+                    render(&text.replace("{learners}", learners.relation()), dialect, keys)
                 };
                 Ok(Self {
                     $($mapped: with_prefix(prefix, &text(
@@ -42,6 +48,24 @@ statements! {
         fold_delete_learners, fold_global, fold_consume, settle_everything, settle_changed, settle_unbuilt,
         settle_is_built, settle_done, import_users_insert, import_users_update, import_progress_insert,
         import_progress_update, import_sessions_insert, import_sessions_update, import_archive_update,
+}
+
+/// How many learners a statement on PostgreSQL is asked about. A parameter of its own for one learner lets the planner
+/// search every table by key; for an array it plans for ten and reads small tables as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Learners {
+    One,
+    Many,
+}
+
+impl Learners {
+    /// The relation `a (id, ord)` of the learners in `$1`.
+    fn relation(self) -> &'static str {
+        match self {
+            Self::One => "(select $1::{key} as id, 1::bigint as ord) as a",
+            Self::Many => "unnest($1::{key}[]) with ordinality as a (id, ord)",
+        }
+    }
 }
 
 /// Puts the type of the keys into a text.
@@ -85,17 +109,26 @@ mod tests {
 
     #[test]
     fn statements_carry_the_type_of_the_keys_and_no_comment() {
-        let statements = Statements::render(Dialect::Postgres, KeyType::Int, &[]).unwrap();
+        let statements = Statements::render(Dialect::Postgres, KeyType::Int, Learners::Many, &[]).unwrap();
 
         assert!(statements.session_rows.starts_with("select"), "{}", statements.session_rows);
         assert!(statements.session_rows.contains("$1::bigint[]"));
     }
 
     #[test]
+    fn a_question_about_one_learner_has_a_key_of_its_own() {
+        let one = Statements::render(Dialect::Postgres, KeyType::Uuid, Learners::One, &[]).unwrap();
+        let many = Statements::render(Dialect::Postgres, KeyType::Uuid, Learners::Many, &[]).unwrap();
+
+        assert!(one.learner_days.contains("$1::uuid as id") && !one.learner_days.contains("unnest"));
+        assert!(many.learner_days.contains("unnest($1::uuid[])"));
+    }
+
+    #[test]
     fn only_statements_on_the_platforms_tables_get_the_prefix() {
         let prefix = ["users as not materialized (select 1 as id)".to_owned()];
 
-        let statements = Statements::render(Dialect::Sqlite, KeyType::Uuid, &prefix).unwrap();
+        let statements = Statements::render(Dialect::Sqlite, KeyType::Uuid, Learners::One, &prefix).unwrap();
 
         assert!(statements.users_first_page.starts_with("with users as"));
         assert!(statements.learner_days.starts_with("select"));

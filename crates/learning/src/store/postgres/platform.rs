@@ -26,9 +26,9 @@ impl PostgresStore {
         days: RangeInclusive<LocalDay>,
     ) -> Result<Vec<Option<LearnerDays>>, StoreError> {
         let db = self.connection().await?;
-        let statement = db.prepared(&self.sql.platform_rows).await?;
+        let (sql, keys) = self.about(users);
+        let statement = db.prepared(&sql.platform_rows).await?;
         let starts = starts_in_any_zone(&days);
-        let keys = self.pg_keys(users);
         let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 3] =
             [&keys, &PgInstant(starts.start), &PgInstant(starts.end)];
         let rows = db.query_raw(&statement, parameters).await?;

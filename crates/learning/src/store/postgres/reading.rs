@@ -109,9 +109,10 @@ impl PostgresStore {
         days: &RangeInclusive<LocalDay>,
     ) -> Result<Vec<Stored<LearnerDays>>, StoreError> {
         let db = self.connection().await?;
-        let statement = db.prepared(&self.sql.learner_days).await?;
+        let (sql, learners) = self.about(users);
+        let statement = db.prepared(&sql.learner_days).await?;
         let months = (days.start().month().number(), days.end().month().number());
-        let rows = db.query(&statement, &[&self.pg_keys(users), &months.0, &months.1]).await?;
+        let rows = db.query(&statement, &[&learners, &months.0, &months.1]).await?;
 
         let mut learners: Vec<Stored<LearnerDays>> = users.iter().map(|_| Stored::Unknown).collect();
         for row in &rows {
@@ -139,8 +140,9 @@ impl PostgresStore {
 
     async fn stored_activity(&self, users: &[UserId]) -> Result<Vec<Stored<LearnerActivity>>, StoreError> {
         let db = self.connection().await?;
-        let statement = db.prepared(&self.sql.learner_activity).await?;
-        let rows = db.query(&statement, &[&self.pg_keys(users)]).await?;
+        let (sql, learners) = self.about(users);
+        let statement = db.prepared(&sql.learner_activity).await?;
+        let rows = db.query(&statement, &[&learners]).await?;
 
         let mut learners: Vec<Stored<LearnerActivity>> = users.iter().map(|_| Stored::Unknown).collect();
         for row in &rows {
@@ -223,8 +225,9 @@ impl PostgresStore {
                 learner.clock.calendar = activity.clock.calendar;
             }
         }
-        let statement = db.prepared(&self.sql.course_rows).await?;
-        for row in db.query(&statement, &[&self.pg_keys(users)]).await? {
+        let (sql, parameter) = self.about(users);
+        let statement = db.prepared(&sql.course_rows).await?;
+        for row in db.query(&statement, &[&parameter]).await? {
             let (place, _) = learner_of(&row, users)?;
             if let Some(learner) = &mut learners[place] {
                 learner.rows.push(course_row(&row)?);

@@ -126,6 +126,28 @@ impl Bounded for i32 {
     const HIGHEST: Self = Self::MAX;
 }
 
+/// One learner, or an array of them. A key of the other type is the key of nobody: null.
+#[derive(Debug)]
+pub(super) enum PgLearners {
+    One(Option<PgKey>),
+    Many(PgKeys),
+}
+
+impl ToSql for PgLearners {
+    fn to_sql(&self, ty: &Type, out: &mut BytesMut) -> Result<IsNull, Failure> {
+        match self {
+            Self::One(key) => key.to_sql(ty, out),
+            Self::Many(keys) => keys.to_sql(ty, out),
+        }
+    }
+
+    fn accepts(ty: &Type) -> bool {
+        <PgKey as ToSql>::accepts(ty) || <PgKeys as ToSql>::accepts(ty)
+    }
+
+    to_sql_checked!();
+}
+
 /// An instant; one outside the range we accept (`infinity` among them) is read as the nearest inside.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct PgInstant(pub(super) Timestamp);

@@ -1,9 +1,9 @@
--- Stored active days of some learners, with what decides whether they are current. $1 learners.
+-- Stored active days of some learners, with what decides whether they are current. $1 learners (one, or an array).
 select a.ord, u.id is not null, l.epoch = s.epoch, l.zones,
        exists (select from tierkeep_outbox o where o.user_id = a.id),
        exists (select from tierkeep_outbox o where o.user_id is null),
        now(), l.active_days
-from unnest($1::{key}[]) with ordinality as a (id, ord)
+from {learners}
 cross join tierkeep_state s
 left join users u on u.id = a.id
 left join tierkeep_learner l on l.user_id = a.id

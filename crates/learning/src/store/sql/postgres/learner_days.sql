@@ -1,10 +1,10 @@
 -- Stored months of some learners, with what decides whether they are current. One row a month; a learner without any
--- has one row. $1 learners, $2 and $3 first and last month.
+-- has one row. $1 learners (one, or an array), $2 and $3 first and last month.
 select a.ord, u.id is not null, l.epoch = s.epoch, l.zones,
        exists (select from tierkeep_outbox o where o.user_id = a.id),
        exists (select from tierkeep_outbox o where o.user_id is null),
        now(), m.month, m.days
-from unnest($1::{key}[]) with ordinality as a (id, ord)
+from {learners}
 cross join tierkeep_state s
 left join users u on u.id = a.id
 left join tierkeep_learner l on l.user_id = a.id
