@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use tierkeep_db::{Connection, Pool};
 use tokio_postgres::Row;
 
-use self::wire::{Bounded, PgHundredths, PgInstant, PgInteger, PgKey, PgKeys};
+use self::wire::{Bounded, PgHundredths, PgInstant, PgInteger, PgKey, PgKeys, PgLearners};
 use super::incoming::Known;
 use super::statements::Statements;
 use super::tables::Tables;
