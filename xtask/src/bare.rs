@@ -28,7 +28,7 @@ pub(crate) fn check(archive: &Path) -> Result<()> {
         "completions/tierkeep.bash",
         "completions/_tierkeep",
         "completions/tierkeep.fish",
-        "tierkeep.1",
+        "man/tierkeep.1",
         "tierkeep.sample.toml",
     ] {
         let size = std::fs::metadata(folder.join(file)).with_context(|| format!("the archive lacks {file}"))?.len();

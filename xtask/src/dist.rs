@@ -55,7 +55,8 @@ pub(crate) fn make() -> Result<PathBuf> {
         let text = output(Command::new(&binary).args(["completions", shell]))?;
         fs::write(folder.join("completions").join(file), text)?;
     }
-    fs::write(folder.join("tierkeep.1"), output(Command::new(&binary).arg("man"))?)?;
+    fs::create_dir_all(folder.join("man"))?;
+    output(Command::new(&binary).arg("man").arg(folder.join("man")))?;
 
     let archive = root.join("target/dist").join(format!("{name}.tar.gz"));
     run(Command::new("tar")
