@@ -98,15 +98,14 @@ impl BatchRequest {
             return Err(Self::refusal("users", format!("{} learners", self.users.len()), "at most 1000 learners"));
         }
         let statistic = self.statistic;
-        let without = |what: &str| format!("{what} with {statistic}");
-        if matches!(statistic, Streaks | Courses) && self.date.is_some() {
-            return Err(Self::refusal("date", without("a date"), "none: this statistic has no date"));
+        if let Some(date) = self.date.filter(|_| matches!(statistic, Streaks | Courses)) {
+            return Err(Self::refusal("date", date.to_string(), &format!("none with {statistic}")));
         }
-        if statistic != Analytics && self.days.is_some() {
-            return Err(Self::refusal("days", without("days"), "only with analytics"));
+        if let Some(days) = self.days.filter(|_| statistic != Analytics) {
+            return Err(Self::refusal("days", days.to_string(), "only with analytics"));
         }
-        if statistic != Analytics && self.lang.is_some() {
-            return Err(Self::refusal("lang", without("a language"), "only with analytics"));
+        if let Some(lang) = self.lang.filter(|_| statistic != Analytics) {
+            return Err(Self::refusal("lang", lang.to_string(), "only with analytics"));
         }
         Ok(())
     }

@@ -11,6 +11,8 @@ use tierkeep_learning::service::ServiceError;
 use tierkeep_learning::store::StoreError;
 use utoipa::ToSchema;
 
+use crate::config::ByteSize;
+
 /// What was wrong (RFC 9457).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Problem {
@@ -59,8 +61,8 @@ pub enum ApiError {
     Syntax(String),
     /// The body is JSON of another shape.
     Shape(String),
-    /// The body is longer than the limit.
-    TooLarge(String),
+    /// The body is longer than this limit.
+    TooLarge(ByteSize),
     /// The body is declared as something else than JSON.
     MediaType(String),
     /// There was no answer in time.
@@ -111,7 +113,10 @@ impl ApiError {
             Self::UnknownParameter { name, accepted } => unknown_parameter(name, accepted),
             Self::Syntax(reason) => problem(KINDS.syntax, reason.clone()),
             Self::Shape(reason) => problem(KINDS.shape, reason.clone()),
-            Self::TooLarge(reason) => problem(KINDS.too_large, reason.clone()),
+            Self::TooLarge(limit) => Problem {
+                accepted: Some(format!("at most {limit}")),
+                ..problem(KINDS.too_large, format!("the body is longer than {limit}"))
+            },
             Self::MediaType(given) => Problem {
                 given: Some(clip(given)),
                 accepted: Some("application/json".to_owned()),

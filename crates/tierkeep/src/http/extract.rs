@@ -1,6 +1,7 @@
 //! From requests to values: the learner in the path, the query's parameters, the body.
 
 use std::str::FromStr;
+use std::sync::Arc;
 
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Query, RawPathParams, Request};
@@ -14,6 +15,7 @@ use tierkeep_learning::language::Language;
 use tierkeep_learning::local_day::{LocalDay, Month, Year};
 use tierkeep_learning::statistic::WindowDays;
 
+use super::App;
 use super::error::{ApiError, BadParameter, Fault, clip};
 
 /// A value that can stand in an address.
@@ -184,18 +186,18 @@ impl Parameters {
 #[derive(Debug)]
 pub(super) struct JsonBody<T>(pub(super) T);
 
-impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
+impl<T: DeserializeOwned> FromRequest<Arc<App>> for JsonBody<T> {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, ApiError> {
         let media_type = request.headers().get(header::CONTENT_TYPE);
         if !media_type.is_some_and(|value| is_json(value.as_bytes())) {
             let given = media_type.map_or_else(|| "none".into(), |value| String::from_utf8_lossy(value.as_bytes()));
             return Err(ApiError::MediaType(given.into_owned()));
         }
-        let body = Bytes::from_request(request, state).await.map_err(|rejection| {
+        let body = Bytes::from_request(request, app).await.map_err(|rejection| {
             if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-                ApiError::TooLarge("the body is longer than http.body_limit allows".to_owned())
+                ApiError::TooLarge(app.limits.body)
             } else {
                 ApiError::Syntax("the body ended before its announced length".to_owned())
             }
