@@ -96,7 +96,7 @@ impl Rejects {
     /// # Errors
     /// When the file cannot be written.
     pub fn finish(mut self) -> io::Result<()> {
-        self.file.as_mut().map_or(Ok(()), |file| file.flush())
+        self.file.as_mut().map_or(Ok(()), Write::flush)
     }
 
     pub(super) fn add(&mut self, reject: Reject) -> io::Result<()> {

@@ -37,12 +37,15 @@ impl Meter for Counter {
     }
 }
 
+/// The file as it lies there, its first bytes put back.
+type Whole<R, M> = Chain<Cursor<Vec<u8>>, Metered<R, M>>;
+
 /// A file's content.
 pub(super) enum Source<R: Read, M: Meter> {
     /// As it lies there.
-    Plain(Chain<Cursor<Vec<u8>>, Metered<R, M>>),
+    Plain(Whole<R, M>),
     /// Unpacked; one or several gzip members.
-    Gzip(Box<MultiGzDecoder<BufReader<Chain<Cursor<Vec<u8>>, Metered<R, M>>>>>),
+    Gzip(Box<MultiGzDecoder<BufReader<Whole<R, M>>>>),
 }
 
 impl<R: Read> Source<R, Counter> {

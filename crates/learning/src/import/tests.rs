@@ -9,7 +9,10 @@ use proptest::prelude::*;
 
 use super::channel::Batch;
 use super::*;
+use crate::calendar::{DayStart, Zone};
 use crate::key::SessionId;
+use crate::mapping::Mapping;
+use crate::store::{OpenMode, OpenOptions, open};
 
 /// Keeps what it is given; refuses from a number of batches on.
 #[derive(Debug, Default)]
@@ -524,4 +527,50 @@ proptest! {
     fn any_bytes_are_a_file_or_none(bytes: Vec<u8>) {
         prop_assert!(import(Table::Users, bytes).result.is_err());
     }
+}
+
+#[test]
+fn files_imported_twice_leave_a_database_as_after_the_first_time() {
+    let file = tierkeep_testkit::SqliteFile::new().unwrap();
+    let options = OpenOptions {
+        mode: OpenMode::Create { ids: Some(KeyType::Int) },
+        pool: tierkeep_db::PoolConfig::default(),
+        default_zone: Zone::utc(),
+        day_start: DayStart::default(),
+        mapping: Mapping::default(),
+    };
+    let users = "id,is_active,created_at\n42,t,2025-06-27T08:00:00Z\n";
+    let statement = r#"{"actor": {"account": {"homePage": "https://lms.example.org", "name": "42"}},
+        "verb": {"id": "http://adlnet.gov/expapi/verbs/terminated"}, "object": {"id": "https://lms.example.org/1"},
+        "timestamp": "2025-06-27T10:00:00Z", "result": {"duration": "PT25M"}}"#
+        .replace('\n', "");
+
+    runtime().block_on(async {
+        let store = open(&file.url().parse().unwrap(), &options).await.unwrap();
+        let learner = "42".parse().unwrap();
+        let (mut rejects, mut progress) = (Rejects::new(), |_| ());
+        for first in [true, false] {
+            let mut totals = Written::default();
+            for (table, text) in
+                [(Table::Users, users.to_owned()), (Table::StudySessions, format!("{SESSION_HEADER}\n{SESSION}\n"))]
+            {
+                let source = Cursor::new(text);
+                let imported =
+                    import_csv(&*store, table, "file.csv", source, &mut progress, &mut rejects).await.unwrap();
+                totals.inserted += imported.written.inserted;
+                totals.updated += imported.written.updated;
+            }
+            let source = Cursor::new(statement.clone());
+            let estimator = Estimator::default();
+            let report =
+                import_xapi(&*store, "statements", source, estimator, &mut progress, &mut rejects).await.unwrap();
+
+            let (new, known) = if first { (2, 0) } else { (0, 2) };
+            assert_eq!(totals, Written { inserted: new, updated: known });
+            assert_eq!((report.written.inserted, report.written.updated), if first { (1, 0) } else { (0, 1) });
+            assert_eq!(store.sessions(learner, None, 10).await.unwrap().unwrap().len(), 2);
+        }
+        assert_eq!(rejects.count(), 0);
+        store.close().await;
+    });
 }
