@@ -4,9 +4,13 @@
 mod stores {
     #[macro_use]
     pub(crate) mod fresh;
+    pub(crate) mod damage;
     pub(crate) mod model;
+    pub(crate) mod opening;
     pub(crate) mod outside;
+    pub(crate) mod paging;
     pub(crate) mod rows;
     pub(crate) mod seeded;
     pub(crate) mod writing;
+    pub(crate) mod zones;
 }

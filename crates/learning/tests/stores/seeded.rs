@@ -327,8 +327,11 @@ impl History<'_> {
         if self.chance.below(4) == 0 {
             return;
         }
-        let users: Vec<UserId> =
-            (1..=LEARNERS + 1).filter(|_| self.chance.below(3) > 0).map(|n| user(keys, n)).collect();
+        // one learner is asked about by another statement than several
+        let users: Vec<UserId> = match self.chance.below(2) {
+            0 => vec![user(keys, 1 + self.chance.below(LEARNERS + 1))],
+            _ => (1..=LEARNERS + 1).filter(|_| self.chance.below(3) > 0).map(|n| user(keys, n)).collect(),
+        };
         let calendar = tierkeep_learning::calendar::Calendar::new(
             tierkeep_learning::calendar::ZoneHistory::new(self.model.default_zone),
             self.model.day_start,
