@@ -8,9 +8,6 @@ use uuid::Uuid;
 use crate::instant;
 use crate::key::{Key, KeyType};
 
-/// Microseconds of a day.
-const DAY_MICROS: i64 = 86_400_000_000;
-
 /// An integer of 64 bits: digits, a minus before them if it is negative.
 ///
 /// A plus, a negative zero, spaces and exponents are refused: they mean that something else wrote the file than we think.
@@ -114,7 +111,8 @@ fn plain_instant(bytes: &[u8]) -> Option<i64> {
     {
         return None;
     }
-    Some(days_since_1970(year, month, day) * DAY_MICROS + ((hour * 60 + minute) * 60 + second) * 1_000_000 + micros)
+    let hours = days_since_1970(year, month, day) * 24 + hour;
+    Some(((hours * 60 + minute) * 60 + second) * 1_000_000 + micros)
 }
 
 fn digits(bytes: &[u8]) -> Option<i64> {
