@@ -88,6 +88,8 @@ pub enum ColumnExpr {
     Not(Ident),
     /// The column of that name, converted.
     Cast(Ident, SqlType),
+    /// A column of wall times, taken as UTC whatever the session's zone is. On SQLite, which has no such type, the column.
+    Utc(Ident),
     /// No value, of that type.
     Null(SqlType),
     /// The empty text.
@@ -203,6 +205,10 @@ impl ColumnExpr {
             Self::Column(column) => column.quoted(),
             Self::Not(column) => format!("not {}", column.quoted()),
             Self::Cast(column, to) => format!("cast({} as {})", column.quoted(), dialect.type_name(*to)),
+            Self::Utc(column) => match dialect {
+                Dialect::Postgres => format!("cast({} as timestamp) at time zone 'UTC'", column.quoted()),
+                Dialect::Sqlite => column.quoted(),
+            },
             Self::Null(of) => format!("cast(null as {})", dialect.type_name(*of)),
             Self::EmptyText => "cast('' as text)".to_owned(),
             Self::Zero => "0".to_owned(),

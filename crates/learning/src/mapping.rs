@@ -380,7 +380,12 @@ impl Canonical {
             }
             Kind::Decimal => (base == "numeric", SqlType::Numeric),
         };
-        if fits { ColumnExpr::Column(name) } else { ColumnExpr::Cast(name, cast) }
+        match cast {
+            _ if fits => ColumnExpr::Column(name),
+            // instants are UTC, whatever the session's zone is
+            SqlType::Timestamptz if base.starts_with("timestamp") || base == "date" => ColumnExpr::Utc(name),
+            cast => ColumnExpr::Cast(name, cast),
+        }
     }
 }
 

@@ -9,6 +9,7 @@ mod stores {
     pub(crate) mod opening;
     pub(crate) mod outside;
     pub(crate) mod paging;
+    pub(crate) mod platform;
     pub(crate) mod rows;
     pub(crate) mod seeded;
     pub(crate) mod writing;

@@ -41,6 +41,7 @@ fn every_expression_is_rendered_for_both_dialects() {
         (ident("id"), ColumnExpr::Column(ident("uuid"))),
         (ident("open"), ColumnExpr::Not(ident("finished"))),
         (ident("user"), ColumnExpr::Cast(ident("user id"), SqlType::Uuid)),
+        (ident("started"), ColumnExpr::Utc(ident("at"))),
         (ident("ended"), ColumnExpr::Null(SqlType::Timestamptz)),
         (ident("note"), ColumnExpr::EmptyText),
         (ident("pauses"), ColumnExpr::Zero),
@@ -52,11 +53,11 @@ fn every_expression_is_rendered_for_both_dialects() {
 
     assert_eq!(
         render(Dialect::Postgres),
-        r#""study_sessions" as not materialized (select "uuid" as "id", not "finished" as "open", cast("user id" as uuid) as "user", cast(null as timestamptz) as "ended", cast('' as text) as "note", 0 as "pauses", false as "deleted" from "core"."t")"#
+        r#""study_sessions" as not materialized (select "uuid" as "id", not "finished" as "open", cast("user id" as uuid) as "user", cast("at" as timestamp) at time zone 'UTC' as "started", cast(null as timestamptz) as "ended", cast('' as text) as "note", 0 as "pauses", false as "deleted" from "core"."t")"#
     );
     assert_eq!(
         render(Dialect::Sqlite),
-        r#""study_sessions" as not materialized (select "uuid" as "id", not "finished" as "open", cast("user id" as text) as "user", cast(null as integer) as "ended", cast('' as text) as "note", 0 as "pauses", false as "deleted" from "core"."t")"#
+        r#""study_sessions" as not materialized (select "uuid" as "id", not "finished" as "open", cast("user id" as text) as "user", "at" as "started", cast(null as integer) as "ended", cast('' as text) as "note", 0 as "pauses", false as "deleted" from "core"."t")"#
     );
 }
 

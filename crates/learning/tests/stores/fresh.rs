@@ -66,8 +66,9 @@ macro_rules! on_both_with_both_keys {
 pub(crate) struct Fresh {
     place: Place,
     pub(crate) url: DatabaseUrl,
+    /// The address as text.
+    pub(crate) text: String,
     pub(crate) dialect: Dialect,
-    pub(crate) keys: KeyType,
 }
 
 enum Place {
@@ -82,7 +83,14 @@ impl Fresh {
             Dialect::Sqlite => Place::Sqlite(SqliteFile::new().unwrap()),
             Dialect::Postgres => Place::Postgres(PostgresServer::shared().await.unwrap().database().await.unwrap()),
         };
-        Self::at(place, dialect, KeyType::Uuid)
+        Self::at(place, dialect)
+    }
+
+    /// A platform's tables on PostgreSQL.
+    pub(crate) async fn with_schema(sql: &str) -> Self {
+        let fresh = Self::empty(Dialect::Postgres).await;
+        fresh.outside().await.run(sql).await;
+        fresh
     }
 
     /// Tierkeep's own tables, empty.
@@ -102,19 +110,19 @@ impl Fresh {
                 Place::Postgres(server.database_from(template, make).await.unwrap())
             }
         };
-        let fresh = Self::at(place, dialect, keys);
+        let fresh = Self::at(place, dialect);
         if dialect == Dialect::Sqlite {
             migrate(&fresh.url, &options(OpenMode::Create { ids: Some(keys) })).await.unwrap();
         }
         fresh
     }
 
-    fn at(place: Place, dialect: Dialect, keys: KeyType) -> Self {
-        let url = match &place {
+    fn at(place: Place, dialect: Dialect) -> Self {
+        let text = match &place {
             Place::Sqlite(file) => file.url(),
             Place::Postgres(database) => database.url().to_owned(),
         };
-        Self { place, url: url.parse().unwrap(), dialect, keys }
+        Self { place, url: text.parse().unwrap(), text, dialect }
     }
 
     /// The store on the existing tables.

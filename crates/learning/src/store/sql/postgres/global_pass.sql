@@ -2,7 +2,7 @@
 -- Minutes are cut off where the reader of a single row cuts them off.
 select case when grouping(v.learning_environment) = 0 then 1 when grouping(v.device_type) = 0 then 2 else 0 end,
        coalesce(v.learning_environment, v.device_type, ''),
-       count(*), coalesce(sum(least(v.duration_minutes, 2147483647)), 0)::bigint, count(distinct v.user_id)
+       count(*), coalesce(sum(least(coalesce(v.duration_minutes, 0), 2147483647)), 0)::bigint, count(distinct v.user_id)
 from (
     select s.user_id, s.duration_minutes, s.learning_environment, s.device_type,
            s.start_time, s.end_time, s.effectiveness_rating, s.focus_score
