@@ -4,6 +4,8 @@
 mod stores {
     #[macro_use]
     pub(crate) mod fresh;
+    pub(crate) mod capture;
+    pub(crate) mod concurrency;
     pub(crate) mod damage;
     pub(crate) mod model;
     pub(crate) mod opening;
