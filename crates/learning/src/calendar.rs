@@ -194,6 +194,9 @@ impl Calendar {
     /// a day.
     #[must_use]
     pub fn exists(&self, day: LocalDay) -> bool {
+        if self.zones.changes().next().is_none() {
+            return !self.zones.first().rules().skips(day);
+        }
         self.parts(day..=day).next().is_some()
     }
 

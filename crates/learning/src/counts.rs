@@ -5,7 +5,7 @@
 use std::fmt;
 
 use compact_str::CompactString;
-use serde::de::{SeqAccess, Visitor};
+use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::efficiency::Rating;
@@ -149,24 +149,40 @@ impl Serialize for HourCounts {
 
 impl<'de> Deserialize<'de> for HourCounts {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let mut counts = Self::default();
-        let mut add = |hour: u8, sessions: u64| {
-            if hour > 23 {
-                return Err(serde::de::Error::custom("an hour is 0 to 23"));
-            }
-            counts.add(hour, sessions);
-            Ok(())
-        };
-        if deserializer.is_human_readable() {
-            for (hour, sessions) in std::collections::BTreeMap::<u8, u64>::deserialize(deserializer)? {
-                add(hour, sessions)?;
-            }
-        } else {
-            for (hour, sessions) in Vec::<(u8, u64)>::deserialize(deserializer)? {
-                add(hour, sessions)?;
+        struct Hours(HourCounts);
+        impl Hours {
+            fn count<E: serde::de::Error>(&mut self, hour: u8, sessions: u64) -> Result<(), E> {
+                if hour > 23 {
+                    return Err(E::custom("an hour is 0 to 23"));
+                }
+                self.0.add(hour, sessions);
+                Ok(())
             }
         }
-        Ok(counts)
+        impl<'de> Visitor<'de> for Hours {
+            type Value = HourCounts;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("sessions by hour, 0 to 23")
+            }
+            fn visit_seq<A: SeqAccess<'de>>(mut self, mut seq: A) -> Result<HourCounts, A::Error> {
+                while let Some((hour, sessions)) = seq.next_element()? {
+                    self.count(hour, sessions)?;
+                }
+                Ok(self.0)
+            }
+            fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<HourCounts, A::Error> {
+                while let Some((hour, sessions)) = map.next_entry()? {
+                    self.count(hour, sessions)?;
+                }
+                Ok(self.0)
+            }
+        }
+        if deserializer.is_human_readable() {
+            deserializer.deserialize_map(Hours(HourCounts::default()))
+        } else {
+            deserializer.deserialize_seq(Hours(HourCounts::default()))
+        }
     }
 }
 

@@ -7,7 +7,6 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use jiff::civil::{Date, Weekday};
-use jiff::{Span, ToSpan};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
 
@@ -53,7 +52,8 @@ impl LocalDay {
     /// The day `days` later (earlier when negative), stopping at the ends of the range.
     #[must_use]
     pub fn plus(self, days: i32) -> Self {
-        self.shifted(i64::from(days).days())
+        let number = self.number().saturating_add(days).clamp(Self::MIN.number(), Self::MAX.number());
+        Self::from_number(number).expect("clamped to the range")
     }
 
     /// How many days `other` lies after this one; negative when before.
@@ -63,16 +63,32 @@ impl LocalDay {
     }
 
     /// Days since 1970-01-01: the stored form.
+    ///
+    /// Computed in integers as years that begin in March, so that a leap day is the last of its year
+    /// (<https://howardhinnant.github.io/date_algorithms.html>); some ten times faster than a difference of dates, and
+    /// streaks over ten years ask a few thousand times.
     #[must_use]
     pub fn number(self) -> i32 {
-        let span = Date::constant(1970, 1, 1).until(self.0).expect("two dates are at most 7.3 million days apart");
-        span.get_days()
+        let (month, day) = (i32::from(self.0.month()), i32::from(self.0.day()));
+        let year = i32::from(self.0.year()) - i32::from(month <= 2);
+        let (era, year_of_era) = (year.div_euclid(400), year.rem_euclid(400));
+        let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+        let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+        era * DAYS_OF_ERA + day_of_era - DAYS_TO_1970
     }
 
     /// The inverse of [`LocalDay::number`]; `None` outside the range.
     #[must_use]
     pub fn from_number(number: i32) -> Option<Self> {
-        let date = Date::constant(1970, 1, 1).checked_add(i64::from(number).days()).ok()?;
+        let shifted = number.checked_add(DAYS_TO_1970)?;
+        let (era, day_of_era) = (shifted.div_euclid(DAYS_OF_ERA), shifted.rem_euclid(DAYS_OF_ERA));
+        let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+        let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+        let month_from_march = (5 * day_of_year + 2) / 153;
+        let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+        let month = (month_from_march + 2) % 12 + 1;
+        let year = era * 400 + year_of_era + i32::from(month <= 2);
+        let date = Date::new(year.try_into().ok()?, month.try_into().ok()?, day.try_into().ok()?).ok()?;
         Self::new(date).ok()
     }
 
@@ -92,11 +108,12 @@ impl LocalDay {
     pub fn through(self, last: Self) -> impl DoubleEndedIterator<Item = Self> {
         (self.number()..=last.number()).filter_map(Self::from_number)
     }
-
-    fn shifted(self, span: Span) -> Self {
-        Self::clamped(self.0.saturating_add(span))
-    }
 }
+
+/// Days of the 400 years after which the calendar repeats.
+const DAYS_OF_ERA: i32 = 146_097;
+/// Days from the 1st of March of the year 0 to 1970-01-01.
+const DAYS_TO_1970: i32 = 719_468;
 
 fn day_error(given: &str) -> DayError {
     DayError { given: crate::key::clip(given), what: "date", accepted: "YYYY-MM-DD from 0001-01-02 to 9998-12-30" }
@@ -308,6 +325,20 @@ mod tests {
         assert_eq!(LocalDay::MAX.plus(1), LocalDay::MAX);
         assert_eq!(LocalDay::MIN.plus(-400), LocalDay::MIN);
         assert_eq!(LocalDay::MIN.through(LocalDay::MIN.plus(-5)).count(), 1);
+    }
+
+    #[test]
+    fn numbers_are_days_since_1970_by_the_calendar_of_jiff() {
+        let mut date = LocalDay::MIN.date();
+        let first = Date::constant(1970, 1, 1);
+        while date < LocalDay::MAX.date() {
+            let expected = first.until(date).unwrap().get_days();
+            assert_eq!(LocalDay::new(date).unwrap().number(), expected, "{date}");
+            date = date.saturating_add(jiff::Span::new().days(97));
+        }
+        assert_eq!(LocalDay::from_number(LocalDay::MAX.number() + 1), None);
+        assert_eq!(LocalDay::from_number(LocalDay::MIN.number() - 1), None);
+        assert_eq!(LocalDay::from_number(i32::MAX), None);
     }
 
     proptest! {

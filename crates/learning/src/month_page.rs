@@ -5,15 +5,15 @@
 //! and replaced in its page.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
-use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::local_day::{LocalDay, Month};
 use crate::summary::DaySummary;
 
 /// What is stored for a day.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StoredDay {
     /// base ⊕ the rows of the day: what statistics read.
     pub total: DaySummary,
@@ -73,12 +73,19 @@ impl MonthPage {
         (stored.total, total)
     }
 
-    /// The stored form: a version byte, then day of month, total and base of each day (postcard).
+    /// The stored form: a version byte, then for each day its number in the month, and total and base with their lengths
+    /// (postcard), so that a reader decodes only the days it is asked for.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        let days: Vec<(u8, &StoredDay)> =
-            self.days.iter().map(|(day, stored)| (day.date().day().unsigned_abs(), stored)).collect();
-        postcard::to_extend(&days, vec![VERSION]).expect("encoding into memory does not fail")
+        let encode = |summary: &DaySummary| postcard::to_allocvec(summary).expect(ENCODES);
+        let days: Vec<(u8, Vec<u8>, Option<Vec<u8>>)> = self
+            .days
+            .iter()
+            .map(|(day, stored)| {
+                (day.date().day().unsigned_abs(), encode(&stored.total), stored.base.as_ref().map(encode))
+            })
+            .collect();
+        postcard::to_extend(&days, vec![VERSION]).expect(ENCODES)
     }
 
     /// Reads a stored page of `month`.
@@ -86,42 +93,75 @@ impl MonthPage {
     /// # Errors
     /// [`PageError`] for other bytes.
     pub fn from_bytes(month: Month, bytes: &[u8]) -> Result<Self, PageError> {
-        let (version, body) = bytes.split_first().ok_or(PageError::Unreadable)?;
-        if *version > VERSION {
-            return Err(PageError::Newer(*version));
-        }
-        let stored: Vec<(u8, StoredDay)> = postcard::from_bytes(body).map_err(|_| PageError::Unreadable)?;
         let mut days = BTreeMap::new();
-        for (number, day) in stored {
-            let date = i8::try_from(number).ok().and_then(|number| month.day(number)).ok_or(PageError::Unreadable)?;
-            days.insert(date, day);
+        for (day, total, base) in stored_days(month, bytes)? {
+            days.insert(day, StoredDay { total: decode(total)?, base: base.map(decode).transpose()? });
         }
         Ok(Self { days })
     }
 
-    /// Reads only the totals of a stored page of `month`, which is what statistics need.
+    /// Reads the totals of some days of a stored page of `month`, which is what statistics need.
     ///
     /// # Errors
     /// [`PageError`] for other bytes.
     pub fn totals_from_bytes(
         month: Month,
         bytes: &[u8],
+        wanted: &RangeInclusive<LocalDay>,
         into: &mut BTreeMap<LocalDay, DaySummary>,
     ) -> Result<(), PageError> {
-        let page = Self::from_bytes(month, bytes)?;
-        into.extend(
-            page.days.into_iter().filter(|(_, day)| !day.total.is_empty()).map(|(date, day)| (date, day.total)),
-        );
+        for (day, total, _) in stored_days(month, bytes)? {
+            if wanted.contains(&day) {
+                let total: DaySummary = decode(total)?;
+                if !total.is_empty() {
+                    into.insert(day, total);
+                }
+            }
+        }
         Ok(())
     }
 }
 
+/// Why encoding cannot fail.
+const ENCODES: &str = "counts and names are encoded into memory";
+
+/// A day of a stored page: its total, and its base if it has one.
+type EncodedDay<'a> = (LocalDay, &'a [u8], Option<&'a [u8]>);
+
+/// The same by its number in the month.
+type NumberedDay<'a> = (u8, &'a [u8], Option<&'a [u8]>);
+
+fn stored_days(month: Month, bytes: &[u8]) -> Result<Vec<EncodedDay<'_>>, PageError> {
+    let (version, body) = bytes.split_first().ok_or(PageError::Unreadable)?;
+    if *version > VERSION {
+        return Err(PageError::Newer(*version));
+    }
+    let stored: Vec<NumberedDay<'_>> = postcard::from_bytes(body).map_err(|_| PageError::Unreadable)?;
+    stored
+        .into_iter()
+        .map(|(number, total, base)| {
+            let day = i8::try_from(number).ok().and_then(|number| month.day(number)).ok_or(PageError::Unreadable)?;
+            Ok((day, total, base))
+        })
+        .collect()
+}
+
+fn decode(bytes: &[u8]) -> Result<DaySummary, PageError> {
+    postcard::from_bytes(bytes).map_err(|_| PageError::Unreadable)
+}
+
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use proptest::prelude::*;
 
     use super::*;
     use crate::session::SessionFacts;
+
+    /// A day whose rows are gone: no version writes a base yet.
+    pub(crate) fn page_with_base(day: LocalDay, base: &DaySummary) -> MonthPage {
+        let stored = StoredDay { total: base.clone(), base: Some(base.clone()) };
+        MonthPage { days: BTreeMap::from([(day, stored)]) }
+    }
 
     fn minutes(minutes: i32) -> DaySummary {
         DaySummary::of(&SessionFacts::recorded("2025-06-27T08:00:00Z".parse().unwrap(), minutes), 8)

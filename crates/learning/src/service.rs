@@ -115,7 +115,7 @@ impl Statistics {
         now: Timestamp,
     ) -> Result<Answers<Daily>, ServiceError> {
         let span = date.map_or_else(|| around(now), |date| date..=date);
-        self.from_days(
+        self.over_days(
             users,
             span,
             |learner, today| {
@@ -140,7 +140,7 @@ impl Statistics {
     ) -> Result<Answers<Weekly>, ServiceError> {
         let asked = week_of.map_or_else(|| around(now), |day| day..=day);
         let span = asked.start().monday()..=asked.end().monday().plus(6);
-        self.from_days(
+        self.over_days(
             users,
             span,
             |learner, today| {
@@ -170,7 +170,7 @@ impl Statistics {
             },
             Month::days,
         );
-        self.from_days(
+        self.over_days(
             users,
             span,
             |learner, today| {
@@ -198,7 +198,7 @@ impl Statistics {
         let language = language.unwrap_or(self.settings.language);
         let ends = to.map_or_else(|| around(now), |day| day..=day);
         let span = ends.start().plus(1 - i32::from(window.get()))..=*ends.end();
-        self.from_days(
+        self.over_days(
             users,
             span,
             |learner, today| {
@@ -228,7 +228,7 @@ impl Statistics {
             },
             Year::days,
         );
-        self.from_days(
+        self.over_days(
             users,
             span,
             |learner, today| {
@@ -276,7 +276,7 @@ impl Statistics {
     /// # Errors
     /// As [`Statistics::daily`].
     pub async fn global(&self, now: Timestamp) -> Result<GlobalAnswer, ServiceError> {
-        let calendar = Calendar::new(ZoneHistory::new(self.settings.default_zone.clone()), self.settings.day_start);
+        let calendar = Calendar::new(ZoneHistory::new(self.settings.default_zone), self.settings.day_start);
         let today = calendar.day_of(now);
         let snapshot = self.store.global_totals(today).await?;
         Ok(GlobalAnswer {
@@ -286,7 +286,7 @@ impl Statistics {
         })
     }
 
-    async fn from_days<T>(
+    async fn over_days<T>(
         &self,
         users: &[UserId],
         span: RangeInclusive<LocalDay>,

@@ -25,6 +25,8 @@ pub(super) struct Rules {
     steps: Vec<Step>,
     /// Seconds since 1970.
     known_until: i64,
+    /// Dates that the clock never shows, by number: those between which it was moved over the date line. A handful.
+    skipped: Vec<i32>,
 }
 
 /// An offset and the second since 1970 from which it holds.
@@ -51,6 +53,18 @@ fn utc(date: Date, day_start: DayStart) -> Timestamp {
     Offset::UTC.to_timestamp(day_start.on(date)).expect("local days keep away from the ends of time")
 }
 
+/// The dates that a step leaves out as a whole: those that begin and end while the clock is moved forward.
+fn skipped_dates(before: Step, after: Step) -> impl Iterator<Item = i32> {
+    let day = i64::from(SECONDS_OF_DATE);
+    let from = after.from.saturating_add(before.offset_seconds.into());
+    let to = after.from.saturating_add(after.offset_seconds.into());
+    let (first, end) = (-(-from).div_euclid(day), to.div_euclid(day));
+    (first..end).filter_map(|number| i32::try_from(number).ok())
+}
+
+/// A date on a wall clock that nobody moves: 24 hours. Only for wall times; days have other lengths.
+const SECONDS_OF_DATE: i32 = 24 * 60 * 60;
+
 impl Rules {
     pub(super) fn new(time_zone: TimeZone) -> Self {
         let before_all = Timestamp::MIN;
@@ -68,11 +82,17 @@ impl Rules {
             }
         }
         steps.shrink_to_fit();
-        Self { time_zone, steps, known_until }
+        let skipped = steps.windows(2).flat_map(|pair| skipped_dates(pair[0], pair[1])).collect();
+        Self { time_zone, steps, known_until, skipped }
     }
 
     pub(super) fn time_zone(&self) -> &TimeZone {
         &self.time_zone
+    }
+
+    /// Whether the clock never shows a date, so that the day is empty whatever hour days begin at.
+    pub(super) fn skips(&self, day: LocalDay) -> bool {
+        !self.skipped.is_empty() && self.skipped.contains(&day.number())
     }
 
     /// How far the clock is ahead of UTC.

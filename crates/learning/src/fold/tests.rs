@@ -6,7 +6,7 @@ use jiff::SignedDuration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::month_page::StoredDay;
+use crate::month_page::tests::page_with_base;
 use crate::summary::tests::any_facts;
 
 /// Zones whose days lie up to 26 hours apart.
@@ -357,10 +357,7 @@ fn base_of_a_day_outlives_its_rows_and_is_in_every_answer() {
     let session = SessionFacts::recorded(at("2025-06-27T12:00:00Z"), 30);
     let base = DaySummary::of(&session, 12);
     let today = day("2025-06-27");
-    // no version writes a base yet, so the stored form is made by hand: version 1, the 27th
-    let stored = StoredDay { total: base.clone(), base: Some(base.clone()) };
-    let page = postcard::to_extend(&[(27u8, stored)].as_slice(), vec![1]).unwrap();
-    let pages = BTreeMap::from([(today.month(), MonthPage::from_bytes(today.month(), &page).unwrap())]);
+    let pages = BTreeMap::from([(today.month(), page_with_base(today, &base))]);
     let mut standing = built(ZoneHistory::new(Zone::utc()));
     standing.record.as_mut().unwrap().sessions = 1;
     standing.changes =

@@ -126,13 +126,8 @@ impl PostgresStore {
             }
             if let (Stored::Current(learner), Some(month)) = (&mut learners[place], row.try_get::<_, Option<i32>>(7)?) {
                 let month = month_of(month, user)?;
-                MonthPage::totals_from_bytes(month, row.try_get(8)?, &mut learner.days)
+                MonthPage::totals_from_bytes(month, row.try_get(8)?, days, &mut learner.days)
                     .map_err(|error| corrupt("month page", user, &error))?;
-            }
-        }
-        for learner in &mut learners {
-            if let Stored::Current(learner) = learner {
-                learner.days.retain(|day, _| days.contains(day));
             }
         }
         Ok(learners)

@@ -19,10 +19,10 @@ use crate::store::totals::{MovedZones, RecentDays, recent_days, recent_starts};
 
 impl PostgresStore {
     pub(super) async fn read_totals(&self, today: LocalDay) -> Result<GlobalSnapshot, StoreError> {
-        if self.tables == Tables::Own {
-            if let Some(stored) = self.stored_totals(today).await? {
-                return Ok(stored);
-            }
+        if self.tables == Tables::Own
+            && let Some(stored) = self.stored_totals(today).await?
+        {
+            return Ok(stored);
         }
         self.pass_over_rows(today).await
     }

@@ -68,11 +68,9 @@ impl PostgresStore {
         tx.execute("select set_config('tierkeep.origin', 'import', true)", &[]).await?;
         let archived = target.archive.is_some()
             && tx.query_one("select exists (select from study_sessions_archive)", &[]).await?.try_get(0)?;
-        if !archived {
-            if let Some(inserted) = copy_all_new(&mut tx, target, rows).await? {
-                tx.commit().await?;
-                return Ok(Written { inserted, updated: 0 });
-            }
+        if !archived && let Some(inserted) = copy_all_new(&mut tx, target, rows).await? {
+            tx.commit().await?;
+            return Ok(Written { inserted, updated: 0 });
         }
         let written = save_staged(&tx, target, rows, known).await?;
         tx.commit().await?;
