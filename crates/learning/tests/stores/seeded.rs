@@ -67,7 +67,7 @@ impl Chance {
 
     pub(crate) fn row(&mut self, keys: KeyType) -> SessionRow {
         let (n, of) = (1 + self.below(SESSIONS), 1 + self.below(LEARNERS + 1));
-        let mut row = session(keys, n, of, *self.one_of(&STARTS), i32::try_from(self.below(90)).unwrap());
+        let mut row = session(keys, n, of, self.one_of::<&str>(&STARTS), i32::try_from(self.below(90)).unwrap());
         let minutes = i64::from(self.below(4 * 24 * 60)) - 2 * 24 * 60;
         row.start_time += SignedDuration::from_mins(minutes) + SignedDuration::from_micros(self.below(3).into());
         row.end_time = self.or_none(|chance| row.start_time + SignedDuration::from_mins(chance.below(200).into()));

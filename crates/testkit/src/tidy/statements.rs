@@ -6,8 +6,8 @@ use super::{Finding, SourceFile, line_of, words};
 /// Files of the learning crate that may read sessions row by row: the summary queries and the pages
 /// that list rows. Every other number comes from day summaries, or it would not survive rows that
 /// leave for the archive.
-const SESSION_READERS: [&str; 5] =
-    ["session_rows", "global_pass", "sessions_first_page", "sessions_next_page", "users_page"];
+const SESSION_READERS: [&str; 6] =
+    ["session_rows", "platform_rows", "global_pass", "global_recent", "sessions_first_page", "sessions_next_page"];
 
 /// Imports write sessions and look up those they replace.
 const IMPORT_PREFIX: &str = "import_";
