@@ -5,6 +5,7 @@ create function tierkeep_note_sessions() returns trigger
 language plpgsql security definer set search_path from current as $$
 declare
     learners bigint;
+    is_hiding boolean := tg_table_name = 'study_sessions' and exists (select from study_sessions_archive);
 begin
     if tg_op = 'TRUNCATE' then
         insert into tierkeep_outbox (user_id) values (null);
@@ -30,7 +31,7 @@ begin
                 select user_id, start_time from after_rows
                 union all
                 select a.user_id, a.start_time from study_sessions_archive a
-                where tg_table_name = 'study_sessions' and a.id in (select id from after_rows)
+                where is_hiding and a.id in (select id from after_rows)
             ) as touched
             group by user_id;
         when 'DELETE' then
@@ -40,7 +41,7 @@ begin
                 select user_id, start_time from before_rows
                 union all
                 select a.user_id, a.start_time from study_sessions_archive a
-                where tg_table_name = 'study_sessions' and a.id in (select id from before_rows)
+                where is_hiding and a.id in (select id from before_rows)
             ) as touched
             group by user_id;
         else
@@ -52,7 +53,7 @@ begin
                 select user_id, start_time from after_rows
                 union all
                 select a.user_id, a.start_time from study_sessions_archive a
-                where tg_table_name = 'study_sessions'
+                where is_hiding
                   and a.id in (select id from before_rows union all select id from after_rows)
             ) as touched
             group by user_id;

@@ -13,10 +13,11 @@ from (
     from study_sessions_archive s
     where not exists (select 1 from study_sessions live where live.id = s.id)
 ) v
-join users u on u.id = v.user_id and ('{key}' = 'integer' or (length(u.id) = 36 and u.id not glob '*[^0-9a-f-]*'))
+join users u on u.id = v.user_id
 where v.start_time >= ?1 and v.start_time < ?2
   and coalesce(v.duration_minutes, 0) >= 0
   and (v.end_time is null or v.end_time >= v.start_time)
   and (v.effectiveness_rating is null or v.effectiveness_rating between 1 and 5)
   and (v.focus_score is null or v.focus_score between 0 and 1)
 group by v.user_id, v.learning_environment, v.device_type
+having ('{key}' = 'integer' or (length(v.user_id) = 36 and v.user_id not glob '*[^0-9a-f-]*'))

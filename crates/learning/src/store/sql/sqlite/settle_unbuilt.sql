@@ -3,10 +3,10 @@
 select c.id
 from (
     select u.id as id from users u
-    where ('{key}' = 'integer' or (length(u.id) = 36 and u.id not glob '*[^0-9a-f-]*'))
-      and not exists (select 1 from tierkeep_learner l join tierkeep_state s on l.epoch = s.epoch where l.user_id = u.id)
+    where not exists (select 1 from tierkeep_learner l join tierkeep_state s on l.epoch = s.epoch where l.user_id = u.id)
     union
     select l.user_id as id from tierkeep_learner l join tierkeep_state s on l.epoch <> s.epoch
 ) c
+where ('{key}' = 'integer' or (length(c.id) = 36 and c.id not glob '*[^0-9a-f-]*'))
 order by c.id
 limit ?1
