@@ -62,8 +62,8 @@ async fn serve(
         if demo::is_empty(&*store).await? {
             console.note("filling the empty database with sample learners");
             let filled = demo::fill(&*store, context.clock.now()).await?;
-            progress::settle(&*store, console, stop).await?;
-            console.note(format_args!("{} learners, {} sessions", filled.users, filled.sessions));
+            let settling = progress::settle(&*store, console, stop).await?;
+            console.note(format_args!("{} learners, {} sessions; {settling}", filled.users, filled.sessions));
         }
         examples = demo::addresses(&statistics, &base).await?;
     }

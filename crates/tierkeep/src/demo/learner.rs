@@ -180,7 +180,7 @@ fn sessions(random: &mut Random, person: &Person, user: &UserRow, first_day: Dat
             continue;
         }
         for _ in 0..1 + u32::from(random.chance(30)) + u32::from(random.chance(8)) {
-            let row = session(random, person, date, day);
+            let row = session(random, person, date, day, rows.len());
             if row.start_time < now {
                 rows.push(finished(row, now, random));
             }
@@ -193,7 +193,7 @@ fn sessions(random: &mut Random, person: &Person, user: &UserRow, first_day: Dat
     rows
 }
 
-fn session(random: &mut Random, person: &Person, date: Date, day: i32) -> SessionRow {
+fn session(random: &mut Random, person: &Person, date: Date, day: i32, nth: usize) -> SessionRow {
     let hour = if random.chance(75) { person.hour + random.between(-1, 1) } else { random.between(7, 22) };
     let second = random.between(0, 3599);
     let start_time = instant(&person.zone, date, time(hour, second));
@@ -206,7 +206,7 @@ fn session(random: &mut Random, person: &Person, date: Date, day: i32) -> Sessio
     let environment = if random.chance(person.habit) { person.environment } else { random.pick(ENVIRONMENTS) };
     let device = if random.chance(person.habit) { person.device } else { random.pick(DEVICES) };
     SessionRow {
-        id: SessionId::new(key(random)),
+        id: session_id(random, person.number, nth),
         user_id: person.id,
         course_progress_id: course.map(|(_, id)| id),
         start_time,
@@ -250,7 +250,7 @@ fn latest(random: &mut Random, person: &Person, now: Timestamp, rows: &mut Vec<S
     let ago = if person.number == 1 { 55 } else { random.between(10, 2000) };
     let begun = minutes_before(now, ago);
     let local = begun.to_zoned(person.zone.clone());
-    let mut row = session(random, person, local.date(), DAYS);
+    let mut row = session(random, person, local.date(), DAYS, rows.len());
     row.start_time = begun;
     row.created_at = begun;
     let minutes = if person.number.is_multiple_of(10) { ago + 30 } else { row.duration_minutes.min(ago - 5) };
@@ -274,9 +274,16 @@ fn spoil(person: &Person, rows: &mut [SessionRow]) {
 
 /// A version-8 UUID made of random bits.
 fn key(random: &mut Random) -> Key {
-    let version = |bits: u64| bits & !0xF000 | 0x8000;
-    let variant = |bits: u64| bits >> 2 | 0x8000_0000_0000_0000;
-    Key::Uuid(Uuid::from_u64_pair(version(random.next()), variant(random.next())))
+    uuid8(random.next(), random.next())
+}
+
+/// Ids in the order of writing, as time-ordered ids are: rows are appended to the index instead of spread over it.
+fn session_id(random: &mut Random, learner: u64, nth: usize) -> SessionId {
+    SessionId::new(uuid8(learner << 48 | (nth as u64) << 16, random.next()))
+}
+
+fn uuid8(high: u64, low: u64) -> Key {
+    Key::Uuid(Uuid::from_u64_pair(high & !0xF000 | 0x8000, low >> 2 | 0x8000_0000_0000_0000))
 }
 
 fn instant(zone: &TimeZone, date: Date, time: Time) -> Timestamp {
