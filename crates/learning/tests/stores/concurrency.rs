@@ -255,15 +255,15 @@ async fn learner_who_comes_while_a_fold_reads_is_in_the_sums() {
 async fn learner_whose_record_goes_while_a_fold_waits_is_counted_once() {
     let (_fresh, store, [holder, writer, watcher]) = held().await;
     writer.run(&insert(1)).await;
-    // as another node's fold does with a learner who left and came back
-    holder.run("begin; delete from tierkeep_learner").await;
+    // another node folds a learner who had left and has come back since
+    holder.run("begin; select 1 from tierkeep_learner for update").await;
     let folding = tokio::spawn({
         let store = Arc::clone(&store);
         async move { store.settle().await }
     });
     until_somebody_waits(&watcher).await;
 
-    holder.run("commit").await;
+    holder.run("delete from tierkeep_learner; commit").await;
     folding.await.unwrap().unwrap();
 
     store.learner_days(&[user(KEYS, 1)], ALL_DAYS).await.unwrap();
