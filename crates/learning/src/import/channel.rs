@@ -9,8 +9,9 @@ use super::{ImportError, Progress, Reject, Rejects};
 use crate::rows::{ProgressRow, SessionRow, UserRow};
 use crate::store::{Store, StoreError, Written};
 
-/// Chunks that may wait between the thread and the task. Two keep both busy; more only hold memory.
-const WAITING: usize = 2;
+/// Chunks that may wait between the thread and the task. Reading is many times faster than storing, so one keeps the
+/// store busy and more would only hold memory.
+const WAITING: usize = 1;
 /// Rejects that travel together, so that a file of nothing else does not gather them.
 const REJECTS: usize = 256;
 /// Bytes after which progress is reported even if there is nothing to store.
