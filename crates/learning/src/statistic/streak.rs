@@ -95,8 +95,8 @@ fn current_run(active: impl DoubleEndedIterator<Item = LocalDay>, calendar: &Cal
 
 /// Whether no day that exists lies strictly between two days.
 fn unbroken(earlier: LocalDay, later: LocalDay, calendar: &Calendar) -> bool {
-    // stops at the first day that exists, so a gap of years costs one look
-    earlier.plus(1).through(later.plus(-1)).all(|day| !calendar.exists(day))
+    // neighbours are most pairs; the search stops at the first day that exists, so a gap of years costs one look
+    earlier.days_until(later) == 1 || earlier.plus(1).through(later.plus(-1)).all(|day| !calendar.exists(day))
 }
 
 fn instant<S: Serializer>(instant: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
