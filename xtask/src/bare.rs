@@ -61,11 +61,9 @@ fn ask(server: &mut Child) -> Result<String> {
     let mut address = None;
     for line in BufReader::new(out).lines() {
         let line = line?;
-        if let Some((_, found)) = line.split_once("http://") {
-            if line.contains("curl") {
-                address = Some(found.trim_matches(|c: char| c == '"' || c == '\'' || c.is_whitespace()).to_owned());
-                break;
-            }
+        if let (true, Some((_, found))) = (line.contains("curl"), line.split_once("http://")) {
+            address = Some(found.trim_matches(|c: char| c == '"' || c == '\'' || c.is_whitespace()).to_owned());
+            break;
         }
     }
     let address = address.context("the demo printed no curl line")?;

@@ -31,6 +31,7 @@ use report::{Contest, argument};
 const LEARNERS: u64 = 20_000;
 
 #[tokio::main]
+#[expect(clippy::print_stdout, reason = "a benchmark is read by the person who runs it")]
 async fn main() -> Result<()> {
     let sessions = argument("--sessions", 200_000);
     let rounds = argument("--rounds", 3);
@@ -91,7 +92,10 @@ async fn postgres(file: &Path, contest: &mut Contest) -> Result<()> {
         .batch_execute(&include_str!("../src/store/migrations/postgres/V1__tables.sql").replace("{key}", "bigint"))
         .await?;
     let begun = Instant::now();
-    let statement = format!("copy study_sessions ({}) from stdin (format csv, header)", csv_file::COLUMNS.join(", "));
+    let statement = format!(
+        "copy study_sessions ({}) from stdin (format csv, header, force_not_null (learning_environment, device_type, subject_category, content_covered, notes))",
+        csv_file::COLUMNS.join(", ")
+    );
     let sink = client.copy_in::<_, Bytes>(&statement).await?;
     let mut sink = std::pin::pin!(sink);
     let mut input = File::open(file)?;
@@ -118,11 +122,9 @@ async fn sqlite(file: &Path, contest: &mut Contest, sessions: u64) -> Result<()>
     let begun = Instant::now();
     let tx = db.transaction()?;
     let marks: Vec<String> = (1..=csv_file::COLUMNS.len()).map(|at| format!("?{at}")).collect();
-    let mut insert = tx.prepare(&format!(
-        "insert into study_sessions ({}) values ({})",
-        csv_file::COLUMNS.join(", "),
-        marks.join(", ")
-    ))?;
+    let columns = csv_file::COLUMNS.join(", ");
+    let mut insert =
+        tx.prepare(&["insert into study_sessions (", &columns, ") values (", &marks.join(", "), ")"].concat())?;
     let mut reader = csv::Reader::from_path(file)?;
     let mut record = csv::StringRecord::new();
     let mut inserted = 0;

@@ -23,6 +23,7 @@ impl Contest {
     }
 
     /// Prints every contestant; `units` things were done in each round.
+    #[expect(clippy::print_stdout, reason = "a benchmark is read by the person who runs it")]
     pub(crate) fn print(&self, title: &str, units: f64, unit: &str) {
         println!("\n{title}");
         for (name, rounds) in &self.contestants {
@@ -37,6 +38,7 @@ impl Contest {
     }
 
     /// Prints how much longer `a` took than `b`.
+    #[expect(clippy::print_stdout, reason = "a benchmark is read by the person who runs it")]
     pub(crate) fn ratio(&self, a: &str, b: &str, wanted: &str) {
         let ratio = self.median(a).as_secs_f64() / self.median(b).as_secs_f64();
         println!("  {a} / {b}: {ratio:.2} in time, {:.2} in speed  (wanted: {wanted})", 1.0 / ratio);

@@ -50,9 +50,21 @@ impl PostgresStore {
     }
 
     async fn fold_picked(&self, learners: Vec<UserId>) -> Result<Settled, StoreError> {
+        self.measure_new_rows().await?;
         let rows = self.fold(&learners).await?;
         let folded = learners.len() as u64;
         Ok(Settled { learners: folded, rows, more: true })
+    }
+
+    /// After a first import the planner knows nothing of the rows yet and would read all of them for every batch; the
+    /// server's own statistics come minutes later.
+    async fn measure_new_rows(&self) -> Result<(), StoreError> {
+        let db = self.connection().await?;
+        let known = "select reltuples > 0 from pg_class where oid = 'study_sessions'::regclass";
+        if !db.query_one(&db.prepared(known).await?, &[]).await?.try_get::<_, bool>(0)? {
+            db.batch_execute("analyze study_sessions").await?;
+        }
+        Ok(())
     }
 
     async fn pick(&self, text: &str) -> Result<Vec<UserId>, StoreError> {

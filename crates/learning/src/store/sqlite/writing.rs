@@ -6,8 +6,8 @@ use rusqlite::{CachedStatement, Connection, params};
 
 use super::super::incoming::{Known, accepted};
 use super::super::{StoreError, Written};
-use super::Shared;
 use super::wire::{SqlKey, key_at, micros};
+use super::{Shared, each};
 use crate::key::{CourseProgressId, Key, UserId};
 use crate::rows::{ProgressRow, SessionRow, UserRow};
 
@@ -78,9 +78,50 @@ pub(super) fn progress(shared: &Shared, db: &Connection, rows: Vec<ProgressRow>)
     Ok(written)
 }
 
-/// Writes sessions with the row triggers off, and notes what was touched once a learner.
+/// Rows from which a write is worth taking the triggers off: that is a change of the schema, which makes every
+/// connection read the schema again.
+const BULK: usize = 500;
+
+/// Writes sessions; the triggers note what few of them touch, many are noted here, once a learner.
 pub(super) fn sessions(shared: &Shared, db: &Connection, rows: Vec<SessionRow>) -> Result<Written, StoreError> {
-    db.execute("update tierkeep_state set importing = 1", [])?;
+    let rows = accepted(rows, shared.keys)?;
+    if rows.len() < BULK {
+        return save(shared, db, &rows).map(|(written, _)| written);
+    }
+    let triggers = take_off_triggers(db)?;
+    let (written, touched) = save(shared, db, &rows)?;
+    let mut note =
+        db.prepare_cached("insert into tierkeep_outbox (user_id, first_start, last_start) values (?1, ?2, ?3)")?;
+    for (user, (first, last)) in touched.0 {
+        note.execute((SqlKey(user.key()), first, last))?;
+    }
+    for text in triggers {
+        db.execute_batch(&text)?;
+    }
+    Ok(written)
+}
+
+/// Drops our triggers on the sessions and returns the texts that make them again. The caller's transaction hides this
+/// from everybody else and undoes it if anything fails.
+fn take_off_triggers(db: &Connection) -> Result<Vec<String>, StoreError> {
+    let mut texts = Vec::new();
+    let mut drops = String::new();
+    each(
+        db,
+        "select sql, 'drop trigger ' || name || ';' from sqlite_schema where type = 'trigger' \
+         and tbl_name in ('study_sessions', 'study_sessions_archive') and name glob 'tierkeep_[a-z]*' order by rowid",
+        [],
+        &mut |row| {
+            texts.push(row.get(0)?);
+            drops.push_str(&row.get::<_, String>(1)?);
+            Ok(())
+        },
+    )?;
+    db.execute_batch(&drops)?;
+    Ok(texts)
+}
+
+fn save(shared: &Shared, db: &Connection, rows: &[SessionRow]) -> Result<(Written, Touched), StoreError> {
     let has_archive: bool =
         db.query_row("select exists (select 1 from study_sessions_archive)", [], |row| row.get(0))?;
     let mut statements = SessionStatements {
@@ -92,7 +133,7 @@ pub(super) fn sessions(shared: &Shared, db: &Connection, rows: Vec<SessionRow>) 
     };
     let mut written = Written::default();
     let mut touched = Touched::default();
-    for row in &accepted(rows, shared.keys)? {
+    for row in rows {
         touched.add(row.user_id, micros(row.start_time));
         let archived = if has_archive { before(shared, &mut statements.archived_before, row)? } else { None };
         if archived.is_none() && run(&mut statements.insert, row)? == 1 {
@@ -115,13 +156,7 @@ pub(super) fn sessions(shared: &Shared, db: &Connection, rows: Vec<SessionRow>) 
         }
         written.updated += 1;
     }
-    let mut note =
-        db.prepare_cached("insert into tierkeep_outbox (user_id, first_start, last_start) values (?1, ?2, ?3)")?;
-    for (user, (first, last)) in touched.0 {
-        note.execute((SqlKey(user.key()), first, last))?;
-    }
-    db.execute("update tierkeep_state set importing = 0", [])?;
-    Ok(written)
+    Ok((written, touched))
 }
 
 struct SessionStatements<'a> {

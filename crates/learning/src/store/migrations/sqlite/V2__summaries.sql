@@ -8,9 +8,7 @@ create table tierkeep_state (
     time_zone text,
     day_start integer,
     epoch integer not null default 1,
-    built_epoch integer not null default 1,
-    -- Set inside an importing transaction only: the import notes its changes itself, once a learner instead of once a row.
-    importing integer not null default 0
+    built_epoch integer not null default 1
 ) strict;
 insert into tierkeep_state (key_type) values ('{key_type}');
 

@@ -1,10 +1,10 @@
--- Row triggers that note which learner's days a statement touched, whoever ran it. SQLite has no statement triggers;
--- an import notes its changes itself (tierkeep_state.importing) because a row at a time would double its cost.
+-- Row triggers that note which learner's days a statement touched, whoever ran it. SQLite has no statement triggers; a
+-- bulk write takes those of the sessions off for its transaction and notes its changes itself, once a learner, because a
+-- row at a time would double its cost.
 
 -- REPLACE removes a row without firing the delete trigger: what it is about to remove is noted before.
 create trigger tierkeep_sessions_replace before insert on study_sessions
-when (select importing from tierkeep_state) = 0
-    and exists (select 1 from study_sessions where id = new.id)
+when exists (select 1 from study_sessions where id = new.id)
 begin
     insert into tierkeep_outbox (user_id, first_start, last_start)
     select user_id, start_time, start_time from study_sessions where id = new.id;
@@ -12,7 +12,6 @@ end;
 
 -- While an id is live its archived row does not count, so a change of live rows touches the archived rows of the same ids.
 create trigger tierkeep_sessions_insert after insert on study_sessions
-when (select importing from tierkeep_state) = 0
 begin
     insert into tierkeep_outbox (user_id, first_start, last_start)
     select new.user_id, new.start_time, new.start_time
@@ -21,7 +20,6 @@ begin
 end;
 
 create trigger tierkeep_sessions_update after update on study_sessions
-when (select importing from tierkeep_state) = 0
 begin
     insert into tierkeep_outbox (user_id, first_start, last_start)
     select old.user_id, old.start_time, old.start_time
@@ -32,7 +30,6 @@ begin
 end;
 
 create trigger tierkeep_sessions_delete after delete on study_sessions
-when (select importing from tierkeep_state) = 0
 begin
     insert into tierkeep_outbox (user_id, first_start, last_start)
     select old.user_id, old.start_time, old.start_time
@@ -41,21 +38,18 @@ begin
 end;
 
 create trigger tierkeep_archive_replace before insert on study_sessions_archive
-when (select importing from tierkeep_state) = 0
-    and exists (select 1 from study_sessions_archive where id = new.id)
+when exists (select 1 from study_sessions_archive where id = new.id)
 begin
     insert into tierkeep_outbox (user_id, first_start, last_start)
     select user_id, start_time, start_time from study_sessions_archive where id = new.id;
 end;
 
 create trigger tierkeep_archive_insert after insert on study_sessions_archive
-when (select importing from tierkeep_state) = 0
 begin
     insert into tierkeep_outbox (user_id, first_start, last_start) values (new.user_id, new.start_time, new.start_time);
 end;
 
 create trigger tierkeep_archive_update after update on study_sessions_archive
-when (select importing from tierkeep_state) = 0
 begin
     insert into tierkeep_outbox (user_id, first_start, last_start)
     select old.user_id, old.start_time, old.start_time
@@ -64,23 +58,20 @@ begin
 end;
 
 create trigger tierkeep_archive_delete after delete on study_sessions_archive
-when (select importing from tierkeep_state) = 0
 begin
     insert into tierkeep_outbox (user_id, first_start, last_start) values (old.user_id, old.start_time, old.start_time);
 end;
 
 -- UPDATE OR REPLACE that changes a key removes the row that has it.
 create trigger tierkeep_sessions_displace before update of id on study_sessions
-when (select importing from tierkeep_state) = 0
-    and old.id <> new.id
+when old.id <> new.id
 begin
     insert into tierkeep_outbox (user_id, first_start, last_start)
     select user_id, start_time, start_time from study_sessions where id = new.id;
 end;
 
 create trigger tierkeep_archive_displace before update of id on study_sessions_archive
-when (select importing from tierkeep_state) = 0
-    and old.id <> new.id
+when old.id <> new.id
 begin
     insert into tierkeep_outbox (user_id, first_start, last_start)
     select user_id, start_time, start_time from study_sessions_archive where id = new.id;
