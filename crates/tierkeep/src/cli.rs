@@ -51,7 +51,7 @@ pub struct Global {
     /// Take this instant for the present where a date is left out
     #[arg(long, global = true, value_name = "INSTANT", value_parser = tierkeep_learning::instant::parse)]
     pub now: Option<Timestamp>,
-    /// Store nothing; with [mapping], work on a platform's own tables with SELECT rights only
+    /// Store nothing; with `[mapping]`, work on a platform's own tables with SELECT rights only
     #[arg(long, global = true, action = ArgAction::SetTrue)]
     pub read_only: bool,
 }
@@ -68,7 +68,7 @@ pub enum Command {
     Stats(StatsCommand),
     /// Create the tables, or bring them up to date
     Migrate(MigrateArgs),
-    /// Rebuild everything that depends on [days]
+    /// Rebuild everything that depends on `[days]`
     Rederive,
     /// Check or show the configuration
     #[command(subcommand)]

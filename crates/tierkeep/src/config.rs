@@ -1,6 +1,6 @@
 //! What the binary is told: defaults, then the file, then the environment, then flags; and where each value came from.
 //!
-//! Every key stands once, as a row of [`setting::SETTINGS`]: how it is read, what it accepts, how it is shown. This module
+//! Every key stands once, as a row of `SETTINGS` in `setting`: how it is read, what it accepts, how it is shown. This module
 //! is the only reader of the environment.
 
 mod error;

@@ -416,7 +416,7 @@ async fn same_rows_give_the_same_json_wherever_they_lie() {
             };
             answers.push(Box::pin(all_json(&Statistics::new(store, settings), &sessions)).await);
         }
-        assert!(answers[0].len() > 300);
+        assert!(answers[0].len() > 900, "240 learner-days, four statistics each, and the others");
         for (n, first) in answers[0].iter().enumerate() {
             assert_eq!(&answers[1][n], first, "SQLite, {zone}");
             assert_eq!(&answers[2][n], first, "PostgreSQL, {zone}");
@@ -436,7 +436,7 @@ async fn all_json(statistics: &Statistics, sessions: &[SessionRow]) -> Vec<Strin
     }
     let users: Vec<UserId> = (1..=6).map(|n| user(KeyType::Uuid, n)).collect();
     let mut all = Vec::new();
-    for row in sessions.iter().step_by(3) {
+    for row in sessions {
         let now = row.start_time;
         let one = [row.user_id];
         let day = LocalDay::clamped(now.to_zoned(jiff::tz::TimeZone::UTC).date());
