@@ -145,7 +145,7 @@ impl Statistics {
             span,
             |learner, today| {
                 let day = week_of.unwrap_or(today);
-                check_future("week_start", day, today)?;
+                check_future("week_start", day.monday(), today)?;
                 Ok(statistic::weekly(day, &learner.days, &learner.clock.calendar, today))
             },
             now,

@@ -318,16 +318,14 @@ pub(super) async fn check_sqlite(db: &SqliteDatabase) -> Result<(), StoreError> 
 }
 
 /// Compares `[days]` with what the summaries were built with.
-fn check_days(zone: Option<String>, day_start: Option<i16>, options: &OpenOptions) -> Result<(), StoreError> {
+pub(super) fn check_days(zone: Option<&str>, day_start: Option<i16>, rules: &DayRules) -> Result<(), StoreError> {
     let (Some(zone), Some(day_start)) = (zone, day_start) else { return Ok(()) };
-    if zone == options.default_zone.name() && day_start == i16::from(options.day_start.get()) {
+    let wanted = (rules.default_zone.name(), i16::from(rules.day_start.get()));
+    if (zone, day_start) == wanted {
         return Ok(());
     }
     let say = |zone: &str, day_start: i16| format!("time_zone = {zone:?}, day_start = {day_start}");
-    Err(StoreError::DaysChanged {
-        wanted: say(options.default_zone.name(), options.day_start.get().into()),
-        stored: say(&zone, day_start),
-    })
+    Err(StoreError::DaysChanged { wanted: say(wanted.0, wanted.1), stored: say(zone, day_start) })
 }
 
 async fn open_postgres(
@@ -343,7 +341,7 @@ async fn open_postgres(
     if is_own {
         check_postgres(&db).await?;
         let state = db.query_one("select key_type, time_zone, day_start from tierkeep_state", &[]).await?;
-        check_days(state.try_get(1)?, state.try_get(2)?, options)?;
+        check_days(state.try_get(1)?, state.try_get(2)?, &rules(options))?;
         (keys, tables, prefix) = (key_type(state.try_get(0)?)?, Tables::Own, Vec::new());
     } else {
         let mut found = Vec::new();
@@ -376,14 +374,14 @@ async fn open_sqlite(path: &SqlitePath, shown: &str, options: &OpenOptions) -> R
     if is_own {
         check_sqlite(&db).await?;
         keys = sqlite_key_type(&db).await?;
-        let days = db
+        let days: (Option<String>, Option<i16>) = db
             .read(|db| -> Result<_, StoreError> {
                 Ok(db.query_row("select time_zone, day_start from tierkeep_state", [], |row| {
                     Ok((row.get(0)?, row.get(1)?))
                 })?)
             })
             .await?;
-        check_days(days.0, days.1, options)?;
+        check_days(days.0.as_deref(), days.1, &rules(options))?;
         (tables, prefix) = (Tables::Own, Vec::new());
     } else {
         let mapping = options.mapping.clone();

@@ -18,6 +18,7 @@ on_both!(
     newer_database_is_refused_and_left_alone,
     empty_tables_change_their_type_of_key_and_used_ones_do_not,
     other_days_than_stored_are_refused_until_rederived,
+    store_that_was_open_while_days_changed_saves_nothing,
     mapping_to_what_is_not_there_says_what_is_there,
     platforms_tables_are_only_read,
     closed_store_answers_with_an_error,
@@ -171,6 +172,25 @@ async fn other_days_than_stored_are_refused_until_rederived(dialect: Dialect) {
         while store.settle().await.unwrap().more {}
     }
     assert!(fresh.open(OpenMode::Existing).await.is_err(), "the old values are refused now");
+}
+
+async fn store_that_was_open_while_days_changed_saves_nothing(dialect: Dialect) {
+    let fresh = Fresh::migrated(dialect, KeyType::Uuid).await;
+    let old = fresh.store().await;
+    old.write_users(vec![learner(KeyType::Uuid, 1, None)]).await.unwrap();
+    old.write_sessions(vec![session(KeyType::Uuid, 1, 1, "2025-06-27T20:00:00Z", 5)]).await.unwrap();
+    let tokyo = OpenOptions { default_zone: Zone::new("Asia/Tokyo").unwrap(), ..options(OpenMode::Existing) };
+    rederive(&fresh.url, &tokyo).await.unwrap();
+
+    let error = old.learner_days(&[user(KeyType::Uuid, 1)], ALL_DAYS).await.unwrap_err();
+    assert!(matches!(error, StoreError::DaysChanged { .. }), "{error}");
+    assert!(matches!(old.settle().await.unwrap_err(), StoreError::DaysChanged { .. }));
+
+    let new = open(&fresh.url, &tokyo).await.unwrap();
+    let answer = new.learner_days(&[user(KeyType::Uuid, 1)], ALL_DAYS).await.unwrap().remove(0).unwrap();
+    assert_eq!(answer.days.into_keys().collect::<Vec<_>>(), [day("2025-06-28")]);
+    let error = old.learner_days(&[user(KeyType::Uuid, 1)], ALL_DAYS).await.unwrap_err();
+    assert!(matches!(error, StoreError::DaysChanged { .. }), "also when the summaries are built: {error}");
 }
 
 async fn mapping_to_what_is_not_there_says_what_is_there(dialect: Dialect) {

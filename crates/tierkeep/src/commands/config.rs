@@ -4,13 +4,17 @@ use comfy_table::{Table, TableStyle};
 use serde_json::{Map, Value, json};
 use tierkeep_learning::calendar::tz_version;
 
-use super::{Context, Failure};
+use super::{Context, Failure, serve};
 use crate::cli::ConfigCommand;
 use crate::config::Shown;
 use crate::console::Output;
 
 pub(super) fn run(command: ConfigCommand, context: &Context) -> Result<(), Failure> {
     context.announce(&context.config().database.url);
+    if let ConfigCommand::Check = command {
+        context.config().mapping.check().map_err(Failure::usage)?;
+        serve::guard_loopback(context.config().http.listen)?;
+    }
     let text = match (command, context.console.output()) {
         (ConfigCommand::Check, Output::Human) => "the configuration is valid".to_owned(),
         (ConfigCommand::Check, Output::Json) => json!({ "valid": true, "file": context.loaded.file }).to_string(),

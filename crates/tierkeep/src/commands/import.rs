@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use comfy_table::{CellAlignment, Table as Sheet, TableStyle};
 use serde_json::{Map, Value, json};
+use tierkeep_db::DatabaseUrl;
 use tierkeep_learning::estimator::Estimator;
 use tierkeep_learning::import::{
     Imported, Progress, Rejects, Table, XapiImported, detect_csv_key_type, detect_xapi_key_type, import_csv,
@@ -57,9 +58,10 @@ pub(super) async fn run(arguments: &ImportArgs, context: &Context) -> Result<(),
     context.guard_writing("import")?;
     let inputs = inputs(arguments)?;
     let ids = key_type(arguments.ids, &inputs)?;
-    let mut rejects = rejects(arguments.rejects.as_deref())?;
+    let database = &context.config().database.url;
+    let mut rejects = rejects(arguments.rejects.as_deref(), &inputs, database)?;
     let stop = signals::stop_token()?;
-    let store = context.open(&context.config().database.url, create(ids)).await?;
+    let store = context.open(database, create(ids)).await?;
     let imported = import(&*store, &inputs, &mut rejects, context, &stop).await;
     store.close().await;
     let (done, settling) = imported?;
@@ -97,7 +99,13 @@ fn inputs(arguments: &ImportArgs) -> Result<Vec<Input<'_>>, Failure> {
 fn key_type(asked: Option<KeyType>, inputs: &[Input<'_>]) -> Result<Option<KeyType>, Failure> {
     // every name is looked up before anything is made, so that a mistyped one changes nothing
     for input in inputs {
-        std::fs::metadata(input.path).with_context(|| format!("cannot read {}", input.name))?;
+        let data = std::fs::metadata(input.path).with_context(|| format!("cannot read {}", input.name))?;
+        if asked.is_none() && !data.is_file() {
+            return Err(Failure::usage(anyhow::anyhow!(
+                "{} is no regular file and can be read only once: say with --ids uuid or --ids int what its ids are",
+                input.name
+            )));
+        }
     }
     // with --ids no file is read twice, so pipes will do
     let mut found = asked;
@@ -114,8 +122,21 @@ fn key_type(asked: Option<KeyType>, inputs: &[Input<'_>]) -> Result<Option<KeyTy
     Ok(found)
 }
 
-fn rejects(path: Option<&Path>) -> Result<Rejects, Failure> {
+fn rejects(path: Option<&Path>, inputs: &[Input<'_>], database: &DatabaseUrl) -> Result<Rejects, Failure> {
     let Some(path) = path else { return Ok(Rejects::new()) };
+    let mut kept: Vec<&Path> = inputs.iter().map(|input| input.path).collect();
+    if let DatabaseUrl::Sqlite(file) = database {
+        kept.push(file.path());
+    }
+    // a file that does not exist yet is nobody's
+    if let Ok(target) = path.canonicalize() {
+        if kept.iter().any(|kept| kept.canonicalize().is_ok_and(|kept| kept == target)) {
+            return Err(Failure::usage(anyhow::anyhow!(
+                "--rejects {} would overwrite a file that this import needs; name another one",
+                path.display()
+            )));
+        }
+    }
     let file = File::create(path).with_context(|| format!("cannot make {}", path.display()))?;
     Ok(Rejects::to_file(BufWriter::new(file)).with_context(|| format!("cannot write {}", path.display()))?)
 }

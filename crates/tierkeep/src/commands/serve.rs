@@ -1,5 +1,6 @@
 //! `serve`: the API until a signal.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -22,13 +23,7 @@ use crate::{demo, signals};
 const DEMO_FILE: &str = "tierkeep-demo.db";
 
 pub(super) async fn run(arguments: &ServeArgs, context: Context) -> Result<(), Failure> {
-    let address = context.config().http.listen;
-    if !address.ip().to_canonical().is_loopback() {
-        return Err(Failure::refused(anyhow::anyhow!(
-            "{address} is reachable from outside, and without API tokens, which this version does not have, the API is \
-             served on loopback only: listen on 127.0.0.1 or [::1]"
-        )));
-    }
+    guard_loopback(context.config().http.listen)?;
     if arguments.demo && context.read_only {
         return Err(Failure::usage(anyhow::anyhow!("--demo writes sample data, so it cannot be had with --read-only")));
     }
@@ -87,6 +82,17 @@ async fn serve(
         folding.await.context("the folding task panicked")?;
     }
     Ok(served?)
+}
+
+/// Refuses an address that is reachable from outside.
+pub(super) fn guard_loopback(address: SocketAddr) -> Result<(), Failure> {
+    if address.ip().to_canonical().is_loopback() {
+        return Ok(());
+    }
+    Err(Failure::refused(anyhow::anyhow!(
+        "{address} is reachable from outside, and without API tokens, which this version does not have, the API is \
+         served on loopback only: listen on 127.0.0.1 or [::1]"
+    )))
 }
 
 /// `--database` names another one; the configured database is not filled with sample data by accident.

@@ -136,3 +136,35 @@ fn a_signal_stops_after_a_chunk_and_the_rest_can_be_continued() {
     assert!(stderr.contains("run the same command again to continue"), "{stderr}");
     assert!(written >= 50_000);
 }
+
+#[test]
+fn rejects_never_overwrite_a_file_that_the_import_needs() {
+    let directory = files();
+    let before = fs::read(directory.path().join("sessions.csv")).unwrap();
+    run(&directory, &["import", "--users", "users.csv"]);
+    let database = directory.path().join("tierkeep.db");
+    let size = fs::metadata(&database).unwrap().len();
+
+    for target in ["sessions.csv", "./sessions.csv", "tierkeep.db"] {
+        let (code, _, stderr) = run(&directory, &["import", "--sessions", "sessions.csv", "--rejects", target]);
+
+        assert_eq!(code, 2, "{stderr}");
+        assert!(stderr.contains("would overwrite") && stderr.contains(target), "{stderr}");
+    }
+    assert_eq!(fs::read(directory.path().join("sessions.csv")).unwrap(), before);
+    assert_eq!(fs::metadata(&database).unwrap().len(), size);
+}
+
+#[test]
+fn configuration_that_would_be_refused_later_is_refused_by_its_check() {
+    let directory = files();
+    for (text, word) in
+        [("[http]\nlisten = \"0.0.0.0:80\"\n", "loopback"), ("[mapping.users]\nzone = \"tz\"\n", "time_zone")]
+    {
+        fs::write(directory.path().join("tierkeep.toml"), text).unwrap();
+
+        let (code, _, stderr) = run(&directory, &["config", "check"]);
+
+        assert!(code != 0 && stderr.contains(word), "{code} {stderr}");
+    }
+}

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use tokio_postgres::{GenericClient, Row, Statement};
 
+use super::super::open::check_days;
 use super::super::tables::zone_of;
 use super::super::{Settled, StoreError};
 use super::PostgresStore;
@@ -100,6 +101,7 @@ impl PostgresStore {
         // before the rows, the learners' own among them: a change read later than its rows would be lost
         let records = tx.query(&sql.lock, &[&keys]).await?;
         let state = tx.query_one(&state, &[]).await?;
+        check_days(state.try_get(3)?, state.try_get(4)?, &self.rules)?;
         let changes = tx.query(&sql.changes, &[&keys]).await?;
         let facts = self.facts(&tx, &sql.facts, &users).await?;
         let standings = standings_of(&users, &facts, &records, &changes)?;

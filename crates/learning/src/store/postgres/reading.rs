@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use tierkeep_db::Connection;
 use tokio_postgres::{GenericClient, Row, Statement};
 
+use super::super::open::check_days;
 use super::super::tables::{Tables, zone_of};
 use super::super::{LearnerActivity, LearnerClock, LearnerCourses, LearnerDays, StoreError};
 use super::wire::{PgInstant, PgKey, PgKeys};
@@ -118,7 +119,7 @@ impl PostgresStore {
         for row in &rows {
             let (place, user) = learner_of(row, users)?;
             if let Stored::Unknown = learners[place] {
-                learners[place] = match self.clock(row, user)? {
+                learners[place] = match self.clock(row, user, 9)? {
                     Stored::Unknown => Stored::Unknown,
                     Stored::Stale => Stored::Stale,
                     Stored::Current(clock) => Stored::Current(LearnerDays { clock, days: BTreeMap::new() }),
@@ -142,7 +143,7 @@ impl PostgresStore {
         let mut learners: Vec<Stored<LearnerActivity>> = users.iter().map(|_| Stored::Unknown).collect();
         for row in &rows {
             let (place, user) = learner_of(row, users)?;
-            learners[place] = match self.clock(row, user)? {
+            learners[place] = match self.clock(row, user, 8)? {
                 Stored::Unknown => Stored::Unknown,
                 Stored::Stale => Stored::Stale,
                 Stored::Current(clock) => {
@@ -154,12 +155,14 @@ impl PostgresStore {
         Ok(learners)
     }
 
-    /// Columns 1 to 6 of a stored read: exists, is of this epoch, zones, changed, everything changed, as of.
-    fn clock(&self, row: &Row, user: UserId) -> Result<Stored<LearnerClock>, StoreError> {
+    /// Columns 1 to 6 of a stored read: exists, is of this epoch, zones, changed, everything changed, as of. From column
+    /// `days`: the zone and the start of the day that summaries are built with, which another node may have changed.
+    fn clock(&self, row: &Row, user: UserId, days: usize) -> Result<Stored<LearnerClock>, StoreError> {
         if !row.try_get::<_, bool>(1)? {
             return Ok(Stored::Unknown);
         }
-        let is_built = row.try_get::<_, Option<bool>>(2)?.unwrap_or(false);
+        let is_built = row.try_get::<_, Option<bool>>(2)?.unwrap_or(false)
+            && check_days(row.try_get(days)?, row.try_get(days + 1)?, &self.rules).is_ok();
         if !is_built || row.try_get(4)? || row.try_get(5)? {
             return Ok(Stored::Stale);
         }

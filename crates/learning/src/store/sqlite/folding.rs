@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use rusqlite::Connection;
 use rusqlite::types::Value;
 
+use super::super::open::check_days;
 use super::super::{Settled, StoreError};
 use super::reading::{active_days, corrupt, facts, gather, month_of, zones};
 use super::wire::{SqlKey, instant_at, key_at};
@@ -72,8 +73,13 @@ pub(super) fn forget_everything_changed(shared: &Shared, db: &Connection) -> Res
 
 /// Folds learners in the caller's transaction and returns how many rows that took.
 pub(super) fn fold(shared: &Shared, db: &Connection, users: &[UserId]) -> Result<u64, StoreError> {
-    let (epoch, position): (i64, i64) =
-        db.prepare_cached(&shared.sql.fold_state)?.query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let (epoch, position): (i64, i64) = {
+        let mut state = db.prepare_cached(&shared.sql.fold_state)?;
+        let mut rows = state.query([])?;
+        let row = rows.next()?.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
+        check_days(row.get_ref(2)?.as_str_or_null().ok().flatten(), row.get(3)?, &shared.rules)?;
+        (row.get(0)?, row.get(1)?)
+    };
     let mut rows = 0;
     for user in users.iter().copied().filter(|user| user.key().key_type() == shared.keys) {
         let standing = standing(shared, db, &shared.sql.fold_lock, user)?;

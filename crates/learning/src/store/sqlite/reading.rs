@@ -6,6 +6,7 @@ use std::ops::RangeInclusive;
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row};
 
+use super::super::open::check_days;
 use super::super::tables::{Tables, zone_of};
 use super::super::{LearnerActivity, LearnerClock, LearnerCourses, LearnerDays, StoreError};
 use super::wire::{SqlKey, course_row, instant_at, micros, session_facts};
@@ -208,7 +209,7 @@ fn stored_days(
     let mut answer = Stored::Unknown;
     each(db, &shared.sql.learner_days, (SqlKey(user.key()), months.0, months.1), &mut |row| {
         if let Stored::Unknown = answer {
-            answer = match stored_clock(shared, row, as_of, user)? {
+            answer = match stored_clock(shared, row, as_of, user, 7)? {
                 Stored::Unknown => Stored::Unknown,
                 Stored::Stale => Stored::Stale,
                 Stored::Current(clock) => Stored::Current(LearnerDays { clock, days: BTreeMap::new() }),
@@ -233,7 +234,7 @@ fn stored_activity(
 ) -> Result<Stored<LearnerActivity>, StoreError> {
     let mut answer = Stored::Unknown;
     each(db, &shared.sql.learner_activity, [SqlKey(user.key())], &mut |row| {
-        answer = match stored_clock(shared, row, as_of, user)? {
+        answer = match stored_clock(shared, row, as_of, user, 6)? {
             Stored::Unknown => Stored::Unknown,
             Stored::Stale => Stored::Stale,
             Stored::Current(clock) => {
@@ -246,17 +247,21 @@ fn stored_activity(
     Ok(answer)
 }
 
-/// Columns 0 to 4 of a stored read: exists, is of this epoch, zones, changed, everything changed.
+/// Columns 0 to 4 of a stored read: exists, is of this epoch, zones, changed, everything changed. From column `days`: the
+/// zone and the start of the day that summaries are built with, which another process may have changed.
 fn stored_clock(
     shared: &Shared,
     row: &Row<'_>,
     as_of: Timestamp,
     user: UserId,
+    days: usize,
 ) -> Result<Stored<LearnerClock>, StoreError> {
     if !row.get::<_, bool>(0)? {
         return Ok(Stored::Unknown);
     }
-    let is_built = row.get::<_, Option<bool>>(1)?.unwrap_or(false);
+    let stored_zone = row.get_ref(days)?.as_str_or_null().ok().flatten();
+    let is_built = row.get::<_, Option<bool>>(1)?.unwrap_or(false)
+        && check_days(stored_zone, row.get(days + 1)?, &shared.rules).is_ok();
     if !is_built || row.get(3)? || row.get(4)? {
         return Ok(Stored::Stale);
     }

@@ -44,7 +44,10 @@ create table tierkeep_global (
 -- moved to it ('' = none); neither zone nor span = the learner left.
 create table tierkeep_outbox (
     id integer primary key autoincrement,
-    at integer not null default (cast(unixepoch('subsec') * 1000 as integer) * 1000),
+    -- whole milliseconds, in words that the SQLite of any program that writes here knows (unixepoch('subsec') came in 3.42)
+    at integer not null default (
+        cast(strftime('%s', 'now') as integer) * 1000000 + cast(substr(strftime('%f', 'now'), 4, 3) as integer) * 1000
+    ),
     user_id {key},
     first_start integer,
     last_start integer,

@@ -1,2 +1,3 @@
 -- Epoch and position that the fold will have reached: read after the locks and before the changes and the rows.
-select epoch, pg_snapshot_xmin(pg_current_snapshot())::text::bigint, now() from tierkeep_state
+select epoch, pg_snapshot_xmin(pg_current_snapshot())::text::bigint, now(), time_zone, day_start
+from tierkeep_state

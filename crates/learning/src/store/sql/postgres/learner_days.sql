@@ -3,7 +3,7 @@
 select a.ord, u.id is not null, l.epoch = s.epoch, l.zones,
        exists (select from tierkeep_outbox o where o.user_id = a.id),
        exists (select from tierkeep_outbox o where o.user_id is null),
-       now(), m.month, m.days
+       now(), m.month, m.days, s.time_zone, s.day_start
 from {learners}
 cross join tierkeep_state s
 left join users u on u.id = a.id

@@ -3,7 +3,7 @@
 select u.id is not null, l.epoch = s.epoch, l.zones,
        exists (select 1 from tierkeep_outbox o where o.user_id = ?1),
        exists (select 1 from tierkeep_outbox o where o.user_id is null),
-       m.month, m.days
+       m.month, m.days, s.time_zone, s.day_start
 from tierkeep_state s
 left join users u on u.id = ?1
 left join tierkeep_learner l on l.user_id = ?1
