@@ -87,9 +87,10 @@ impl From<anyhow::Error> for Failure {
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         let ending = match error {
-            StoreError::DaysChanged { .. } | StoreError::OtherKeyType { .. } | StoreError::PlatformTables => {
-                Ending::Refused
-            }
+            StoreError::DaysChanged { .. }
+            | StoreError::OtherKeyType { .. }
+            | StoreError::PlatformTables
+            | StoreError::ForeignTable(_) => Ending::Refused,
             _ => Ending::Failed,
         };
         Self { ending, error: error.into() }

@@ -59,6 +59,12 @@ pub enum StoreError {
     /// A platform's tables without `--read-only`.
     #[error("[mapping] speaks of a platform's tables, which this version only reads: add --read-only")]
     PlatformTables,
+    /// A table of the name of one of ours that we did not make.
+    #[error(
+        "the table {0} exists and tierkeep did not make it; accepted: an empty database, \
+         or --read-only with [mapping] to read a platform's own tables"
+    )]
+    ForeignTable(String),
     /// What the database says of itself cannot be read.
     #[error("tierkeep_state cannot be read: {reason}")]
     State {

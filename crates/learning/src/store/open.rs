@@ -203,6 +203,21 @@ async fn sqlite(path: &SqlitePath, access: Access) -> Result<SqliteDatabase, Sto
     Ok(SqliteDatabase::open(path, SqliteConfig { access, ..SqliteConfig::default() }).await?)
 }
 
+/// A table that has the name of one of ours, if there is one.
+const TAKEN_POSTGRES: &str = "select coalesce(to_regclass('users'), to_regclass('course_progress'), \
+     to_regclass('study_sessions'), to_regclass('study_sessions_archive'))::text";
+/// The same on SQLite.
+const TAKEN_SQLITE: &str = "select min(name) from sqlite_schema \
+     where name in ('users', 'course_progress', 'study_sessions', 'study_sessions_archive')";
+
+/// Tables that exist without our migrations belong to somebody else.
+fn refuse_foreign(version: Option<u32>, taken: Option<String>) -> Result<(), StoreError> {
+    match (version, taken) {
+        (None, Some(table)) => Err(StoreError::ForeignTable(table)),
+        _ => Ok(()),
+    }
+}
+
 async fn migrate_own_postgres(
     pool: &Pool,
     asked: Option<KeyType>,
@@ -210,7 +225,11 @@ async fn migrate_own_postgres(
 ) -> Result<Migrated, StoreError> {
     let mut db = pool.get().await?;
     let mut found = None;
-    if let Some(version) = applied_version_postgres(&db).await? {
+    // before the version: another node that makes the tables makes both at once
+    let taken: Option<String> = db.query_one(TAKEN_POSTGRES, &[]).await?.try_get(0)?;
+    let version = applied_version_postgres(&db).await?;
+    refuse_foreign(version, taken)?;
+    if let Some(version) = version {
         refuse_newer(version)?;
         found = Some(key_type(db.query_one("select key_type from tierkeep_state", &[]).await?.try_get(0)?)?);
     }
@@ -233,6 +252,8 @@ async fn migrate_own_postgres(
         &[&zone, &day_start],
     )
     .await?;
+    let state = db.query_one("select time_zone, day_start from tierkeep_state", &[]).await?;
+    check_days(state.try_get(0)?, state.try_get(1)?, &rules(options))?;
     Ok(migrated(keys, &report))
 }
 
@@ -242,7 +263,12 @@ async fn migrate_own_sqlite(
     options: &OpenOptions,
 ) -> Result<Migrated, StoreError> {
     let mut found = None;
-    if let Some(version) = applied_version_sqlite(db).await? {
+    let taken = db
+        .read(|db| -> Result<Option<String>, StoreError> { Ok(db.query_row(TAKEN_SQLITE, [], |row| row.get(0))?) })
+        .await?;
+    let version = applied_version_sqlite(db).await?;
+    refuse_foreign(version, taken)?;
+    if let Some(version) = version {
         refuse_newer(version)?;
         found = Some(sqlite_key_type(db).await?);
     }
@@ -257,13 +283,15 @@ async fn migrate_own_sqlite(
     }
     let keys = asked.or(found).unwrap_or(KeyType::Uuid);
     let report = migrate_sqlite(db, &migrations(Dialect::Sqlite, keys)).await?;
-    let (zone, day_start) = (options.default_zone.name(), options.day_start.get());
+    let rules = rules(options);
     db.write(move |tx| -> Result<(), StoreError> {
         tx.execute(
             "update tierkeep_state set time_zone = ?1, day_start = ?2 where time_zone is null",
-            (zone, day_start),
+            (rules.default_zone.name(), rules.day_start.get()),
         )?;
-        Ok(())
+        let (zone, day_start): (Option<String>, Option<i16>) =
+            tx.query_row("select time_zone, day_start from tierkeep_state", [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        check_days(zone.as_deref(), day_start, &rules)
     })
     .await?;
     Ok(migrated(keys, &report))

@@ -21,6 +21,7 @@ on_both!(
     store_that_was_open_while_days_changed_saves_nothing,
     mapping_to_what_is_not_there_says_what_is_there,
     platforms_tables_are_only_read,
+    tables_that_somebody_else_made_are_left_alone,
     closed_store_answers_with_an_error,
     migration_by_many_at_once_is_one_migration,
 );
@@ -172,6 +173,16 @@ async fn other_days_than_stored_are_refused_until_rederived(dialect: Dialect) {
         while store.settle().await.unwrap().more {}
     }
     assert!(fresh.open(OpenMode::Existing).await.is_err(), "the old values are refused now");
+}
+
+async fn tables_that_somebody_else_made_are_left_alone(dialect: Dialect) {
+    let fresh = Fresh::empty(dialect).await;
+    fresh.outside().await.run("create table study_sessions (id integer)").await;
+
+    let error = migrate(&fresh.url, &options(OpenMode::Create { ids: None })).await.unwrap_err();
+
+    assert!(matches!(error, StoreError::ForeignTable(_)), "{error}");
+    assert_says(&error, &["study_sessions", "empty database", "--read-only", "[mapping]"]);
 }
 
 async fn store_that_was_open_while_days_changed_saves_nothing(dialect: Dialect) {
