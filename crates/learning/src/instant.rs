@@ -25,6 +25,7 @@ pub fn from_micros(micros: i64) -> Option<Timestamp> {
 }
 
 /// All instants that are accepted.
+#[cfg(feature = "stores")]
 pub(crate) fn accepted() -> std::ops::Range<Timestamp> {
     let end = |micros| Timestamp::from_microsecond(micros).expect("jiff knows the years 1 to 9999");
     end(MIN_MICROS)..end(END_MICROS)

@@ -129,13 +129,13 @@ fn rejects(path: Option<&Path>, inputs: &[Input<'_>], database: &DatabaseUrl) ->
         kept.push(file.path());
     }
     // a file that does not exist yet is nobody's
-    if let Ok(target) = path.canonicalize() {
-        if kept.iter().any(|kept| kept.canonicalize().is_ok_and(|kept| kept == target)) {
-            return Err(Failure::usage(anyhow::anyhow!(
-                "--rejects {} would overwrite a file that this import needs; name another one",
-                path.display()
-            )));
-        }
+    let is_target =
+        |kept: &&Path| path.canonicalize().is_ok_and(|target| kept.canonicalize().is_ok_and(|kept| kept == target));
+    if kept.iter().any(is_target) {
+        return Err(Failure::usage(anyhow::anyhow!(
+            "--rejects {} would overwrite a file that this import needs; name another one",
+            path.display()
+        )));
     }
     let file = File::create(path).with_context(|| format!("cannot make {}", path.display()))?;
     Ok(Rejects::to_file(BufWriter::new(file)).with_context(|| format!("cannot write {}", path.display()))?)
