@@ -313,3 +313,17 @@ async fn file_that_is_no_database_is_named() {
         assert_says(&error, &["test.db"]);
     }
 }
+
+/// Defaults and triggers run inside whatever program writes, with the SQLite it was built with. `unixepoch` came in 3.38
+/// and its `subsec` in 3.42; before, the default was null and every such write failed.
+#[test]
+fn migrations_of_sqlite_use_no_function_that_older_programs_lack() {
+    for text in [
+        include_str!("../../src/store/migrations/sqlite/V1__tables.sql"),
+        include_str!("../../src/store/migrations/sqlite/V2__summaries.sql"),
+        include_str!("../../src/store/migrations/sqlite/V3__capture.sql"),
+    ] {
+        let statements = text.lines().filter(|line| !line.trim_start().starts_with("--"));
+        assert!(statements.into_iter().all(|line| !line.contains("unixepoch") && !line.contains("subsec")));
+    }
+}

@@ -168,3 +168,25 @@ fn configuration_that_would_be_refused_later_is_refused_by_its_check() {
         assert!(code != 0 && stderr.contains(word), "{code} {stderr}");
     }
 }
+
+#[test]
+fn any_day_of_the_present_week_is_moved_back_to_its_monday() {
+    let directory = files();
+    run(&directory, &["import", "--users", "users.csv", "--sessions", "sessions.csv"]);
+    let weekly = |day: &str| {
+        let now = "2026-01-30T12:00:00Z"; // a Friday
+        run(&directory, &["stats", "weekly", "1", "--week-start", day, "--now", now, "--json"])
+    };
+
+    let (code, stdout, stderr) = weekly("2026-02-01");
+    assert_eq!(code, 0, "the week has begun, though its Sunday has not: {stderr}");
+    assert_eq!(serde_json::from_str::<Value>(&stdout).unwrap()["week_start"], "2026-01-26");
+    assert_ne!(weekly("2026-02-02").0, 0, "the next week begins after tomorrow");
+}
+
+#[test]
+fn file_that_can_be_read_only_once_needs_the_type_of_its_ids() {
+    let (code, _, stderr) = run(&files(), &["import", "--users", "/dev/stdin"]);
+
+    assert!(code == 2 && stderr.contains("--ids uuid"), "{code} {stderr}");
+}
