@@ -2,7 +2,7 @@
 //!
 //! Command line, HTTP and library calls all come through here, so equal questions get equal answers.
 
-use std::ops::RangeInclusive;
+use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -14,7 +14,7 @@ use crate::key::UserId;
 use crate::language::Language;
 use crate::local_day::{LocalDay, Month, Year};
 use crate::statistic::{self, Analytics, CourseSummary, Daily, Global, Heatmap, Monthly, Streaks, Weekly, WindowDays};
-use crate::store::{LearnerClock, LearnerDays, Store, StoreError};
+use crate::store::{Basis, LearnerClock, LearnerDays, Store, StoreError};
 
 /// How this installation counts days and speaks.
 #[derive(Debug, Clone)]
@@ -25,6 +25,25 @@ pub struct Settings {
     pub day_start: DayStart,
     /// Language of messages when the caller names none.
     pub language: Language,
+}
+
+/// What an answer stands on; not a part of what is shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Footing {
+    /// What it was computed from.
+    pub basis: Basis,
+    /// The local day in which it was asked: the same question in another day has another answer, if only because
+    /// "today" is another date. While the data stay the same, the answer is the same at all of these instants.
+    pub today: Range<Timestamp>,
+}
+
+impl Footing {
+    fn new(basis: Basis, calendar: &Calendar, now: Timestamp) -> Self {
+        // around a change of zone a day comes in pieces
+        let pieces = calendar.intervals(calendar.day_of(now));
+        let today = pieces.into_iter().find(|piece| piece.contains(&now)).unwrap_or(now..now);
+        Self { basis, today }
+    }
 }
 
 /// A statistic of one learner, as it is shown.
@@ -39,6 +58,9 @@ pub struct Answer<T> {
     /// The statistic itself.
     #[serde(flatten)]
     pub statistic: T,
+    /// What it was computed from, and while which instants it holds.
+    #[serde(skip)]
+    pub footing: Footing,
 }
 
 /// A statistic over all learners, as it is shown.
@@ -51,6 +73,9 @@ pub struct GlobalAnswer {
     /// The statistic itself.
     #[serde(flatten)]
     pub statistic: Global,
+    /// What it was computed from, and while which instants it holds.
+    #[serde(skip)]
+    pub footing: Footing,
 }
 
 /// Why there is no answer.
@@ -283,6 +308,7 @@ impl Statistics {
             time_zone: self.settings.default_zone.name().to_owned(),
             as_of: snapshot.as_of,
             statistic: statistic::global(&snapshot.totals, today),
+            footing: Footing::new(snapshot.basis, &calendar, now),
         })
     }
 
@@ -322,6 +348,7 @@ fn answer<T>(user: UserId, clock: &LearnerClock, now: Timestamp, statistic: T) -
         time_zone: clock.calendar.zones().zone_at(now).name().to_owned(),
         as_of: clock.as_of,
         statistic,
+        footing: Footing::new(clock.basis, &clock.calendar, now),
     }
 }
 

@@ -30,6 +30,15 @@ mod totals;
 pub use error::StoreError;
 pub use open::{Migrated, OpenMode, OpenOptions, migrate, open, rederive};
 
+/// What an answer was computed from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Basis {
+    /// Stored day summaries, or what is stored beside them.
+    Summaries,
+    /// Rows.
+    Rows,
+}
+
 /// What every answer about a learner rests on.
 #[derive(Debug, Clone)]
 pub struct LearnerClock {
@@ -37,6 +46,8 @@ pub struct LearnerClock {
     pub calendar: Calendar,
     /// Database clock read before the snapshot: every change whose commit was acknowledged before is in the answer.
     pub as_of: Timestamp,
+    /// Where the answer was read.
+    pub basis: Basis,
 }
 
 /// A learner's days in a range.
@@ -79,6 +90,8 @@ pub struct LearnerCourses {
 pub struct GlobalSnapshot {
     /// As [`LearnerClock::as_of`].
     pub as_of: Timestamp,
+    /// Where they were read.
+    pub basis: Basis,
     /// The totals.
     pub totals: GlobalTotals,
 }
@@ -180,6 +193,20 @@ pub trait Store: Debug + Send + Sync {
     ///
     /// Call again while `more` is true. Interrupting between calls loses nothing; answers are exact all the while.
     async fn settle(&self) -> Result<Settled, StoreError>;
+
+    /// Where the database stands: a number that whoever keeps answers compares.
+    ///
+    /// An answer that somebody began to read *after* this call, of any node, had told them n contains every change that
+    /// was committed before any node was first told n. So a kept answer whose reader had been told the present number is
+    /// current. `None`: changes cannot be told here, and no answer should be kept (nothing may be written, the tables are
+    /// a platform's, or a trigger is missing).
+    ///
+    /// One small query; on PostgreSQL a write of one row when there was a change. A long transaction of somebody else does
+    /// not make the number rise, its end may.
+    async fn change_position(&self) -> Result<Option<u64>, StoreError>;
+
+    /// The random name that the database got with its tables; `None` on a platform's tables.
+    async fn installation(&self) -> Result<Option<String>, StoreError>;
 
     /// Whether the database answers and has the tables this binary expects.
     async fn check(&self) -> Result<(), StoreError>;

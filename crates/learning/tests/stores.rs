@@ -7,6 +7,7 @@ mod stores {
     pub(crate) mod capture;
     pub(crate) mod concurrency;
     pub(crate) mod damage;
+    pub(crate) mod feed;
     pub(crate) mod model;
     pub(crate) mod opening;
     pub(crate) mod outside;

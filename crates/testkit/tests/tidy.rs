@@ -80,3 +80,22 @@ fn days_are_not_counted_in_seconds_by_sql() {
 fn no_file_names_a_path_of_one_machine() {
     assert_none(&lines::machine_paths(&SOURCES));
 }
+
+#[test]
+fn the_cache_alone_needs_few_packages_and_no_c_compiler() {
+    let cargo = env!("CARGO");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let mut tree = std::process::Command::new(cargo);
+    tree.args(["tree", "--locked", "--offline", "--package", "tierkeep-cache", "--edges", "normal,build"]);
+    tree.args(["--prefix", "none", "--format", "{p}"]).current_dir(root);
+
+    let output = tree.output().expect("cargo runs");
+
+    let listed = String::from_utf8(output.stdout).expect("names of packages are text");
+    let names: std::collections::BTreeSet<&str> =
+        listed.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    let needs_c = names.iter().filter(|name| name.ends_with("-sys") || ["cc", "cmake", "bindgen"].contains(name));
+    assert!(names.contains("tierkeep-cache"), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(names.len() <= 80, "{} packages", names.len());
+    assert_eq!(needs_c.count(), 0, "{names:?}");
+}

@@ -42,7 +42,7 @@ pub struct Global {
     /// Database: sqlite://path or postgres://user@host/database [env: TIERKEEP_DATABASE_URL]
     #[arg(long, global = true, value_name = "URL")]
     pub database: Option<String>,
-    /// Redis server; no tier of this version uses it [env: TIERKEEP_REDIS_URL]
+    /// Redis or Valkey server that several nodes share [env: TIERKEEP_REDIS_URL]
     #[arg(long, global = true, value_name = "URL")]
     pub redis: Option<String>,
     /// Write JSON to stdout, and nothing else there
@@ -66,6 +66,8 @@ pub enum Command {
     /// Print a statistic as the API answers it
     #[command(subcommand)]
     Stats(StatsCommand),
+    /// Ask or clear the cache of the running node; of Redis, where none runs
+    Cache(CacheArgs),
     /// Create the tables, or bring them up to date
     Migrate(MigrateArgs),
     /// Rebuild everything that depends on `[days]`
@@ -213,6 +215,46 @@ pub enum StatsCommand {
     },
     /// All learners together
     Global,
+}
+
+/// Arguments of `cache`.
+#[derive(Debug, Args)]
+pub struct CacheArgs {
+    /// What is asked
+    #[command(subcommand)]
+    pub command: CacheCommand,
+    /// The node's address, as http://host:port [default: the configured one]
+    #[arg(long, global = true, value_name = "URL")]
+    pub server: Option<String>,
+}
+
+/// What can be asked of the cache.
+#[derive(Debug, Subcommand)]
+pub enum CacheCommand {
+    /// Show how the tiers stand and what they answered
+    Stats,
+    /// Tell why a key would be answered as it would
+    Explain {
+        /// Such as daily/USER/2026-01-31, weekly/USER/today, streaks/USER or global
+        #[arg(value_name = "KEY")]
+        key: String,
+    },
+    /// Forget answers, in all tiers and on all nodes
+    #[command(group = clap::ArgGroup::new("targets").required(true).multiple(true))]
+    Invalidate {
+        /// An answer by its key (repeatable)
+        #[arg(long = "key", value_name = "KEY", group = "targets")]
+        keys: Vec<String>,
+        /// Answers by a tag, user:ID or global (repeatable)
+        #[arg(long = "tag", value_name = "TAG", group = "targets")]
+        tags: Vec<String>,
+        /// All answers about a learner (repeatable)
+        #[arg(long = "user", value_name = "USER", group = "targets", allow_negative_numbers = true,
+            value_parser = UserId::from_str)]
+        users: Vec<UserId>,
+    },
+    /// Forget everything, in all tiers and on all nodes
+    Clear,
 }
 
 /// What can be asked of the configuration.

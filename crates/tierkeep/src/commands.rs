@@ -1,5 +1,6 @@
 //! The commands: each opens what it needs, does its work, and says how it ended.
 
+mod cache;
 mod config;
 mod documents;
 mod import;
@@ -10,6 +11,7 @@ mod stats;
 
 use std::sync::Arc;
 
+use anyhow::Context as _;
 use tierkeep_db::DatabaseUrl;
 use tierkeep_learning::key::KeyType;
 use tierkeep_learning::service::{ServiceError, Statistics};
@@ -20,6 +22,7 @@ use crate::cli::{Cli, Command, Global};
 use crate::clock::Clock;
 use crate::config::{self as configuration, Config, ConfigError, Environment, Flags, Loaded};
 use crate::console::Console;
+use crate::tiers::{KeepingOptions, Tiers};
 
 /// How a command ends when it does not simply succeed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -137,6 +140,7 @@ pub fn run(cli: Cli, console: Console) -> Result<(), Failure> {
             Command::Serve(arguments) => serve::run(&arguments, context).await,
             Command::Import(arguments) => import::run(&arguments, &context).await,
             Command::Stats(command) => stats::run(&command, &context).await,
+            Command::Cache(arguments) => cache::run(&arguments, &context).await,
             Command::Migrate(arguments) => migrate::migrate(&arguments, &context).await,
             Command::Rederive => migrate::rederive(&context).await,
             Command::Config(_) | Command::Openapi | Command::Completions { .. } | Command::Man { .. } => Ok(()),
@@ -206,6 +210,18 @@ impl Context {
         let mode = if self.read_only { OpenMode::ReadOnly } else { OpenMode::Existing };
         let store = self.open(&self.config().database.url, mode).await?;
         Ok(Statistics::new(store, self.config().days.clone()))
+    }
+
+    /// Statistics behind memory, and Redis if one is configured.
+    async fn tiers(&self, statistics: Statistics) -> Result<Tiers, Failure> {
+        let config = self.config();
+        let options = KeepingOptions {
+            cache: config.cache.clone(),
+            redis: config.redis.clone(),
+            freshness: config.freshness,
+            patience: config.http.request_timeout,
+        };
+        Ok(Tiers::open(statistics, &options).await.context("the tiers cannot be had")?)
     }
 
     async fn open(&self, url: &DatabaseUrl, mode: OpenMode) -> Result<Arc<dyn Store>, Failure> {

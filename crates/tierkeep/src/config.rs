@@ -22,6 +22,7 @@ use tierkeep_learning::calendar::{DayStart, Zone};
 use tierkeep_learning::language::Language;
 use tierkeep_learning::mapping::Mapping;
 use tierkeep_learning::service::Settings;
+use tierkeep_learning::statistic::StatisticKind;
 
 pub use self::error::ConfigError;
 pub(crate) use self::file::nearest;
@@ -39,8 +40,12 @@ const DEFAULT_FILES: [&str; 2] = ["tierkeep.toml", "/etc/tierkeep/tierkeep.toml"
 pub struct Config {
     /// `[database]`
     pub database: Database,
-    /// `[redis]`: the shared tier; no tier uses it in this version.
-    pub redis: Option<RedisUrl>,
+    /// `[redis]`
+    pub redis: Redis,
+    /// `[cache]`
+    pub cache: Cache,
+    /// `[freshness]`
+    pub freshness: Freshness,
     /// `[days]`
     pub days: Settings,
     /// `[http]`
@@ -58,6 +63,61 @@ pub struct Database {
     pub url: DatabaseUrl,
     /// The pool.
     pub pool: PoolConfig,
+}
+
+/// The tier that several nodes share.
+#[derive(Debug, Clone)]
+pub struct Redis {
+    /// Where it is; `None` = there is none.
+    pub url: Option<RedisUrl>,
+    /// What the names of all keys begin with, before the name of the installation.
+    pub prefix: String,
+    /// Longest time for making a connection.
+    pub connect_timeout: Duration,
+    /// Longest time for a command.
+    pub command_timeout: Duration,
+    /// Most connections of this process.
+    pub max_connections: usize,
+}
+
+/// What is kept in memory, and for how long anywhere.
+#[derive(Debug, Clone)]
+pub struct Cache {
+    /// The bound of the memory tier.
+    pub l1: ByteSize,
+    /// How long answers live, by statistic.
+    pub ttl: Ttls,
+}
+
+/// How long answers live at most, by statistic: backstops, as changes end their lives before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ttls([Duration; StatisticKind::ALL.len()]);
+
+impl Ttls {
+    /// The life of a statistic's answers.
+    #[must_use]
+    pub fn of(&self, kind: StatisticKind) -> Duration {
+        self.0[kind as usize]
+    }
+
+    fn set(&mut self, kind: StatisticKind, ttl: Duration) {
+        self.0[kind as usize] = ttl;
+    }
+}
+
+impl Default for Ttls {
+    fn default() -> Self {
+        Self(StatisticKind::ALL.map(crate::tiers::default_ttl))
+    }
+}
+
+/// How old what is served may be.
+#[derive(Debug, Clone, Copy)]
+pub struct Freshness {
+    /// A committed change is seen after this time on every node.
+    pub bound: Duration,
+    /// While the database is down, for how long kept answers are served.
+    pub max_stale: Duration,
 }
 
 /// How the API listens.
@@ -78,7 +138,15 @@ impl Default for Config {
                 url: DatabaseUrl::Sqlite(SqlitePath::new("tierkeep.db")),
                 pool: PoolConfig::default(),
             },
-            redis: None,
+            redis: Redis {
+                url: None,
+                prefix: "tierkeep".to_owned(),
+                connect_timeout: Duration::from_secs(5),
+                command_timeout: Duration::from_millis(500),
+                max_connections: 50,
+            },
+            cache: Cache { l1: ByteSize::mebibytes(64), ttl: Ttls::default() },
+            freshness: Freshness { bound: Duration::from_secs(1), max_stale: Duration::from_secs(3600) },
             days: Settings { default_zone: Zone::utc(), day_start: DayStart::default(), language: Language::default() },
             http: Http {
                 listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8420)),

@@ -2,6 +2,8 @@
 //!
 //! [`router`] is a tower service, so tests call it without a socket; [`serve`] puts it behind one.
 
+mod admin;
+mod answer;
 mod batch;
 mod docs;
 mod error;
@@ -16,6 +18,7 @@ mod users;
 
 use std::time::Duration;
 
+use axum::body::Body;
 use axum::http::{HeaderValue, header};
 use axum::response::Response;
 use serde::Serialize;
@@ -24,7 +27,9 @@ use tierkeep_learning::service::{ServiceError, Statistics};
 
 use crate::clock::Clock;
 use crate::config::ByteSize;
+use crate::tiers::Tiers;
 
+pub(crate) use self::admin::{InvalidateRequest, Invalidated, document as cache_document};
 pub use self::error::{ApiError, Problem};
 pub use self::routes::{openapi, router};
 pub use self::serve::serve;
@@ -32,8 +37,8 @@ pub use self::serve::serve;
 /// What the handlers share.
 #[derive(Debug)]
 pub struct App {
-    /// The statistics and the store behind.
-    pub statistics: Statistics,
+    /// The statistics behind their tiers.
+    pub tiers: Tiers,
     /// The present instant.
     pub clock: Clock,
     /// Limits of one request.
@@ -50,10 +55,14 @@ pub struct Limits {
 }
 
 impl App {
+    fn statistics(&self) -> &Statistics {
+        self.tiers.statistics()
+    }
+
     /// An id of the type that this database does not have belongs to nobody, and no query has to find that out.
-    fn known(&self, user: UserId) -> Result<[UserId; 1], ApiError> {
-        if user.key().key_type() == self.statistics.store().key_type() {
-            Ok([user])
+    fn known(&self, user: UserId) -> Result<UserId, ApiError> {
+        if user.key().key_type() == self.statistics().store().key_type() {
+            Ok(user)
         } else {
             Err(ServiceError::UnknownLearner(user).into())
         }
@@ -70,7 +79,7 @@ fn json(answer: &impl Serialize) -> Result<Response, ApiError> {
     Ok(json_bytes(body))
 }
 
-fn json_bytes(body: Vec<u8>) -> Response {
+fn json_bytes(body: impl Into<Body>) -> Response {
     let mut response = Response::new(body.into());
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response

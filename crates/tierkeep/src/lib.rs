@@ -1,7 +1,8 @@
 //! The binary's own story: what it is told, what it does, and where the parts meet.
 //!
 //! [`config`] says what the binary is told, [`cli`] what it is asked; [`commands`] do it. All of them, and [`http`], ask
-//! `tierkeep_learning::service::Statistics`, so that the command line and the API give equal answers.
+//! `tierkeep_learning::service::Statistics`, so that the command line and the API give equal answers; [`tiers`] keep what
+//! it answered for [`http`].
 //! [`clock`] is the only reader of the wall clock, [`config`] the only reader of the environment.
 
 pub mod cli;
@@ -12,3 +13,4 @@ pub mod console;
 pub mod demo;
 pub mod http;
 pub mod signals;
+pub mod tiers;

@@ -74,6 +74,7 @@ const MIGRATIONS: &[(u32, &str, &str, &str)] = &[
         include_str!("migrations/postgres/V3__capture.sql"),
         include_str!("migrations/sqlite/V3__capture.sql"),
     ),
+    (4, "feed", include_str!("migrations/postgres/V4__feed.sql"), include_str!("migrations/sqlite/V4__feed.sql")),
 ];
 
 /// The migration this binary needs.
@@ -241,7 +242,8 @@ async fn migrate_own_postgres(
             return Err(StoreError::OtherKeyType { found, asked });
         }
         tx.batch_execute(DROP_OWN_TABLES).await?;
-        tx.batch_execute("drop function if exists tierkeep_note_sessions, tierkeep_note_users").await?;
+        tx.batch_execute("drop function if exists tierkeep_note_sessions, tierkeep_note_users, tierkeep_note_courses")
+            .await?;
         tx.commit().await?;
     }
     let keys = asked.or(found).unwrap_or(KeyType::Uuid);

@@ -23,6 +23,7 @@ use crate::rows::{ProgressRow, SessionRow, UserRow};
 use crate::session::SessionFacts;
 
 mod copy;
+mod feed;
 mod folding;
 mod platform;
 mod reading;
@@ -165,6 +166,18 @@ impl Store for PostgresStore {
     async fn settle(&self) -> Result<Settled, StoreError> {
         self.refuse_read_only()?;
         self.settle_batch().await
+    }
+
+    async fn change_position(&self) -> Result<Option<u64>, StoreError> {
+        self.read_position().await
+    }
+
+    async fn installation(&self) -> Result<Option<String>, StoreError> {
+        if self.tables == Tables::Platform {
+            return Ok(None);
+        }
+        let row = self.connection().await?.query_one("select installation::text from tierkeep_state", &[]).await?;
+        Ok(Some(row.try_get(0)?))
     }
 
     async fn check(&self) -> Result<(), StoreError> {

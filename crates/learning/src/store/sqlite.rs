@@ -189,6 +189,26 @@ impl Store for SqliteStore {
         self.write(folding::settle_batch).await
     }
 
+    async fn change_position(&self) -> Result<Option<u64>, StoreError> {
+        if self.shared.tables == Tables::Platform || self.shared.read_only {
+            return Ok(None);
+        }
+        self.read(|shared, db| {
+            let mut statement = db.prepare_cached(&shared.sql.feed_position)?;
+            let (position, is_complete): (i64, bool) = statement.query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            Ok(is_complete.then(|| u64::try_from(position).unwrap_or(0)))
+        })
+        .await
+    }
+
+    async fn installation(&self) -> Result<Option<String>, StoreError> {
+        if self.shared.tables == Tables::Platform {
+            return Ok(None);
+        }
+        let text = "select installation from tierkeep_state";
+        self.read(move |_, db| Ok(Some(db.query_row(text, [], |row| row.get(0))?))).await
+    }
+
     async fn check(&self) -> Result<(), StoreError> {
         match self.shared.tables {
             Tables::Own => super::open::check_sqlite(&self.db).await,

@@ -47,7 +47,8 @@ statements! {
         fold_state, fold_changes, fold_pages, fold_save_learners, fold_save_pages, fold_delete_pages,
         fold_delete_learners, fold_global, fold_consume, settle_everything, settle_changed, settle_unbuilt,
         settle_is_built, settle_done, import_users_insert, import_users_update, import_progress_insert,
-        import_progress_update, import_sessions_insert, import_sessions_update, import_archive_update,
+        import_progress_update, import_sessions_insert, import_sessions_update, import_archive_update, feed_position,
+        feed_advance,
 }
 
 /// How many learners a statement on PostgreSQL is asked about. A parameter of its own for one learner lets the planner

@@ -28,9 +28,6 @@ pub(super) async fn run(arguments: &ServeArgs, context: Context) -> Result<(), F
         return Err(Failure::usage(anyhow::anyhow!("--demo writes sample data, so it cannot be had with --read-only")));
     }
     let stop = signals::stop_token()?;
-    if context.config().redis.is_some() {
-        context.console.note("redis.url is set, but no tier of this version uses it yet");
-    }
     let url = if arguments.demo { demo_url(&context) } else { context.config().database.url.clone() };
     let mode = if context.read_only { OpenMode::ReadOnly } else { create(None) };
     let store = context.open(&url, mode).await?;
@@ -62,6 +59,7 @@ async fn serve(
         }
         examples = demo::addresses(&statistics, &base).await?;
     }
+    let tiers = context.tiers(statistics).await?;
     let folding = (!store.is_read_only()).then(|| fold_in_background(Arc::clone(&store), stop.clone()));
 
     console.note(format_args!("listening on {base}, on loopback only: this version has no API tokens"));
@@ -74,8 +72,9 @@ async fn serve(
         }
     }
     let limits = Limits { body: context.config().http.body_limit, timeout: context.config().http.request_timeout };
-    let router = http::router(Arc::new(App { statistics, clock: context.clock, limits }));
-    let served = http::serve(listener, router, stop.clone()).await;
+    let app = Arc::new(App { tiers, clock: context.clock, limits });
+    let served = http::serve(listener, http::router(Arc::clone(&app)), stop.clone()).await;
+    app.tiers.close().await;
     console.note("stopped");
     stop.cancel();
     if let Some(folding) = folding {

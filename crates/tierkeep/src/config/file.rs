@@ -34,16 +34,22 @@ fn read_section(
     name: &Spanned<impl AsRef<str>>,
     keys: &DeTable<'_>,
 ) -> Result<(), ConfigError> {
-    let known = SETTINGS.iter().any(|setting| setting.key.split_once('.').is_some_and(|(of, _)| of == section));
-    if !known && keys.is_empty() {
-        let sections = SETTINGS.iter().filter_map(|setting| setting.key.split_once('.')).map(|(of, _)| of);
+    if !is_section(section) && keys.is_empty() {
+        let sections = SETTINGS.iter().filter_map(|setting| setting.key.rsplit_once('.')).map(|(of, _)| of);
         return Err(unknown(lines.place(name.span().start), "section", section, sections.chain(["mapping"])));
     }
     for (name, value) in keys {
         let key = format!("{section}.{}", name.get_ref());
-        read_key(loaded, lines, &key, name, value)?;
+        match value.get_ref() {
+            DeValue::Table(keys) if is_section(&key) => read_section(loaded, lines, &key, name, keys)?,
+            _ => read_key(loaded, lines, &key, name, value)?,
+        }
     }
     Ok(())
+}
+
+fn is_section(name: &str) -> bool {
+    SETTINGS.iter().any(|setting| setting.key.strip_prefix(name).is_some_and(|rest| rest.starts_with('.')))
 }
 
 fn read_key(

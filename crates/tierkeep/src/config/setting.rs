@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tierkeep_learning::calendar::{DayStart, Zone};
+use tierkeep_learning::statistic::StatisticKind;
 use tracing_subscriber::EnvFilter;
 
 use super::quantity::{format_duration, parse_duration};
@@ -35,6 +36,21 @@ enum Refused {
     Value,
     /// The value may hold a password; this is what may be said of it.
     Secret(String),
+}
+
+/// The life of a statistic's answers.
+macro_rules! ttl {
+    ($key:literal, $kind:expr) => {
+        Setting {
+            key: $key,
+            accepted: "a duration from 1s to 30d, such as \"5m\"",
+            read: |config, given| {
+                config.cache.ttl.set($kind, duration(given, SECOND..=MONTH)?);
+                Ok(())
+            },
+            show: |config| json!(format_duration(config.cache.ttl.of($kind))),
+        }
+    };
 }
 
 /// In the order of the sample.
@@ -131,13 +147,95 @@ pub(super) const SETTINGS: &[Setting] = &[
     },
     Setting {
         key: "redis.url",
-        accepted: "redis://[user:password@]host[:port][/number], or rediss://… for TLS",
+        accepted: "redis://[user:password@]host[:port][/number], rediss://… for TLS, redis+unix:///path, \
+                   redis+cluster://host,… or redis+sentinel://host,…/master",
         read: |config, given| {
             let url = text(given)?.parse().map_err(|error: super::RedisUrlError| Refused::Secret(error.to_string()))?;
-            config.redis = Some(url);
+            config.redis.url = Some(url);
             Ok(())
         },
-        show: |config| json!(config.redis.as_ref().map(ToString::to_string)),
+        show: |config| json!(config.redis.url.as_ref().map(ToString::to_string)),
+    },
+    Setting {
+        key: "redis.prefix",
+        accepted: "a text of 1 to 64 printable ASCII characters without spaces and braces",
+        read: |config, given| {
+            let text = text(given)?;
+            // braces mark the part of a key that a cluster hashes
+            let plain = text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'{' && byte != b'}');
+            if text.is_empty() || text.len() > 64 || !plain {
+                return Err(Refused::Value);
+            }
+            text.clone_into(&mut config.redis.prefix);
+            Ok(())
+        },
+        show: |config| json!(config.redis.prefix),
+    },
+    Setting {
+        key: "redis.connect_timeout",
+        accepted: "a duration from 1ms to 1m, such as \"5s\"",
+        read: |config, given| {
+            config.redis.connect_timeout = duration(given, MILLISECOND..=MINUTE)?;
+            Ok(())
+        },
+        show: |config| json!(format_duration(config.redis.connect_timeout)),
+    },
+    Setting {
+        key: "redis.command_timeout",
+        accepted: "a duration from 1ms to 1m, such as \"500ms\"",
+        read: |config, given| {
+            config.redis.command_timeout = duration(given, MILLISECOND..=MINUTE)?;
+            Ok(())
+        },
+        show: |config| json!(format_duration(config.redis.command_timeout)),
+    },
+    Setting {
+        key: "redis.max_connections",
+        accepted: "2 to 10000",
+        read: |config, given| {
+            config.redis.max_connections = count(given, 2..=10_000)?;
+            Ok(())
+        },
+        show: |config| json!(config.redis.max_connections),
+    },
+    Setting {
+        key: "cache.l1",
+        accepted: "a size from 64KiB to 1024GiB, such as \"64MiB\"",
+        read: |config, given| {
+            let size: ByteSize = text(given)?.parse().map_err(|_| Refused::Value)?;
+            if !(ByteSize::bytes(64 << 10)..=ByteSize::bytes(1 << 40)).contains(&size) {
+                return Err(Refused::Value);
+            }
+            config.cache.l1 = size;
+            Ok(())
+        },
+        show: |config| json!(config.cache.l1.to_string()),
+    },
+    ttl!("cache.ttl.daily", StatisticKind::Daily),
+    ttl!("cache.ttl.weekly", StatisticKind::Weekly),
+    ttl!("cache.ttl.monthly", StatisticKind::Monthly),
+    ttl!("cache.ttl.analytics", StatisticKind::Analytics),
+    ttl!("cache.ttl.streaks", StatisticKind::Streaks),
+    ttl!("cache.ttl.heatmap", StatisticKind::Heatmap),
+    ttl!("cache.ttl.courses", StatisticKind::Courses),
+    ttl!("cache.ttl.global", StatisticKind::Global),
+    Setting {
+        key: "freshness.bound",
+        accepted: "a duration from 100ms to 1m, such as \"1s\"",
+        read: |config, given| {
+            config.freshness.bound = duration(given, MILLISECOND * 100..=MINUTE)?;
+            Ok(())
+        },
+        show: |config| json!(format_duration(config.freshness.bound)),
+    },
+    Setting {
+        key: "freshness.max_stale",
+        accepted: "a duration from 0 to 30d, such as \"1h\"",
+        read: |config, given| {
+            config.freshness.max_stale = duration(given, Duration::ZERO..=MONTH)?;
+            Ok(())
+        },
+        show: |config| json!(format_duration(config.freshness.max_stale)),
     },
     Setting {
         key: "days.time_zone",
@@ -202,6 +300,7 @@ pub(super) const SETTINGS: &[Setting] = &[
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 const MONTH: Duration = Duration::from_secs(30 * 86_400);
 

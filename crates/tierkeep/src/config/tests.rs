@@ -39,6 +39,10 @@ fn an_unknown_key_names_the_nearest_one_with_file_and_line() {
         "t.toml:2: unknown key `databse.url`; the nearest known one is `database.url`"
     );
     assert_eq!(refusal("[htpt]"), "t.toml:1: unknown section `htpt`; the nearest known one is `http`");
+    assert_eq!(
+        refusal("[cache.ttl]\ndayly = \"5m\""),
+        "t.toml:2: unknown key `cache.ttl.dayly`; the nearest known one is `cache.ttl.daily`"
+    );
     assert_eq!(refusal("logs = \"info\""), "t.toml:1: unknown key `logs`; the nearest known one is `log`");
     assert_eq!(
         refusal("[database.url]\nx = 1"),
@@ -63,6 +67,21 @@ fn every_key_says_what_it_accepts() {
         ("[database]\nconnect_timeout = \"2h\"", "database.connect_timeout", "1ms to 1h"),
         ("[database]\napplication_name = \"\"", "database.application_name", "1 to 63"),
         ("[redis]\nurl = \"localhost\"", "redis.url", "redis://"),
+        ("[redis]\nprefix = \"a{b\"", "redis.prefix", "1 to 64"),
+        ("[redis]\nconnect_timeout = \"0s\"", "redis.connect_timeout", "1ms to 1m"),
+        ("[redis]\ncommand_timeout = 5", "redis.command_timeout", "1ms to 1m"),
+        ("[redis]\nmax_connections = 1", "redis.max_connections", "2 to 10000"),
+        ("[cache]\nl1 = \"1KiB\"", "cache.l1", "64KiB to 1024GiB"),
+        ("[cache.ttl]\ndaily = \"0s\"", "cache.ttl.daily", "1s to 30d"),
+        ("[cache.ttl]\nweekly = 900", "cache.ttl.weekly", "1s to 30d"),
+        ("[cache.ttl]\nmonthly = \"31d\"", "cache.ttl.monthly", "1s to 30d"),
+        ("[cache.ttl]\nanalytics = true", "cache.ttl.analytics", "1s to 30d"),
+        ("[cache.ttl]\nstreaks = \"never\"", "cache.ttl.streaks", "1s to 30d"),
+        ("[cache]\nttl.heatmap = \"0\"", "cache.ttl.heatmap", "1s to 30d"),
+        ("[cache.ttl]\ncourses = \"\"", "cache.ttl.courses", "1s to 30d"),
+        ("[cache.ttl]\nglobal = \"1ms\"", "cache.ttl.global", "1s to 30d"),
+        ("[freshness]\nbound = \"10ms\"", "freshness.bound", "100ms to 1m"),
+        ("[freshness]\nmax_stale = \"31d\"", "freshness.max_stale", "0 to 30d"),
         ("[days]\ntime_zone = \"Europe/Pari\"", "days.time_zone", "IANA"),
         ("[days]\nday_start = 24", "days.day_start", "0 to 23"),
         ("[days]\nlanguage = \"fr\"", "days.language", "\"en\" or \"zh\""),

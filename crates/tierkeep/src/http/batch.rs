@@ -64,7 +64,7 @@ pub(super) async fn batch(
 ) -> Result<Response, ApiError> {
     query.only(&[])?;
     request.check()?;
-    let statistics = &app.statistics;
+    let statistics = app.statistics();
     let key_type = statistics.store().key_type();
     let BatchRequest { users, statistic, date, days, lang } = request;
     let known: Vec<UserId> = users.iter().copied().filter(|user| user.key().key_type() == key_type).collect();

@@ -63,6 +63,19 @@ pub(super) struct GlobalAnswer<T> {
     statistic: T,
 }
 
+/// The tier that answered: `l1` memory, `l2` Redis, `l3` stored summaries, `miss` rows, `stale` a kept answer that may be
+/// out of date because the database does not answer.
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[expect(dead_code, reason = "only its shape is used")]
+pub(super) enum CacheState {
+    L1,
+    L2,
+    L3,
+    Miss,
+    Stale,
+}
+
 /// The shape of a page.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "only its shape is used")]

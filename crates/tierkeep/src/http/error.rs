@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fmt;
+use std::sync::Arc;
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -43,7 +44,7 @@ pub struct Problem {
 #[non_exhaustive]
 pub enum ApiError {
     /// The statistics, or the store behind them, say so.
-    Service(ServiceError),
+    Service(Arc<ServiceError>),
     /// No route has this path.
     UnknownPath(String),
     /// The route has other methods.
@@ -200,13 +201,19 @@ fn ends_connection(state: &str) -> bool {
 
 impl From<ServiceError> for ApiError {
     fn from(error: ServiceError) -> Self {
+        Self::Service(error.into())
+    }
+}
+
+impl From<Arc<ServiceError>> for ApiError {
+    fn from(error: Arc<ServiceError>) -> Self {
         Self::Service(error)
     }
 }
 
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
-        Self::Service(error.into())
+        ServiceError::from(error).into()
     }
 }
 
@@ -220,7 +227,11 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         match &self {
             Self::Internal(error) => tracing::error!(error = %Chain(&**error), "a request failed"),
-            Self::Service(ServiceError::Store(error)) => tracing::error!(error = %Chain(error), "a request failed"),
+            Self::Service(error) => {
+                if let ServiceError::Store(error) = &**error {
+                    tracing::error!(error = %Chain(error), "a request failed");
+                }
+            }
             _ => {}
         }
         self.problem().into_response()

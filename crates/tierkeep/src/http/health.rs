@@ -13,6 +13,7 @@ use utoipa::ToSchema;
 
 use super::error::ApiError;
 use super::{App, json};
+use crate::tiers::Standing;
 
 /// Longest wait for the database: load balancers ask often and give up early.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -40,6 +41,9 @@ pub(super) struct Checks {
     database: Check,
     /// Whether its tables are the ones this binary expects.
     migrations: Check,
+    /// Whether it has said within `freshness.bound` what changed; absent where no answer is kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    feed: Option<Check>,
 }
 
 /// One check.
@@ -85,15 +89,21 @@ pub(super) async fn livez() -> Result<Response, ApiError> {
     responses((status = 200, body = Readiness), (status = 503, body = Readiness))
 )]
 pub(super) async fn readyz(State(app): State<Arc<App>>) -> Result<Response, ApiError> {
-    let checks = match tokio::time::timeout(PATIENCE, app.statistics.store().check()).await {
-        Ok(Ok(())) => Checks { database: Check::OK, migrations: Check::OK },
+    let checks = match tokio::time::timeout(PATIENCE, app.statistics().store().check()).await {
+        Ok(Ok(())) => Checks { database: Check::OK, migrations: Check::OK, feed: None },
         Ok(Err(error)) => {
             tracing::warn!(%error, "the database is not ready");
             failing(&error)
         }
-        Err(_) => Checks { database: Check::failing("it does not answer in time"), migrations: Check::UNKNOWN },
+        Err(_) => {
+            Checks { database: Check::failing("it does not answer in time"), migrations: Check::UNKNOWN, feed: None }
+        }
     };
-    let ready = checks.database.status == CheckStatus::Ok && checks.migrations.status == CheckStatus::Ok;
+    let checks = Checks { feed: app.tiers.state().map(|state| feed(state.standing)), ..checks };
+    let ready = [Some(&checks.database), Some(&checks.migrations), checks.feed.as_ref()]
+        .into_iter()
+        .flatten()
+        .all(|check| check.status == CheckStatus::Ok);
     let status = if ready { CheckStatus::Ok } else { CheckStatus::Failing };
     let mut response = json(&Readiness { status, checks })?.into_response();
     if !ready {
@@ -102,14 +112,26 @@ pub(super) async fn readyz(State(app): State<Arc<App>>) -> Result<Response, ApiE
     Ok(response)
 }
 
+/// A missing trigger is no reason to take a node out: it answers from the database, as the others do.
+fn feed(standing: Standing) -> Check {
+    match standing {
+        Standing::Current | Standing::Untold => Check::OK,
+        Standing::Behind(_) => Check::failing("it is older than freshness.bound: nothing that was kept is served"),
+    }
+}
+
 fn failing(error: &StoreError) -> Checks {
-    let migrations = |reason| Checks { database: Check::OK, migrations: Check::failing(reason) };
+    let migrations = |reason| Checks { database: Check::OK, migrations: Check::failing(reason), feed: None };
     match error {
         StoreError::NotMigrated => migrations("the tables are missing"),
         StoreError::Outdated { .. } => migrations("the tables are older than this binary"),
         StoreError::Database(DatabaseError::DatabaseNewer { .. }) => {
             migrations("the tables are newer than this binary")
         }
-        _ => Checks { database: Check::failing("it cannot be asked; the log says why"), migrations: Check::UNKNOWN },
+        _ => Checks {
+            database: Check::failing("it cannot be asked; the log says why"),
+            migrations: Check::UNKNOWN,
+            feed: None,
+        },
     }
 }

@@ -42,7 +42,7 @@ static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
 /// What this is
 #[utoipa::path(get, path = "/", tag = "operation", responses((status = 200, content_type = "text/html", body = String)))]
 pub(super) async fn index(State(app): State<Arc<App>>) -> Result<Response, ApiError> {
-    let rows = app.statistics.store().users(None, SHOWN).await;
+    let rows = app.statistics().store().users(None, SHOWN).await;
     if let Err(error) = &rows {
         tracing::error!(%error, "the index page has no learners");
     }

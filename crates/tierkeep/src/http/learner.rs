@@ -5,29 +5,35 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::Response;
-use serde::Serialize;
 use tierkeep_learning::language::Language;
 use tierkeep_learning::local_day::{LocalDay, Month, Year};
-use tierkeep_learning::service::Answers;
 use tierkeep_learning::statistic::{
     Analytics, CourseSummary, Daily, Global, Heatmap, Monthly, Streaks, Weekly, WindowDays,
 };
 
-use super::docs::{Answer, GlobalAnswer, Id};
+use super::App;
+use super::answer::respond;
+use super::docs::{Answer, CacheState, GlobalAnswer, Id};
 use super::error::{ApiError, Problem};
 use super::extract::{Learner, Parameters};
 use super::language::preferred;
-use super::{App, json};
+use crate::tiers::Question;
 
 /// One local day
 #[utoipa::path(
     get, path = "/v1/users/{id}/stats/daily", tag = "statistics",
     params(
         ("id" = Id, Path, description = "The learner's id"),
+        ("If-None-Match" = Option<String>, Header, description = "Tags of answers that the client has"),
         ("date" = Option<String>, Query, format = Date, description = "The day; default: today in the learner's zone"),
     ),
     responses(
-        (status = 200, body = Answer<Daily>),
+        (status = 200, body = Answer<Daily>, headers(
+            ("ETag" = String, description = "Equal where the answers are equal, as_of apart"),
+            ("Age" = u64, description = "Seconds since the answer was computed"),
+            ("X-Cache" = CacheState, description = "Where the answer came from"),
+        )),
+        (status = 304, description = "The answer has the tag that If-None-Match names"),
         (status = "default", body = Problem, content_type = "application/problem+json"),
     )
 )]
@@ -35,10 +41,11 @@ pub(super) async fn daily(
     State(app): State<Arc<App>>,
     Learner(user): Learner,
     query: Parameters,
+    headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     query.only(&["date"])?;
     let date = query.get::<LocalDay>("date")?;
-    only(app.statistics.daily(&app.known(user)?, date, app.clock.now()).await?)
+    ask(&app, Question::Daily { user, date }, &headers).await
 }
 
 /// One week from Monday
@@ -46,11 +53,17 @@ pub(super) async fn daily(
     get, path = "/v1/users/{id}/stats/weekly", tag = "statistics",
     params(
         ("id" = Id, Path, description = "The learner's id"),
+        ("If-None-Match" = Option<String>, Header, description = "Tags of answers that the client has"),
         ("week_start" = Option<String>, Query, format = Date,
             description = "Any day of the week, moved back to its Monday; default: today in the learner's zone"),
     ),
     responses(
-        (status = 200, body = Answer<Weekly>),
+        (status = 200, body = Answer<Weekly>, headers(
+            ("ETag" = String, description = "Equal where the answers are equal, as_of apart"),
+            ("Age" = u64, description = "Seconds since the answer was computed"),
+            ("X-Cache" = CacheState, description = "Where the answer came from"),
+        )),
+        (status = 304, description = "The answer has the tag that If-None-Match names"),
         (status = "default", body = Problem, content_type = "application/problem+json"),
     )
 )]
@@ -58,10 +71,11 @@ pub(super) async fn weekly(
     State(app): State<Arc<App>>,
     Learner(user): Learner,
     query: Parameters,
+    headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     query.only(&["week_start"])?;
     let week_of = query.get::<LocalDay>("week_start")?;
-    only(app.statistics.weekly(&app.known(user)?, week_of, app.clock.now()).await?)
+    ask(&app, Question::Weekly { user, week_of }, &headers).await
 }
 
 /// One calendar month
@@ -69,10 +83,16 @@ pub(super) async fn weekly(
     get, path = "/v1/users/{id}/stats/monthly", tag = "statistics",
     params(
         ("id" = Id, Path, description = "The learner's id"),
+        ("If-None-Match" = Option<String>, Header, description = "Tags of answers that the client has"),
         ("month" = Option<String>, Query, description = "YYYY-MM; default: the present month in the learner's zone"),
     ),
     responses(
-        (status = 200, body = Answer<Monthly>),
+        (status = 200, body = Answer<Monthly>, headers(
+            ("ETag" = String, description = "Equal where the answers are equal, as_of apart"),
+            ("Age" = u64, description = "Seconds since the answer was computed"),
+            ("X-Cache" = CacheState, description = "Where the answer came from"),
+        )),
+        (status = 304, description = "The answer has the tag that If-None-Match names"),
         (status = "default", body = Problem, content_type = "application/problem+json"),
     )
 )]
@@ -80,10 +100,11 @@ pub(super) async fn monthly(
     State(app): State<Arc<App>>,
     Learner(user): Learner,
     query: Parameters,
+    headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     query.only(&["month"])?;
     let month = query.get::<Month>("month")?;
-    only(app.statistics.monthly(&app.known(user)?, month, app.clock.now()).await?)
+    ask(&app, Question::Monthly { user, month }, &headers).await
 }
 
 /// The last days up to a date, with recommendations
@@ -91,6 +112,7 @@ pub(super) async fn monthly(
     get, path = "/v1/users/{id}/analytics", tag = "statistics",
     params(
         ("id" = Id, Path, description = "The learner's id"),
+        ("If-None-Match" = Option<String>, Header, description = "Tags of answers that the client has"),
         ("to" = Option<String>, Query, format = Date, description = "The last day; default: today in the learner's zone"),
         ("days" = Option<u16>, Query, minimum = 2, maximum = 365, description = "How many days; default: 30"),
         ("lang" = Option<String>, Query,
@@ -98,7 +120,12 @@ pub(super) async fn monthly(
         ("Accept-Language" = Option<String>, Header, description = "Language of the recommendations"),
     ),
     responses(
-        (status = 200, body = Answer<Analytics>),
+        (status = 200, body = Answer<Analytics>, headers(
+            ("ETag" = String, description = "Equal where the answers are equal, as_of apart"),
+            ("Age" = u64, description = "Seconds since the answer was computed"),
+            ("X-Cache" = CacheState, description = "Where the answer came from"),
+        )),
+        (status = 304, description = "The answer has the tag that If-None-Match names"),
         (status = "default", body = Problem, content_type = "application/problem+json"),
     )
 )]
@@ -113,19 +140,26 @@ pub(super) async fn analytics(
     let window = query.get::<WindowDays>("days")?.unwrap_or_default();
     let language = match query.get::<Language>("lang")? {
         Some(language) => language,
-        None => preferred(&headers).unwrap_or(app.statistics.settings().language),
+        None => preferred(&headers).unwrap_or(app.tiers.statistics().settings().language),
     };
-    let users = app.known(user)?;
-    let answers = app.statistics.analytics(&users, to, window, Some(language), app.clock.now()).await?;
-    Ok(in_language(only(answers)?, language))
+    let question = Question::Analytics { user, to, days: window, language };
+    Ok(in_language(ask(&app, question, &headers).await?, language))
 }
 
 /// Runs of consecutive active days over all history
 #[utoipa::path(
     get, path = "/v1/users/{id}/streaks", tag = "statistics",
-    params(("id" = Id, Path, description = "The learner's id")),
+    params(
+        ("id" = Id, Path, description = "The learner's id"),
+        ("If-None-Match" = Option<String>, Header, description = "Tags of answers that the client has"),
+    ),
     responses(
-        (status = 200, body = Answer<Streaks>),
+        (status = 200, body = Answer<Streaks>, headers(
+            ("ETag" = String, description = "Equal where the answers are equal, as_of apart"),
+            ("Age" = u64, description = "Seconds since the answer was computed"),
+            ("X-Cache" = CacheState, description = "Where the answer came from"),
+        )),
+        (status = 304, description = "The answer has the tag that If-None-Match names"),
         (status = "default", body = Problem, content_type = "application/problem+json"),
     )
 )]
@@ -133,9 +167,10 @@ pub(super) async fn streaks(
     State(app): State<Arc<App>>,
     Learner(user): Learner,
     query: Parameters,
+    headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     query.only(&[])?;
-    only(app.statistics.streaks(&app.known(user)?, app.clock.now()).await?)
+    ask(&app, Question::Streaks { user }, &headers).await
 }
 
 /// One calendar year, day by day
@@ -143,11 +178,17 @@ pub(super) async fn streaks(
     get, path = "/v1/users/{id}/heatmap", tag = "statistics",
     params(
         ("id" = Id, Path, description = "The learner's id"),
+        ("If-None-Match" = Option<String>, Header, description = "Tags of answers that the client has"),
         ("year" = Option<u16>, Query, minimum = 1, maximum = 9998,
             description = "The year; default: the present one in the learner's zone"),
     ),
     responses(
-        (status = 200, body = Answer<Heatmap>),
+        (status = 200, body = Answer<Heatmap>, headers(
+            ("ETag" = String, description = "Equal where the answers are equal, as_of apart"),
+            ("Age" = u64, description = "Seconds since the answer was computed"),
+            ("X-Cache" = CacheState, description = "Where the answer came from"),
+        )),
+        (status = 304, description = "The answer has the tag that If-None-Match names"),
         (status = "default", body = Problem, content_type = "application/problem+json"),
     )
 )]
@@ -155,18 +196,27 @@ pub(super) async fn heatmap(
     State(app): State<Arc<App>>,
     Learner(user): Learner,
     query: Parameters,
+    headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     query.only(&["year"])?;
     let year = query.get::<Year>("year")?;
-    only(app.statistics.heatmap(&app.known(user)?, year, app.clock.now()).await?)
+    ask(&app, Question::Heatmap { user, year }, &headers).await
 }
 
 /// Course progress
 #[utoipa::path(
     get, path = "/v1/users/{id}/courses/summary", tag = "statistics",
-    params(("id" = Id, Path, description = "The learner's id")),
+    params(
+        ("id" = Id, Path, description = "The learner's id"),
+        ("If-None-Match" = Option<String>, Header, description = "Tags of answers that the client has"),
+    ),
     responses(
-        (status = 200, body = Answer<CourseSummary>),
+        (status = 200, body = Answer<CourseSummary>, headers(
+            ("ETag" = String, description = "Equal where the answers are equal, as_of apart"),
+            ("Age" = u64, description = "Seconds since the answer was computed"),
+            ("X-Cache" = CacheState, description = "Where the answer came from"),
+        )),
+        (status = 304, description = "The answer has the tag that If-None-Match names"),
         (status = "default", body = Problem, content_type = "application/problem+json"),
     )
 )]
@@ -174,29 +224,38 @@ pub(super) async fn courses(
     State(app): State<Arc<App>>,
     Learner(user): Learner,
     query: Parameters,
+    headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     query.only(&[])?;
-    only(app.statistics.courses(&app.known(user)?, app.clock.now()).await?)
+    ask(&app, Question::Courses { user }, &headers).await
 }
 
 /// All learners together
 #[utoipa::path(
     get, path = "/v1/stats/global", tag = "statistics",
+    params(("If-None-Match" = Option<String>, Header, description = "Tags of answers that the client has")),
     responses(
-        (status = 200, body = GlobalAnswer<Global>),
+        (status = 200, body = GlobalAnswer<Global>, headers(
+            ("ETag" = String, description = "Equal where the answers are equal, as_of apart"),
+            ("Age" = u64, description = "Seconds since the answer was computed"),
+            ("X-Cache" = CacheState, description = "Where the answer came from"),
+        )),
+        (status = 304, description = "The answer has the tag that If-None-Match names"),
         (status = "default", body = Problem, content_type = "application/problem+json"),
     )
 )]
-pub(super) async fn global(State(app): State<Arc<App>>, query: Parameters) -> Result<Response, ApiError> {
+pub(super) async fn global(
+    State(app): State<Arc<App>>,
+    query: Parameters,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
     query.only(&[])?;
-    json(&app.statistics.global(app.clock.now()).await?)
+    ask(&app, Question::Global, &headers).await
 }
 
-fn only<T: Serialize>(answers: Answers<T>) -> Result<Response, ApiError> {
-    match answers.into_iter().next() {
-        Some(answer) => json(&answer?),
-        None => Err(ApiError::internal("one learner was asked for and none answered")),
-    }
+/// Answers from the nearest tier.
+async fn ask(app: &App, question: Question, headers: &HeaderMap) -> Result<Response, ApiError> {
+    Ok(respond(&app.tiers.ask(question, app.clock.now()).await?, headers))
 }
 
 /// Says which language an answer speaks, and that the request's headers decided.

@@ -17,7 +17,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::error::ApiError;
-use super::{App, batch, docs, health, index, learner, users};
+use super::{App, admin, answer, batch, docs, health, index, learner, users};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -25,10 +25,11 @@ use super::{App, batch, docs, health, index, learner, users};
         title = "Tierkeep",
         description = "Learning statistics from study sessions. Errors are RFC 9457 problems with a stable `type`.",
     ),
+    components(schemas(docs::CacheState)),
     tags(
         (name = "statistics", description = "What is derived from sessions and course progress"),
         (name = "learners", description = "Learners and their sessions"),
-        (name = "operation", description = "Health, and this description"),
+        (name = "operation", description = "Health, the cache, and this description"),
     )
 )]
 struct Document;
@@ -46,6 +47,8 @@ fn described() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(batch::batch))
         .routes(routes!(users::users))
         .routes(routes!(users::sessions))
+        .routes(routes!(admin::cache))
+        .routes(routes!(admin::invalidate))
         .routes(routes!(health::livez))
         .routes(routes!(health::readyz))
         .routes(routes!(docs::document))
@@ -71,6 +74,7 @@ pub fn router(app: Arc<App>) -> Router {
         .layer(middleware::from_fn_with_state(Arc::clone(&app), in_time))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(CompressionLayer::new())
+        .layer(middleware::map_response(answer::weaken_encoded))
         .layer(middleware::map_response(no_sniffing))
         .layer(DefaultBodyLimit::max(body_limit))
         .layer(TraceLayer::new_for_http())

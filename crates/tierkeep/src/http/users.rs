@@ -109,7 +109,7 @@ pub(super) struct Session {
 )]
 pub(super) async fn users(State(app): State<Arc<App>>, query: Parameters) -> Result<Response, ApiError> {
     query.only(&["after", "limit"])?;
-    let store = app.statistics.store();
+    let store = app.statistics().store();
     let spec = "users by id";
     let size = limit(&query)?;
     let after = match cursor::<String>(&query, spec)? {
@@ -148,7 +148,7 @@ pub(super) async fn sessions(
     query: Parameters,
 ) -> Result<Response, ApiError> {
     query.only(&["after", "limit"])?;
-    let [user] = app.known(user)?;
+    let user = app.known(user)?;
     let spec = format!("sessions of {user}, newest first");
     let size = limit(&query)?;
     let after = match cursor::<(i64, String)>(&query, &spec)? {
@@ -158,7 +158,7 @@ pub(super) async fn sessions(
             Some(SessionPlace { start_time, id: id.parse().map_err(|_| not_a_cursor(text))? })
         }
     };
-    let rows = app.statistics.store().sessions(user, after, size.limit()).await?;
+    let rows = app.statistics().store().sessions(user, after, size.limit()).await?;
     let rows = rows.ok_or(ServiceError::UnknownLearner(user))?;
     let page = Page::new(rows, size, &spec, |listed: &ListedSession| {
         (listed.row.start_time.as_microsecond(), listed.row.id.to_string())

@@ -12,6 +12,7 @@ use tempfile::TempDir;
 use tierkeep::clock::Clock;
 use tierkeep::config::{ByteSize, Config};
 use tierkeep::http::{App, Limits, router};
+use tierkeep::tiers::Tiers;
 use tierkeep_db::{DatabaseUrl, SqlitePath};
 use tierkeep_learning::key::{ContentId, CourseProgressId, Key, SessionId, UserId};
 use tierkeep_learning::mapping::Mapping;
@@ -42,9 +43,7 @@ impl Fixture {
         let directory = tempfile::tempdir().unwrap();
         let url = DatabaseUrl::Sqlite(SqlitePath::new(directory.path().join("test.db")));
         let store = open(&url, &options()).await.unwrap();
-        store.write_users(vec![user(1, "ada", Some("Europe/Paris")), user(2, "bob", None)]).await.unwrap();
-        store.write_progress(vec![course(1, "Algebra", 40, Some(10)), course(2, "Botany", 75, None)]).await.unwrap();
-        store.write_sessions(sessions()).await.unwrap();
+        fill(&*store).await;
         Self { directory, store }
     }
 
@@ -61,10 +60,18 @@ impl Fixture {
 pub(crate) fn app(store: Arc<dyn Store>, timeout: Duration) -> Router {
     let limits = Limits { body: ByteSize::bytes(64 * 1024), timeout };
     let clock = Clock::Fixed(instant(NOW));
-    router(Arc::new(App { statistics: Statistics::new(store, Config::default().days), clock, limits }))
+    let tiers = Tiers::unkept(Statistics::new(store, Config::default().days));
+    router(Arc::new(App { tiers, clock, limits }))
 }
 
-fn options() -> OpenOptions {
+/// Two learners, two courses, seven sessions.
+pub(crate) async fn fill(store: &dyn Store) {
+    store.write_users(vec![user(1, "ada", Some("Europe/Paris")), user(2, "bob", None)]).await.unwrap();
+    store.write_progress(vec![course(1, "Algebra", 40, Some(10)), course(2, "Botany", 75, None)]).await.unwrap();
+    store.write_sessions(sessions()).await.unwrap();
+}
+
+pub(crate) fn options() -> OpenOptions {
     let config = Config::default();
     OpenOptions {
         mode: OpenMode::Create { ids: None },

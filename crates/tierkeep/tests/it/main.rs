@@ -3,8 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "the helpers of tests may unwrap, like the tests")]
 
 mod binary;
+mod cache;
 mod fixture;
 mod http;
 mod import;
+mod node;
 mod problems;
 mod serve;
+mod tiers;

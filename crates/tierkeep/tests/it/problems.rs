@@ -251,6 +251,14 @@ impl Store for Faulty {
         Err(statement_failed())
     }
 
+    async fn change_position(&self) -> Result<Option<u64>, StoreError> {
+        Err(statement_failed())
+    }
+
+    async fn installation(&self) -> Result<Option<String>, StoreError> {
+        Err(statement_failed())
+    }
+
     async fn check(&self) -> Result<(), StoreError> {
         Err(statement_failed())
     }

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::fixture::tierkeep;
 
-fn start(command: &mut Command) -> (Child, Value) {
+pub(crate) fn start(command: &mut Command) -> (Child, Value) {
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut line = String::new();
     BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
@@ -25,7 +25,7 @@ fn ask(address: &str, path: &str) -> String {
     answer
 }
 
-fn signal(child: &Child, name: &str) {
+pub(crate) fn signal(child: &Child, name: &str) {
     let status = Command::new("kill").args([&format!("-{name}"), &child.id().to_string()]).status().unwrap();
     assert!(status.success());
 }

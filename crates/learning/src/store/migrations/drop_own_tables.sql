@@ -7,4 +7,5 @@ drop table tierkeep_learner;
 drop table tierkeep_month;
 drop table tierkeep_global;
 drop table tierkeep_outbox;
+drop table tierkeep_feed;
 drop table tierkeep_migrations;

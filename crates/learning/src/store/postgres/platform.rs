@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use futures_util::{StreamExt, pin_mut};
 
 use super::super::tables::zone_of;
-use super::super::{LearnerClock, LearnerDays, StoreError};
+use super::super::{Basis, LearnerClock, LearnerDays, StoreError};
 use super::reading::place_of;
 use super::wire::PgInstant;
 use super::{PostgresStore, session_facts};
@@ -58,7 +58,7 @@ impl PostgresStore {
             .map(|learner| {
                 let (fold, as_of) = learner?;
                 let (calendar, days) = fold.into_days(&std::collections::BTreeMap::new());
-                Some(LearnerDays { clock: LearnerClock { calendar, as_of: as_of.0 }, days })
+                Some(LearnerDays { clock: LearnerClock { calendar, as_of: as_of.0, basis: Basis::Rows }, days })
             })
             .collect())
     }

@@ -10,7 +10,7 @@ use tokio_postgres::{GenericClient, Row, Statement};
 
 use super::super::open::check_days;
 use super::super::tables::{Tables, zone_of};
-use super::super::{LearnerActivity, LearnerClock, LearnerCourses, LearnerDays, StoreError};
+use super::super::{Basis, LearnerActivity, LearnerClock, LearnerCourses, LearnerDays, StoreError};
 use super::wire::{PgInstant, PgKey, PgKeys};
 use super::{PostgresStore, session_facts};
 use crate::active_days::ActiveDays;
@@ -168,7 +168,8 @@ impl PostgresStore {
         }
         let zones = zones(row.try_get(3)?, user)?;
         let calendar = calendar(zones.as_ref(), &self.rules);
-        Ok(Stored::Current(LearnerClock { calendar, as_of: row.try_get::<_, PgInstant>(6)?.0 }))
+        let as_of = row.try_get::<_, PgInstant>(6)?.0;
+        Ok(Stored::Current(LearnerClock { calendar, as_of, basis: Basis::Summaries }))
     }
 
     /// Computes days from rows in one snapshot and saves nothing.
@@ -198,7 +199,8 @@ impl PostgresStore {
             .zip(facts)
             .map(|((fold, pages), facts)| {
                 let (calendar, days) = fold.into_days(&pages);
-                facts.exists.then_some(LearnerDays { clock: LearnerClock { calendar, as_of: facts.as_of }, days })
+                let clock = LearnerClock { calendar, as_of: facts.as_of, basis: Basis::Rows };
+                facts.exists.then_some(LearnerDays { clock, days })
             })
             .collect())
     }
@@ -214,7 +216,8 @@ impl PostgresStore {
             .iter()
             .map(|facts| {
                 let zones = facts.zone.map(ZoneHistory::new);
-                let clock = LearnerClock { calendar: calendar(zones.as_ref(), &self.rules), as_of: facts.as_of };
+                let calendar = calendar(zones.as_ref(), &self.rules);
+                let clock = LearnerClock { calendar, as_of: facts.as_of, basis: Basis::Rows };
                 facts.exists.then_some(LearnerCourses { clock, rows: Vec::new() })
             })
             .collect();

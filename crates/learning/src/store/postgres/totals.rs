@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use futures_util::{StreamExt, pin_mut};
 
 use super::super::tables::{Tables, zone_of};
-use super::super::{GlobalSnapshot, StoreError};
+use super::super::{Basis, GlobalSnapshot, StoreError};
 use super::PostgresStore;
 use super::folding::change;
 use super::reading::zones;
@@ -58,7 +58,7 @@ impl PostgresStore {
                 (None, _) => {}
             }
         }
-        Ok(as_of.map(|as_of| GlobalSnapshot { as_of, totals }))
+        Ok(as_of.map(|as_of| GlobalSnapshot { as_of, basis: Basis::Summaries, totals }))
     }
 
     /// One pass over all rows, and the recent ones placed on their learners' days, in one snapshot.
@@ -112,7 +112,7 @@ impl PostgresStore {
             days.add(user, zone_of(row.try_get(1)?), zones, row.try_get::<_, PgInstant>(3)?.0);
         }
         totals.by_day = BTreeMap::from_iter(days.into_counts());
-        Ok(GlobalSnapshot { as_of, totals })
+        Ok(GlobalSnapshot { as_of, basis: Basis::Rows, totals })
     }
 }
 

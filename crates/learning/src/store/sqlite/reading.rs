@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::super::open::check_days;
 use super::super::tables::{Tables, zone_of};
-use super::super::{LearnerActivity, LearnerClock, LearnerCourses, LearnerDays, StoreError};
+use super::super::{Basis, LearnerActivity, LearnerClock, LearnerCourses, LearnerDays, StoreError};
 use super::wire::{SqlKey, course_row, instant_at, micros, session_facts};
 use super::{Shared, SqliteStore, each, folding};
 use crate::active_days::ActiveDays;
@@ -156,7 +156,8 @@ impl SqliteStore {
                     rows.push(course_row(shared.keys, row)?);
                     Ok(())
                 })?;
-                learners.push(Some(LearnerCourses { clock: LearnerClock { calendar, as_of }, rows }));
+                let clock = LearnerClock { calendar, as_of, basis: Basis::Rows };
+                learners.push(Some(LearnerCourses { clock, rows }));
             }
             Ok(learners)
         })
@@ -266,7 +267,8 @@ fn stored_clock(
         return Ok(Stored::Stale);
     }
     let zones = zones(row.get_ref(2)?.as_str_or_null(), user)?;
-    Ok(Stored::Current(LearnerClock { calendar: calendar(zones.as_ref(), &shared.rules), as_of }))
+    let calendar = calendar(zones.as_ref(), &shared.rules);
+    Ok(Stored::Current(LearnerClock { calendar, as_of, basis: Basis::Summaries }))
 }
 
 fn derived(
@@ -292,7 +294,7 @@ fn derived(
         Tables::Platform => BTreeMap::new(),
     };
     let (calendar, days) = gather(shared, db, user, plan, true)?.into_days(&pages);
-    Ok(Some(LearnerDays { clock: LearnerClock { calendar, as_of }, days }))
+    Ok(Some(LearnerDays { clock: LearnerClock { calendar, as_of, basis: Basis::Rows }, days }))
 }
 
 /// The zone in a learner's own row; `None` = unknown learner.

@@ -6,7 +6,7 @@ use rusqlite::Connection;
 
 use super::super::tables::{Tables, zone_of};
 use super::super::totals::{MovedZones, RecentDays, recent_days, recent_starts};
-use super::super::{GlobalSnapshot, StoreError};
+use super::super::{Basis, GlobalSnapshot, StoreError};
 use super::folding::change;
 use super::reading::zones;
 use super::wire::{instant_at, key_at, micros};
@@ -21,11 +21,11 @@ impl SqliteStore {
     pub(super) async fn read_totals(&self, today: LocalDay) -> Result<GlobalSnapshot, StoreError> {
         self.timed(move |shared, db, as_of| {
             let stored = if shared.tables == Tables::Own { stored_totals(shared, db, today)? } else { None };
-            let totals = match stored {
-                Some(totals) => totals,
-                None => pass_over_rows(shared, db, today)?,
+            let (basis, totals) = match stored {
+                Some(totals) => (Basis::Summaries, totals),
+                None => (Basis::Rows, pass_over_rows(shared, db, today)?),
             };
-            Ok(GlobalSnapshot { as_of, totals })
+            Ok(GlobalSnapshot { as_of, basis, totals })
         })
         .await
     }

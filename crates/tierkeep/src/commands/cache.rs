@@ -1,0 +1,180 @@
+//! `cache`: asks the running node, or, where none answers, works on Redis.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use comfy_table::{Table, TableStyle};
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::{Context, Failure};
+use crate::cli::{CacheArgs, CacheCommand};
+use crate::console::Output;
+use crate::http::{InvalidateRequest, Invalidated, cache_document};
+use crate::tiers::{Question, Tiers};
+
+/// Longest wait for the node.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+pub(super) async fn run(arguments: &CacheArgs, context: &Context) -> Result<(), Failure> {
+    let orders = match &arguments.command {
+        CacheCommand::Stats => None,
+        // refused before anybody is asked
+        CacheCommand::Explain { key } => {
+            key.parse::<Question>().map_err(Failure::usage)?;
+            None
+        }
+        CacheCommand::Invalidate { keys, tags, users } => {
+            Some(InvalidateRequest::new(keys.clone(), tags.clone(), users.clone()))
+        }
+        CacheCommand::Clear => Some(InvalidateRequest::everything()),
+    };
+    if let Some(request) = &orders {
+        request
+            .orders()
+            .map_err(|bad| Failure::usage(anyhow!("{}: {}; accepted: {}", bad.parameter, bad.given, bad.accepted)))?;
+    }
+    let key = if let CacheCommand::Explain { key } = &arguments.command { Some(key.as_str()) } else { None };
+    let answer = match (Node::find(arguments, context).await?, &orders) {
+        (Some(node), None) => node.standing(key).await?,
+        (Some(node), Some(request)) => node.invalidate(request).await?,
+        (None, request) => without_server(request.as_ref(), key, context).await?,
+    };
+    context.console.result(&shown(&answer, context.console.output()))?;
+    match answer.get("complete") {
+        Some(Value::Bool(false)) => Err(anyhow!("not every tier has forgotten yet").into()),
+        _ => Ok(()),
+    }
+}
+
+/// A node of its own for the moment: its memory is empty, its Redis is everybody's.
+async fn without_server(
+    request: Option<&InvalidateRequest>,
+    key: Option<&str>,
+    context: &Context,
+) -> Result<Value, Failure> {
+    if context.config().redis.url.is_none() {
+        return Err(anyhow!(
+            "no server answers, and no redis.url is configured: there is nothing that outlives a server's memory"
+        )
+        .into());
+    }
+    let tiers = context.tiers(context.statistics().await?).await?;
+    context.console.note("no server answers: this is about Redis (L2) only; a node's memory (L1) ends with it");
+    let answer = ask(&tiers, request, key).await;
+    tiers.close().await;
+    tiers.statistics().store().close().await;
+    answer
+}
+
+async fn ask(tiers: &Tiers, request: Option<&InvalidateRequest>, key: Option<&str>) -> Result<Value, Failure> {
+    let answer = match request {
+        None => {
+            let mut document = cache_document(tiers.state().as_ref()).map_err(anyhow::Error::from)?;
+            if let Some(key) = key {
+                let explanation = tiers.explain(key.parse().map_err(Failure::usage)?).await;
+                document["explanation"] = explanation.map(|explanation| explanation.to_string()).into();
+            }
+            document
+        }
+        Some(request) => {
+            let mut receipts = Vec::new();
+            for order in request.orders().map_err(|bad| Failure::usage(anyhow!("{} is refused", bad.parameter)))? {
+                receipts.extend(tiers.invalidate(&order).await);
+            }
+            serde_json::to_value(Invalidated::of(&receipts)).map_err(anyhow::Error::from)?
+        }
+    };
+    Ok(answer)
+}
+
+fn shown(answer: &Value, output: Output) -> String {
+    let Output::Human = output else { return answer.to_string() };
+    if let Some(Value::String(explanation)) = answer.get("explanation") {
+        return explanation.clone();
+    }
+    let mut table = Table::new();
+    table.load_style(TableStyle::default());
+    for (name, value) in answer.as_object().into_iter().flatten().filter(|(name, _)| *name != "statistics") {
+        table.add_row([name.clone(), value.to_string()]);
+    }
+    let mut text = table.to_string();
+    if let Some(rows) = answer.get("statistics").and_then(Value::as_array).filter(|rows| !rows.is_empty()) {
+        let mut table = Table::new();
+        table.load_style(TableStyle::default());
+        table.set_header(rows[0].as_object().into_iter().flatten().map(|(name, _)| name.clone()));
+        for row in rows {
+            table.add_row(row.as_object().into_iter().flatten().map(|(_, value)| match value {
+                Value::String(text) => text.clone(),
+                other => other.to_string(),
+            }));
+        }
+        text = format!("{text}\n{table}");
+    }
+    text
+}
+
+/// A running node, by its address.
+struct Node {
+    address: String,
+}
+
+impl Node {
+    /// `None`: nobody listens at the configured address. A server that was named must answer.
+    async fn find(arguments: &CacheArgs, context: &Context) -> Result<Option<Self>, Failure> {
+        let named = match &arguments.server {
+            None => None,
+            Some(url) => Some(host_of(url).ok_or_else(|| Failure::usage(anyhow!("{url:?} is no http://host:port")))?),
+        };
+        let address = named.clone().unwrap_or_else(|| context.config().http.listen.to_string());
+        match tokio::time::timeout(PATIENCE, TcpStream::connect(&address)).await {
+            Ok(Ok(_)) => Ok(Some(Self { address })),
+            Ok(Err(error)) if named.is_some() => {
+                Err(anyhow::Error::from(error).context(format!("{address} does not answer")).into())
+            }
+            Ok(Err(_)) => Ok(None),
+            Err(_) => Err(anyhow!("{address} does not answer in time").into()),
+        }
+    }
+
+    async fn standing(&self, key: Option<&str>) -> Result<Value, Failure> {
+        // a key that was read as one has no letter that an address must escape
+        let query = key.map_or_else(String::new, |key| format!("?key={key}"));
+        self.send(&format!("GET /v1/admin/cache{query}"), "").await
+    }
+
+    async fn invalidate(&self, request: &InvalidateRequest) -> Result<Value, Failure> {
+        let body = serde_json::to_string(request).map_err(anyhow::Error::from)?;
+        self.send("POST /v1/admin/cache/invalidate", &body).await
+    }
+
+    /// One request in HTTP/1.0, which ends with the connection: nothing needs to be known of its length.
+    async fn send(&self, request: &str, body: &str) -> Result<Value, Failure> {
+        let (address, length) = (&self.address, body.len());
+        let request = format!(
+            "{request} HTTP/1.0\r\nhost: {address}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
+        );
+        let exchange = async {
+            let mut stream = TcpStream::connect(address).await?;
+            stream.write_all(request.as_bytes()).await?;
+            let mut answer = Vec::new();
+            stream.read_to_end(&mut answer).await?;
+            std::io::Result::Ok(answer)
+        };
+        let answer = tokio::time::timeout(PATIENCE, exchange).await.context("the server does not answer in time")??;
+        let answer = String::from_utf8_lossy(&answer);
+        let (head, body) = answer.split_once("\r\n\r\n").context("the server does not speak HTTP")?;
+        let json: Value = serde_json::from_str(body).context("the server is not Tierkeep")?;
+        if head.split(' ').nth(1) == Some("200") {
+            return Ok(json);
+        }
+        Err(anyhow!("the server refused: {}", json["detail"].as_str().unwrap_or(head)).into())
+    }
+}
+
+fn host_of(url: &str) -> Option<String> {
+    let host = url.strip_prefix("http://")?.trim_end_matches('/');
+    (!host.is_empty() && !host.contains('/'))
+        .then(|| if host.contains(':') { host.to_owned() } else { format!("{host}:80") })
+}

@@ -1,0 +1,219 @@
+//! Answers from the nearest tier that has them: memory, Redis, stored summaries, rows.
+//!
+//! [`tierkeep_learning::service::Statistics`] computes; this module keeps what it computed, as the bytes that are sent,
+//! and says which tier they came from. `question` is what is asked and the key under which its answer is kept,
+//! `policy` how long, `body` what is kept, `feed` why it may be served: it learns from the database that something
+//! changed. A tier that fails costs time and never changes an answer.
+
+mod body;
+mod feed;
+mod keeping;
+mod policy;
+mod question;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tierkeep_learning::service::{Answers, ServiceError, Statistics};
+use tierkeep_learning::store::Basis;
+
+pub use self::body::Body;
+pub use self::feed::Standing;
+pub use self::keeping::{KeepingOptions, OpenError, SharedTier, State, ViewState};
+pub(crate) use self::policy::default_ttl;
+pub use self::policy::{named_tag, user_tag};
+pub use self::question::{Question, QuestionError};
+
+use self::keeping::Keeping;
+
+/// Where an answer came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tier {
+    /// The memory of this process.
+    L1,
+    /// Redis.
+    L2,
+    /// The database, from stored summaries.
+    L3,
+    /// Rows: no tier had it.
+    Miss,
+    /// A kept answer that may be out of date, because the database cannot be asked.
+    Stale,
+}
+
+impl Tier {
+    /// Its name in the header `X-Cache`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::L1 => "l1",
+            Self::L2 => "l2",
+            Self::L3 => "l3",
+            Self::Miss => "miss",
+            Self::Stale => "stale",
+        }
+    }
+
+    fn computed(basis: Basis) -> Self {
+        match basis {
+            Basis::Summaries => Self::L3,
+            Basis::Rows => Self::Miss,
+        }
+    }
+}
+
+/// An answer and where it came from.
+#[derive(Debug, Clone)]
+pub struct Found {
+    /// What is sent.
+    pub body: Arc<Body>,
+    /// Where it came from.
+    pub tier: Tier,
+    /// Time since it was computed.
+    pub age: Duration,
+}
+
+impl Found {
+    fn computed(body: Body) -> Self {
+        Self { tier: Tier::computed(body.basis()), body: Arc::new(body), age: Duration::ZERO }
+    }
+}
+
+/// The statistics behind their tiers.
+#[derive(Debug)]
+pub struct Tiers {
+    statistics: Statistics,
+    keeping: Option<Keeping>,
+}
+
+impl Tiers {
+    /// Every answer from the database: for a store whose changes cannot be told, and for tests.
+    #[must_use]
+    pub fn unkept(statistics: Statistics) -> Self {
+        Self { statistics, keeping: None }
+    }
+
+    /// Keeps answers in memory and, if there is one, in Redis; without either where changes of the database cannot be
+    /// told. Starts tasks on the current runtime; end them with [`Tiers::close`].
+    ///
+    /// # Errors
+    /// [`OpenError`]: the database does not say who it is, or the options cannot work. Never that Redis is down.
+    pub async fn open(statistics: Statistics, options: &KeepingOptions) -> Result<Self, OpenError> {
+        let keeping = Keeping::open(&statistics, options).await?;
+        Ok(Self { statistics, keeping })
+    }
+
+    /// What computes.
+    #[must_use]
+    pub fn statistics(&self) -> &Statistics {
+        &self.statistics
+    }
+
+    /// Answers from the nearest tier.
+    ///
+    /// # Errors
+    /// [`ServiceError`], shared by all who waited for the same computation.
+    pub async fn ask(&self, question: Question, now: Timestamp) -> Result<Found, Arc<ServiceError>> {
+        if let Some(user) = question.user()
+            && user.key().key_type() != self.statistics.store().key_type()
+        {
+            // an id of the type that this database does not have belongs to nobody, and no query has to find that out
+            return Err(ServiceError::UnknownLearner(user).into());
+        }
+        match &self.keeping {
+            None => self.compute(question, now).await,
+            Some(keeping) => match keeping.standing() {
+                Standing::Current => keeping.ask(&self.statistics, question, now).await,
+                Standing::Untold => self.compute(question, now).await,
+                Standing::Behind(behind) => self.ask_past(keeping, behind, question, now).await,
+            },
+        }
+    }
+
+    async fn compute(&self, question: Question, now: Timestamp) -> Result<Found, Arc<ServiceError>> {
+        Ok(Found::computed(answer(&self.statistics, question, now).await?))
+    }
+
+    /// While it is not known whether anything changed: the database itself is right. If it does not answer either, what
+    /// was kept is served for a while and called stale.
+    async fn ask_past(
+        &self,
+        keeping: &Keeping,
+        behind: Duration,
+        question: Question,
+        now: Timestamp,
+    ) -> Result<Found, Arc<ServiceError>> {
+        let mut computing = std::pin::pin!(self.compute(question, now));
+        let error = match tokio::time::timeout(keeping.patience(), &mut computing).await {
+            Ok(Err(error)) if matches!(*error, ServiceError::Store(_)) => Some(error),
+            Ok(answer) => return answer,
+            Err(_) => None,
+        };
+        if let Some(kept) = keeping.leftover(behind, question, now).await {
+            return Ok(kept);
+        }
+        match error {
+            Some(error) => Err(error),
+            None => computing.await,
+        }
+    }
+
+    /// How the node stands; `None` where nothing is kept.
+    #[must_use]
+    pub fn state(&self) -> Option<State> {
+        self.keeping.as_ref().map(Keeping::state)
+    }
+
+    /// Why a question would be answered as it would; `None` where nothing is kept.
+    pub async fn explain(&self, question: Question) -> Option<tierkeep_cache::Explanation> {
+        Some(self.keeping.as_ref()?.explain(question).await)
+    }
+
+    /// Forgets answers in all tiers and on all nodes; `None` where nothing is kept.
+    pub async fn invalidate(&self, order: &Invalidation) -> Option<tierkeep_cache::Receipt> {
+        Some(self.keeping.as_ref()?.invalidate(order).await)
+    }
+
+    /// Ends the tasks and waits for them.
+    pub async fn close(&self) {
+        if let Some(keeping) = &self.keeping {
+            keeping.close().await;
+        }
+    }
+}
+
+/// Which answers are forgotten.
+#[derive(Debug, Clone)]
+pub enum Invalidation {
+    /// Those to these questions.
+    Keys(Vec<Question>),
+    /// Those that carry any of these tags.
+    Tags(Vec<tierkeep_cache::Tag>),
+    /// All.
+    Everything,
+}
+
+/// Computes one answer and encodes it.
+async fn answer(statistics: &Statistics, question: Question, now: Timestamp) -> Result<Body, ServiceError> {
+    match question {
+        Question::Daily { user, date } => only(user, statistics.daily(&[user], date, now).await?),
+        Question::Weekly { user, week_of } => only(user, statistics.weekly(&[user], week_of, now).await?),
+        Question::Monthly { user, month } => only(user, statistics.monthly(&[user], month, now).await?),
+        Question::Analytics { user, to, days, language } => {
+            only(user, statistics.analytics(&[user], to, days, Some(language), now).await?)
+        }
+        Question::Streaks { user } => only(user, statistics.streaks(&[user], now).await?),
+        Question::Heatmap { user, year } => only(user, statistics.heatmap(&[user], year, now).await?),
+        Question::Courses { user } => only(user, statistics.courses(&[user], now).await?),
+        Question::Global => {
+            let answer = statistics.global(now).await?;
+            Ok(Body::encode(&answer, &answer.footing))
+        }
+    }
+}
+
+fn only<T: serde::Serialize>(user: tierkeep_learning::key::UserId, answers: Answers<T>) -> Result<Body, ServiceError> {
+    let answer = answers.into_iter().next().unwrap_or(Err(ServiceError::UnknownLearner(user)))?;
+    Ok(Body::encode(&answer, &answer.footing))
+}

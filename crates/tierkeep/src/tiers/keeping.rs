@@ -1,0 +1,291 @@
+//! The cache of answers: one view for each statistic over memory and Redis, and the feed that vouches for it.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use thiserror::Error;
+use tierkeep_cache::redis::{Redis, RedisConfigError};
+use tierkeep_cache::{
+    BuildError, Cache, CacheBuilder, Explanation, LoadError, Loaded, Policy, Promise, Receipt, Source, View,
+};
+use tierkeep_learning::service::{ServiceError, Statistics};
+use tierkeep_learning::statistic::StatisticKind;
+use tierkeep_learning::store::StoreError;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::body::{Body, BodyCodec};
+use super::feed::{Feed, Standing};
+use super::policy::{policy, tags};
+use super::question::Question;
+use super::{Found, Invalidation, Tier, answer};
+use crate::config::{Cache as CacheConfig, Freshness, Redis as RedisOptions, RedisUrlError};
+
+/// How answers are kept.
+#[derive(Debug, Clone)]
+pub struct KeepingOptions {
+    /// Memory, and lives.
+    pub cache: CacheConfig,
+    /// The tier that nodes share.
+    pub redis: RedisOptions,
+    /// How old an answer may be.
+    pub freshness: Freshness,
+    /// Longest time for one computation.
+    pub patience: Duration,
+}
+
+/// Why the tiers cannot be had.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The database does not say who it is.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The address of Redis cannot be used.
+    #[error(transparent)]
+    RedisUrl(#[from] RedisUrlError),
+    /// Redis cannot be used as configured.
+    #[error(transparent)]
+    Redis(#[from] RedisConfigError),
+    /// The cache cannot be built as configured.
+    #[error(transparent)]
+    Cache(#[from] BuildError),
+}
+
+/// How the tiers of a node stand.
+#[derive(Debug, Clone)]
+pub struct State {
+    /// Whether what was kept may be served.
+    pub standing: Standing,
+    /// The database's position.
+    pub position: u64,
+    /// The cache.
+    pub cache: tierkeep_cache::State,
+    /// The tier that nodes share.
+    pub shared: SharedTier,
+    /// Each statistic's view.
+    pub views: Vec<ViewState>,
+}
+
+/// The tier that nodes share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SharedTier {
+    /// None is configured.
+    None,
+    /// It is connected.
+    Connected,
+    /// It is down.
+    Away,
+}
+
+/// A view, by its statistic.
+#[derive(Debug, Clone, Copy)]
+pub struct ViewState {
+    /// The statistic.
+    pub kind: StatisticKind,
+    /// How long its answers live at most.
+    pub ttl: Duration,
+    /// What happened in it.
+    pub counts: tierkeep_cache::Counts,
+}
+
+pub(super) struct Keeping {
+    cache: Cache,
+    redis: Option<Redis>,
+    views: [View<Question, Body>; StatisticKind::ALL.len()],
+    feed: Arc<Feed>,
+    options: KeepingOptions,
+    stop: CancellationToken,
+    following: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl fmt::Debug for Keeping {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Keeping").field("cache", &self.cache).field("feed", &self.feed).finish_non_exhaustive()
+    }
+}
+
+impl Keeping {
+    /// `None` where changes cannot be told.
+    pub(super) async fn open(statistics: &Statistics, options: &KeepingOptions) -> Result<Option<Self>, OpenError> {
+        let store = statistics.store();
+        let Some(installation) = store.installation().await? else { return Ok(None) };
+        if store.is_read_only() {
+            return Ok(None);
+        }
+        let redis = connect(&options.redis, &installation).await?;
+        let cache = builder(redis.as_ref()).memory(options.cache.l1.get()).build()?;
+        let feed = Arc::new(Feed::new(Arc::clone(store), options.freshness.bound));
+        // before the first question is answered, so that its answer can be kept
+        feed.ask().await;
+        let views = views(&cache, options, &feed)?;
+        let stop = CancellationToken::new();
+        let following = tokio::spawn({
+            let (feed, stop, cache) = (Arc::clone(&feed), stop.clone(), cache.clone());
+            async move { feed.follow(cache, stop).await }
+        });
+        let following = Mutex::new(Some(following));
+        Ok(Some(Self { cache, redis, views, feed, options: options.clone(), stop, following }))
+    }
+
+    pub(super) fn standing(&self) -> Standing {
+        self.feed.standing()
+    }
+
+    /// How long the database is waited for while it does not say whether anything changed, before a kept answer will do.
+    pub(super) fn patience(&self) -> Duration {
+        self.options.freshness.bound
+    }
+
+    fn view(&self, question: &Question) -> &View<Question, Body> {
+        &self.views[question.kind() as usize]
+    }
+
+    /// From the nearest tier. Whoever asks the same meanwhile waits for the same computation.
+    pub(super) async fn ask(
+        &self,
+        statistics: &Statistics,
+        question: Question,
+        now: Timestamp,
+    ) -> Result<Found, Arc<ServiceError>> {
+        let ttl = self.options.cache.ttl.of(question.kind());
+        let compute = {
+            let (statistics, feed) = (statistics.clone(), Arc::clone(&self.feed));
+            move |_| async move {
+                // before anything is read: what changes from here on makes the answer too old
+                let position = feed.position();
+                let body = answer(&statistics, question, now).await?;
+                let left = Duration::try_from(now.duration_until(body.holds().end)).unwrap_or_default();
+                Ok::<_, ServiceError>(Loaded::value(body).position(position).ttl(ttl.min(left)))
+            }
+        };
+        match self.view(&question).fetch(&question, compute).await {
+            Ok(tierkeep_cache::Found { value: Some(body), source, stale, age }) if body.holds().contains(&now) => {
+                let tier = match source {
+                    _ if stale => Tier::Stale,
+                    Source::Memory => Tier::L1,
+                    Source::Remote => Tier::L2,
+                    Source::Loader => Tier::computed(body.basis()),
+                };
+                Ok(Found { body, tier, age })
+            }
+            Err(LoadError::Loader(error)) => Err(error),
+            // of another day by a clock that was set, or something of the cache failed: the database knows
+            Ok(_) | Err(_) => Ok(Found::computed(answer(statistics, question, now).await?)),
+        }
+    }
+
+    /// What is kept of an answer while the database is down, if that is not for too long.
+    pub(super) async fn leftover(&self, behind: Duration, question: Question, now: Timestamp) -> Option<Found> {
+        if behind > self.options.freshness.max_stale {
+            return None;
+        }
+        let nothing =
+            async |_| Err::<Loaded<Body>, _>(ServiceError::from(StoreError::from(tierkeep_db::Error::Closed)));
+        let kept = self.view(&question).fetch(&question, nothing);
+        let kept = tokio::time::timeout(self.patience(), kept).await.ok()?.ok()?;
+        let body = kept.value.filter(|body| body.holds().contains(&now))?;
+        Some(Found { body, tier: Tier::Stale, age: kept.age })
+    }
+
+    pub(super) fn state(&self) -> State {
+        let views = StatisticKind::ALL.into_iter().zip(&self.views);
+        State {
+            standing: self.standing(),
+            position: self.feed.position(),
+            cache: self.cache.state(),
+            shared: match &self.redis {
+                None => SharedTier::None,
+                Some(redis) if redis.is_connected() => SharedTier::Connected,
+                Some(_) => SharedTier::Away,
+            },
+            views: views
+                .map(|(kind, view)| ViewState { kind, ttl: self.options.cache.ttl.of(kind), counts: view.counts() })
+                .collect(),
+        }
+    }
+
+    pub(super) async fn explain(&self, question: Question) -> Explanation {
+        self.view(&question).explain(&question).await
+    }
+
+    pub(super) async fn invalidate(&self, order: &Invalidation) -> Receipt {
+        match order {
+            Invalidation::Keys(questions) => {
+                let mut receipt = self.cache.invalidate_tags(&[]).await;
+                for question in questions {
+                    let one = self.view(question).invalidate(question).await;
+                    if receipt.is_complete() {
+                        receipt = one;
+                    }
+                }
+                receipt
+            }
+            Invalidation::Tags(tags) => self.cache.invalidate_tags(tags).await,
+            Invalidation::Everything => self.cache.clear().await,
+        }
+    }
+
+    pub(super) async fn close(&self) {
+        self.stop.cancel();
+        let following = self.following.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(following) = following
+            && following.await.is_err()
+        {
+            tracing::error!("the task that follows the database's changes panicked");
+        }
+        self.cache.close().await;
+    }
+}
+
+/// Names of keys begin with the installation's own: two installations on one Redis never meet.
+async fn connect(options: &RedisOptions, installation: &str) -> Result<Option<Redis>, OpenError> {
+    let Some(url) = &options.url else { return Ok(None) };
+    let config = url
+        .config()?
+        .prefix(format!("{}:{installation}", options.prefix))
+        .connect_timeout(options.connect_timeout)
+        .command_timeout(options.command_timeout);
+    Ok(Some(Redis::connect(config).await?))
+}
+
+/// What other nodes do is told by the database, not by the bus, which brings orders of people only: so memory is served
+/// without a lease, and Redis may be down for as long as it likes.
+fn builder(redis: Option<&Redis>) -> CacheBuilder {
+    let builder = Cache::builder("statistics").promise(Promise::Local);
+    match redis {
+        None => builder,
+        Some(redis) => builder.remote(Arc::new(redis.tier())).bus(Arc::new(redis.bus())),
+    }
+}
+
+fn views(
+    cache: &Cache,
+    options: &KeepingOptions,
+    feed: &Arc<Feed>,
+) -> Result<[View<Question, Body>; StatisticKind::ALL.len()], BuildError> {
+    let view = |kind: StatisticKind| {
+        let feed = Arc::clone(feed);
+        let rules: Policy = policy(options.cache.ttl.of(kind), options.freshness.max_stale, options.patience);
+        cache
+            .view(kind.name())
+            .policy(rules)
+            .codec(BodyCodec)
+            .tags(tags)
+            .required_position(move |_: &Question| Some(feed.position()))
+            .build()
+    };
+    use StatisticKind::{Analytics, Courses, Daily, Global, Heatmap, Monthly, Streaks, Weekly};
+    Ok([
+        view(Daily)?,
+        view(Weekly)?,
+        view(Monthly)?,
+        view(Analytics)?,
+        view(Streaks)?,
+        view(Heatmap)?,
+        view(Courses)?,
+        view(Global)?,
+    ])
+}

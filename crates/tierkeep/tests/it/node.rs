@@ -1,0 +1,159 @@
+//! Nodes of one installation: each its own store and tiers over one database, and maybe one Redis.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::Request;
+use rusqlite::Connection;
+use tierkeep::clock::Clock;
+use tierkeep::config::{ByteSize, Config, Redis};
+use tierkeep::http::{App, Limits, router};
+use tierkeep::tiers::{KeepingOptions, Tiers};
+use tierkeep_db::Dialect;
+use tierkeep_learning::service::Statistics;
+use tierkeep_learning::store::{OpenMode, OpenOptions, open};
+use tierkeep_testkit::{PostgresServer, SqliteFile, TestDatabase};
+
+use crate::fixture::{Answer, NOW, ask, fill, instant, options};
+
+/// Makes a test on each database from functions over a [`Dialect`].
+macro_rules! on_both {
+    ($($case:ident),+ $(,)?) => {
+        mod sqlite {
+            $(#[tokio::test]
+            async fn $case() {
+                Box::pin(super::$case(tierkeep_db::Dialect::Sqlite)).await;
+            })+
+        }
+
+        mod postgres {
+            $(#[tokio::test]
+            async fn $case() {
+                Box::pin(super::$case(tierkeep_db::Dialect::Postgres)).await;
+            })+
+        }
+    };
+}
+pub(crate) use on_both;
+
+/// The time within which a change must be seen, in all tests.
+pub(crate) const BOUND: Duration = Duration::from_secs(1);
+/// For what must happen some time.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A database with the learners of the fixture.
+pub(crate) enum Installation {
+    Sqlite(SqliteFile),
+    Postgres(TestDatabase),
+}
+
+impl Installation {
+    pub(crate) async fn new(dialect: Dialect) -> Self {
+        let place = match dialect {
+            Dialect::Sqlite => Self::Sqlite(SqliteFile::new().unwrap()),
+            Dialect::Postgres => Self::Postgres(PostgresServer::shared().await.unwrap().database().await.unwrap()),
+        };
+        let store = open(&place.url().parse().unwrap(), &options()).await.unwrap();
+        fill(&*store).await;
+        while store.settle().await.unwrap().more {}
+        // transactions of other tests on the same server that ran while these rows were written, and may have been theirs
+        loop {
+            store.change_position().await.unwrap();
+            if place.nobody_else_writes().await {
+                break;
+            }
+        }
+        store.close().await;
+        place
+    }
+
+    async fn nobody_else_writes(&self) -> bool {
+        match self {
+            Self::Sqlite(_) => true,
+            Self::Postgres(database) => {
+                let text = "select pending = '{}' and unlisted is null from tierkeep_feed";
+                database.client().await.unwrap().query_one(text, &[]).await.unwrap().get(0)
+            }
+        }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        match self {
+            Self::Sqlite(file) => file.url(),
+            Self::Postgres(database) => database.url().to_owned(),
+        }
+    }
+
+    /// Runs statements as another program would.
+    pub(crate) async fn run(&self, sql: &str) {
+        match self {
+            Self::Sqlite(file) => {
+                let connection = Connection::open(file.path()).unwrap();
+                connection.busy_timeout(PATIENCE).unwrap();
+                connection.execute_batch(sql).unwrap();
+            }
+            Self::Postgres(database) => database.client().await.unwrap().batch_execute(sql).await.unwrap(),
+        }
+    }
+
+    /// A node as it would start.
+    pub(crate) async fn node(&self, redis: Option<&str>) -> Node {
+        Node::start(&self.url(), redis, NOW, OpenMode::Existing).await
+    }
+}
+
+/// A node's API.
+pub(crate) struct Node {
+    app: Arc<App>,
+}
+
+impl Node {
+    pub(crate) async fn start(url: &str, redis: Option<&str>, now: &str, mode: OpenMode) -> Self {
+        let config = Config::default();
+        let store = open(&url.parse().unwrap(), &OpenOptions { mode, ..options() }).await.unwrap();
+        let kept = KeepingOptions {
+            cache: config.cache,
+            redis: Redis { url: redis.map(|url| url.parse().unwrap()), ..config.redis },
+            freshness: config.freshness,
+            patience: config.http.request_timeout,
+        };
+        let tiers = Tiers::open(Statistics::new(store, config.days), &kept).await.unwrap();
+        let limits = Limits { body: ByteSize::bytes(64 * 1024), timeout: config.http.request_timeout };
+        Self { app: Arc::new(App { tiers, clock: Clock::Fixed(instant(now)), limits }) }
+    }
+
+    pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
+        ask(router(Arc::clone(&self.app)), request).await
+    }
+
+    pub(crate) async fn get(&self, address: &str) -> Answer {
+        self.send(Request::get(address).body(Body::empty()).unwrap()).await
+    }
+
+    /// Which tier answers.
+    pub(crate) async fn tier(&self, address: &str) -> String {
+        self.get(address).await.header("x-cache").to_owned()
+    }
+
+    /// Asks until the answer is as expected.
+    pub(crate) async fn until(&self, address: &str, expected: impl Fn(&Answer) -> bool) -> Answer {
+        let asking = async {
+            loop {
+                let answer = self.get(address).await;
+                if expected(&answer) {
+                    return answer;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        match tokio::time::timeout(PATIENCE, asking).await {
+            Ok(answer) => answer,
+            Err(_) => panic!("{address}: {}", self.get(address).await.shown()),
+        }
+    }
+
+    pub(crate) async fn until_tier(&self, address: &str, tier: &str) -> Answer {
+        self.until(address, |answer| answer.header("x-cache") == tier).await
+    }
+}
