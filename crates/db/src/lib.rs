@@ -11,6 +11,7 @@
 //! - Versions: [`migrate_postgres`] and [`migrate_sqlite`], each run all or nothing.
 //! - Dynamic SQL: [`Ident`], [`TableName`], and [`projection`], which maps a platform's table to canonical names.
 //! - Facts: [`columns_postgres`] and [`columns_sqlite`] say which columns a table has.
+//! - Changes: [`feed`], an ordered feed of the changes of watched tables, whoever writes them.
 //! - Pages: [`Cursor`], [`PageSize`] and [`Page`], by key instead of by offset.
 //!
 //! # Examples
@@ -39,6 +40,7 @@
 
 mod catalog;
 mod error;
+pub mod feed;
 mod migrate;
 mod page;
 mod postgres;

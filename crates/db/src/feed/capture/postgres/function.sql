@@ -1,0 +1,26 @@
+begin
+    begin
+        case tg_op
+            when 'TRUNCATE' then
+                insert into tierkeep_outbox (source, settled) values ('{source}', {settled});
+            when 'INSERT' then
+{insert}
+            when 'DELETE' then
+{delete}
+            else
+{update}
+        end case;
+    exception when others then
+        -- Whatever is wrong with the feed, the write it watches must not fail.
+        begin
+            insert into tierkeep_outbox (source, settled) values ('{source}', {settled});
+        exception when others then
+            begin
+                perform nextval('tierkeep_feed_lost');
+            exception when others then
+                null;
+            end;
+        end;
+    end;
+    return null;
+end

@@ -1,0 +1,59 @@
+-- The tables of the feed. One of that name that somebody else made is refused, not used.
+do $tierkeep$
+declare
+    expected record;
+    columns text;
+begin
+    for expected in
+        select * from (values
+            ('tierkeep_outbox', 'id bigint, position bigint, at timestamp with time zone, source text, key {type}, first timestamp with time zone, last timestamp with time zone, note text, settled boolean'),
+            ('tierkeep_feed', 'only_row boolean, position bigint, floor bigint, mark text, fingerprint text')
+        ) as tables (name, columns)
+    loop
+        select string_agg(a.attname || ' ' || format_type(a.atttypid, a.atttypmod), ', ' order by a.attnum)
+        into columns
+        from pg_attribute as a
+        where
+            a.attrelid = to_regclass(quote_ident(current_schema()) || '.' || expected.name)
+            and a.attnum > 0 and not a.attisdropped;
+        if columns <> expected.columns then
+            raise exception 'the table %.% is not one of this feed: it has (%), expected is (%)',
+                current_schema(), expected.name, columns, expected.columns
+                using errcode = 'duplicate_table';
+        end if;
+    end loop;
+end
+$tierkeep$;
+
+create table if not exists tierkeep_outbox (
+    id bigint generated always as identity primary key,
+    -- null until its transaction has committed and somebody numbered it
+    position bigint,
+    at timestamptz not null default clock_timestamp(),
+    -- '' is everything of every source
+    source text not null,
+    -- null is anybody
+    key {type},
+    first timestamptz,
+    last timestamptz,
+    note text,
+    -- its consumer has taken it into account
+    settled boolean not null default false
+) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000);
+
+create index if not exists tierkeep_outbox_position on tierkeep_outbox (position);
+create index if not exists tierkeep_outbox_unsettled on tierkeep_outbox (key) where not settled;
+create index if not exists tierkeep_outbox_pending on tierkeep_outbox (id) where position is null;
+
+create table if not exists tierkeep_feed (
+    only_row boolean primary key default true,
+    position bigint not null default 1,
+    floor bigint not null default 1,
+    mark text not null default '',
+    fingerprint text not null default ''
+);
+
+insert into tierkeep_feed default values on conflict do nothing;
+
+-- Moved by a write that could not be noted; what moves a sequence stays moved whatever becomes of the transaction.
+create sequence if not exists tierkeep_feed_lost

@@ -1,0 +1,51 @@
+-- One snapshot: where the feed stands, what is known of the triggers, and the events after $1. Never writes.
+with recursive relations (oid) as (
+    select to_regclass(w.name)::oid from unnest($3::text[]) as w (name)
+    union
+    select i.inhrelid from relations as r join pg_inherits as i on i.inhparent = r.oid
+),
+-- Moves when anything happened after which writes may have gone unnoticed.
+present as materialized (
+    select
+        hashtextextended(
+            concat_ws(
+                ' ',
+                cast(extract(epoch from pg_postmaster_start_time()) * 1000000 as bigint),
+                string_agg(concat_ws(',', r.oid, t.oid, t.xmin, p.oid, p.xmin), ' ' order by r.oid, t.oid)
+            ), 0
+        )::text as mark
+    from relations as r
+    left join pg_trigger as t
+        on
+            t.tgrelid = r.oid
+            and t.tgname in ('tierkeep_insert', 'tierkeep_update', 'tierkeep_delete', 'tierkeep_truncate')
+    left join pg_proc as p on p.oid = t.tgfoid
+)
+select
+    f.position,
+    f.floor,
+    f.fingerprint,
+    f.tableoid::bigint as epoch,
+    present.mark,
+    f.mark = present.mark as is_mark_known,
+    exists (select from tierkeep_outbox where position is null) as has_pending,
+    exists (select from tierkeep_outbox where not settled) as has_unsettled,
+    current_setting('transaction_read_only') = 'on' as is_read_only,
+    case when lost.is_called then lost.last_value else 0 end as lost,
+    e.position as event_position,
+    e.source,
+    e.key,
+    e.first,
+    e.last,
+    e.note
+from tierkeep_feed as f
+cross join present
+cross join tierkeep_feed_lost as lost
+left join lateral (
+    select o.position, o.source, o.key::text as key, o.first, o.last, o.note
+    from tierkeep_outbox as o
+    where o.position > $1 and o.position <= f.position
+    order by o.position
+    limit $2
+) as e on true
+order by e.position

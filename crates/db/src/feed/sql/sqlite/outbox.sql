@@ -1,0 +1,31 @@
+create table if not exists tierkeep_outbox (
+    -- The position itself: a single writer commits in the order of its ids.
+    id integer primary key autoincrement,
+    position integer generated always as (id) virtual,
+    at integer not null default (cast(round((julianday('now') - 2440587.5) * 86400000) as integer) * 1000),
+    -- '' is everything of every source
+    source text not null,
+    -- null is anybody
+    key {type},
+    first integer,
+    last integer,
+    note text,
+    -- its consumer has taken it into account
+    settled integer not null default 0
+) strict;
+
+create index if not exists tierkeep_outbox_unsettled on tierkeep_outbox (key) where settled = 0;
+
+create table if not exists tierkeep_feed (
+    only_row integer primary key not null default 1,
+    position integer not null default 1,
+    floor integer not null default 1,
+    mark text not null default '',
+    fingerprint text not null default ''
+) strict;
+
+insert or ignore into tierkeep_feed (only_row) values (1);
+
+-- Positions start as those of PostgreSQL do: 1 is the beginning, the first event is 2.
+insert into sqlite_sequence (name, seq)
+select 'tierkeep_outbox', 1 where not exists (select 1 from sqlite_sequence where name = 'tierkeep_outbox')

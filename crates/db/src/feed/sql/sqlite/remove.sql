@@ -1,0 +1,2 @@
+drop table if exists tierkeep_outbox;
+drop table if exists tierkeep_feed
