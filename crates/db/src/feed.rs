@@ -126,12 +126,24 @@ pub enum WatchedRows {
     },
     /// Rows that are keys. One that comes notes `note`, or the empty text if that is null or not watched; one that goes
     /// notes nothing; an update that changes `note` notes the new value. A changed key is one that went and one that came.
+    /// Each is named, however many a statement touches.
     Keys {
         /// The key.
         id: Ident,
         /// A value that is noted with the key.
         note: Option<Ident>,
+        /// Where the keys are listed that a TRUNCATE, which does not tell them, is noted for one by one.
+        roster: Option<Roster>,
     },
+}
+
+/// A table that lists keys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Roster {
+    /// The table, found from the schema of the feed's own tables if it has no schema.
+    pub table: TableName,
+    /// Its column of keys.
+    pub key: Ident,
 }
 
 /// Rows of another table that do not count while their id is in the watched one.
@@ -366,7 +378,10 @@ impl FeedSource {
                     names.extend([&shadow.id, &shadow.key].into_iter().chain(&shadow.at).map(Ident::quoted));
                 }
             }
-            WatchedRows::Keys { id, note } => names.extend([id].into_iter().chain(note).map(Ident::quoted)),
+            WatchedRows::Keys { id, note, roster } => {
+                names.extend([id].into_iter().chain(note).map(Ident::quoted));
+                names.extend(roster.iter().flat_map(|roster| [roster.table.quoted(), roster.key.quoted()]));
+            }
         }
         names
     }
@@ -374,7 +389,7 @@ impl FeedSource {
     /// Tables that must exist, each with its columns; `true` marks those that hold keys.
     fn needed_columns(&self) -> Vec<(&TableName, Vec<(&Ident, bool)>)> {
         match &self.rows {
-            WatchedRows::Keys { id, note } => {
+            WatchedRows::Keys { id, note, .. } => {
                 vec![(&self.table, [(id, true)].into_iter().chain(note.iter().map(|note| (note, false))).collect())]
             }
             WatchedRows::Owned { id, key, at, shadow } => {

@@ -8,14 +8,14 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use tierkeep_db::{CatalogColumn, ColumnExpr, Dialect, Ident, SqlType, TableName, projection};
 
 use crate::key::KeyType;
 use crate::store::StoreError;
 
 /// The `[mapping]` table of the configuration.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Mapping {
     /// Which names to start from.
@@ -26,10 +26,12 @@ pub struct Mapping {
     pub course_progress: TableMapping,
     /// Where sessions are.
     pub study_sessions: TableMapping,
+    /// The table that `attach` makes for archived sessions; `None` = `study_sessions_archive`.
+    pub archive: Option<TableName>,
 }
 
 /// The names a mapping starts from.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Preset {
     /// Tierkeep's own tables.
@@ -45,7 +47,7 @@ pub enum Preset {
 ///
 /// A column is `"name"`, `"not name"` for the negation of a boolean, or `""` for one that the platform does not have.
 /// A canonical column that is not named stands for itself if the table has it, else it is missing.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub struct TableMapping {
     /// The table, with a schema or without; `None` = the canonical name.
     pub table: Option<TableName>,
@@ -171,6 +173,13 @@ impl fmt::Display for Source {
     }
 }
 
+/// The mapping as JSON: equal texts are equal mappings.
+impl fmt::Display for Mapping {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&serde_json::to_string(self).expect("a mapping is made of names"))
+    }
+}
+
 impl Mapping {
     /// Whether this speaks of Tierkeep's own tables.
     #[must_use]
@@ -202,6 +211,37 @@ impl Mapping {
         self.names(source).table.clone().unwrap_or_else(|| TableName::new(None, ident(source.name())))
     }
 
+    /// The table of archived sessions.
+    #[must_use]
+    pub fn archive(&self) -> TableName {
+        self.archive.clone().unwrap_or_else(|| TableName::new(None, ident("study_sessions_archive")))
+    }
+
+    /// The platform's name of a column that it has.
+    ///
+    /// # Errors
+    /// [`StoreError::Mapping`] for a name that no column can have, or a column that the platform does not have.
+    pub(crate) fn column(&self, source: Source, canonical: &str) -> Result<Ident, StoreError> {
+        let name = self.platform_name(source, canonical).map_or_else(|| canonical.to_owned(), |(name, _)| name);
+        Ident::new(&name).map_err(|error| StoreError::Mapping(format!("[mapping.{source}] {canonical}: {error}")))
+    }
+
+    /// Whether a table whose columns are `found` has a column for this one.
+    pub(crate) fn has(&self, source: Source, canonical: &str, found: &[CatalogColumn]) -> bool {
+        self.column(source, canonical).is_ok_and(|name| found.iter().any(|column| column.name == name.as_str()))
+    }
+
+    /// The part of the prefix that shows the archive of sessions, which has the columns of the sessions.
+    pub(crate) fn archive_projection(
+        &self,
+        dialect: Dialect,
+        keys: KeyType,
+        found: &[CatalogColumn],
+    ) -> Result<String, StoreError> {
+        let columns = self.columns(Source::StudySessions, dialect, keys, found)?;
+        Ok(projection(dialect, &ident("study_sessions_archive"), &self.archive(), &columns))
+    }
+
     /// The part of the prefix that shows one table, made from the columns it has.
     ///
     /// # Errors
@@ -214,11 +254,22 @@ impl Mapping {
         keys: KeyType,
         found: &[CatalogColumn],
     ) -> Result<String, StoreError> {
-        let mut columns = Vec::new();
-        for canonical in source.columns() {
-            columns.push((ident(canonical.name), self.expression(source, canonical, dialect, keys, found)?));
-        }
+        let columns = self.columns(source, dialect, keys, found)?;
         Ok(projection(dialect, &ident(source.name()), &self.table(source), &columns))
+    }
+
+    /// The canonical columns of a table and what stands for each.
+    fn columns(
+        &self,
+        source: Source,
+        dialect: Dialect,
+        keys: KeyType,
+        found: &[CatalogColumn],
+    ) -> Result<Vec<(Ident, ColumnExpr)>, StoreError> {
+        let canonical = source.columns().iter();
+        canonical
+            .map(|column| Ok((ident(column.name), self.expression(source, column, dialect, keys, found)?)))
+            .collect()
     }
 
     /// The type of the keys of a table whose columns are `found`.
@@ -406,98 +457,4 @@ fn ident(name: &str) -> Ident {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn found(columns: &[(&str, &str)]) -> Vec<CatalogColumn> {
-        columns
-            .iter()
-            .map(|(name, type_name)| CatalogColumn {
-                name: (*name).to_owned(),
-                type_name: (*type_name).to_owned(),
-                nullable: true,
-            })
-            .collect()
-    }
-
-    fn django() -> Mapping {
-        serde_json::from_value(serde_json::json!({
-            "preset": "none",
-            "study_sessions": {
-                "table": "study_studysession", "user_id": "student_id", "start_time": "started_at",
-                "duration_minutes": "minutes", "is_active": "not finished",
-            },
-        }))
-        .unwrap()
-    }
-
-    #[test]
-    fn a_prefix_names_the_platforms_columns_and_fills_the_missing_ones() {
-        let columns = found(&[
-            ("id", "bigint"),
-            ("student_id", "bigint"),
-            ("started_at", "timestamp with time zone"),
-            ("minutes", "integer"),
-            ("finished", "boolean"),
-        ]);
-
-        let prefix = django().projection(Source::StudySessions, Dialect::Postgres, KeyType::Int, &columns).unwrap();
-
-        assert!(prefix.contains(r#""student_id" as "user_id""#), "{prefix}");
-        assert!(prefix.contains(r#"not "finished" as "is_active""#), "{prefix}");
-        assert!(prefix.contains(r#"cast(null as numeric) as "focus_score""#), "{prefix}");
-        assert!(prefix.ends_with(r#"from "study_studysession")"#), "{prefix}");
-    }
-
-    #[test]
-    fn a_name_that_the_table_does_not_have_is_named_with_what_it_has() {
-        let error = django()
-            .projection(
-                Source::StudySessions,
-                Dialect::Postgres,
-                KeyType::Int,
-                &found(&[("id", "bigint"), ("who", "bigint")]),
-            )
-            .unwrap_err()
-            .to_string();
-
-        assert!(error.contains("student_id") && error.contains("who"), "{error}");
-    }
-
-    #[test]
-    fn a_needed_column_must_be_there() {
-        let columns = found(&[("id", "uuid"), ("user_id", "uuid")]);
-        let mapping = Mapping { preset: Preset::None, ..Mapping::default() };
-
-        let error = mapping
-            .projection(Source::StudySessions, Dialect::Postgres, KeyType::Uuid, &columns)
-            .unwrap_err()
-            .to_string();
-
-        assert!(error.contains("start_time"), "{error}");
-    }
-
-    #[test]
-    fn an_unknown_canonical_column_is_refused_with_the_known_ones() {
-        let mapping: Mapping = serde_json::from_value(serde_json::json!({ "users": { "zone": "tz" } })).unwrap();
-
-        let error = mapping.check().unwrap_err().to_string();
-
-        assert!(error.contains("zone") && error.contains("time_zone"), "{error}");
-    }
-
-    #[test]
-    fn only_booleans_are_negated() {
-        let mut mapping = django();
-        mapping.study_sessions.columns.insert("duration_minutes".into(), "not minutes".into());
-        let columns = found(&[
-            ("id", "bigint"),
-            ("student_id", "bigint"),
-            ("started_at", "timestamp with time zone"),
-            ("minutes", "integer"),
-            ("finished", "boolean"),
-        ]);
-
-        assert!(mapping.projection(Source::StudySessions, Dialect::Postgres, KeyType::Int, &columns).is_err());
-    }
-}
+mod tests;

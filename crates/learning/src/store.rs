@@ -18,17 +18,24 @@ use crate::rows::{ProgressRow, SessionRow, UserRow};
 use crate::statistic::{CourseRow, GlobalTotals};
 use crate::summary::DaySummary;
 
+mod checks;
 pub mod error;
+pub mod feed;
 mod incoming;
+pub mod lease;
 mod open;
 mod postgres;
+mod rederive;
 mod sqlite;
 mod statements;
 mod tables;
 mod totals;
 
 pub use error::StoreError;
-pub use open::{Migrated, OpenMode, OpenOptions, migrate, open, rederive};
+pub use feed::{ChangeFeed, Changes};
+pub use lease::Leases;
+pub use open::{Migrated, OpenMode, OpenOptions, migrate, open};
+pub use rederive::rederive;
 
 /// What an answer was computed from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,7 +145,7 @@ pub struct Settled {
 ///
 /// All answers about learners come in the order in which the learners were asked for; `None` = unknown learner.
 #[async_trait]
-pub trait Store: Debug + Send + Sync {
+pub trait Store: ChangeFeed + Leases + Debug + Send + Sync {
     /// Which keys this database uses.
     fn key_type(&self) -> KeyType;
 
@@ -193,17 +200,6 @@ pub trait Store: Debug + Send + Sync {
     ///
     /// Call again while `more` is true. Interrupting between calls loses nothing; answers are exact all the while.
     async fn settle(&self) -> Result<Settled, StoreError>;
-
-    /// Where the database stands: a number that whoever keeps answers compares.
-    ///
-    /// An answer that somebody began to read *after* this call, of any node, had told them n contains every change that
-    /// was committed before any node was first told n. So a kept answer whose reader had been told the present number is
-    /// current. `None`: changes cannot be told here, and no answer should be kept (nothing may be written, the tables are
-    /// a platform's, or a trigger is missing).
-    ///
-    /// One small query; on PostgreSQL a write of one row when there was a change. A long transaction of somebody else does
-    /// not make the number rise, its end may.
-    async fn change_position(&self) -> Result<Option<u64>, StoreError>;
 
     /// The random name that the database got with its tables; `None` on a platform's tables.
     async fn installation(&self) -> Result<Option<String>, StoreError>;

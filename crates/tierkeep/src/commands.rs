@@ -92,7 +92,9 @@ impl From<StoreError> for Failure {
         let ending = match error {
             StoreError::DaysChanged { .. }
             | StoreError::OtherKeyType { .. }
-            | StoreError::PlatformTables
+            | StoreError::PlatformTables(_)
+            | StoreError::NotAttached
+            | StoreError::MappingChanged
             | StoreError::ForeignTable(_) => Ending::Refused,
             _ => Ending::Failed,
         };

@@ -118,6 +118,16 @@ pub struct Freshness {
     pub bound: Duration,
     /// While the database is down, for how long kept answers are served.
     pub max_stale: Duration,
+    /// How large the table of changes may be before "everything changed" takes its place.
+    pub outbox_max: ByteSize,
+}
+
+impl Freshness {
+    /// How many changes are kept for nodes that have not been told of them: as long as the longest-lived answer counts.
+    #[must_use]
+    pub fn retention(&self) -> crate::upkeep::Retention {
+        crate::upkeep::Retention { keep: Duration::from_secs(3600), most: 100_000, most_bytes: self.outbox_max.get() }
+    }
 }
 
 /// How the API listens.
@@ -146,7 +156,11 @@ impl Default for Config {
                 max_connections: 50,
             },
             cache: Cache { l1: ByteSize::mebibytes(64), ttl: Ttls::default() },
-            freshness: Freshness { bound: Duration::from_secs(1), max_stale: Duration::from_secs(3600) },
+            freshness: Freshness {
+                bound: Duration::from_secs(1),
+                max_stale: Duration::from_secs(3600),
+                outbox_max: ByteSize::mebibytes(1024),
+            },
             days: Settings { default_zone: Zone::utc(), day_start: DayStart::default(), language: Language::default() },
             http: Http {
                 listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8420)),

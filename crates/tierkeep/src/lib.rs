@@ -14,3 +14,4 @@ pub mod demo;
 pub mod http;
 pub mod signals;
 pub mod tiers;
+pub mod upkeep;

@@ -10,6 +10,7 @@ mod feed;
 mod keeping;
 mod policy;
 mod question;
+mod told;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -157,6 +158,18 @@ impl Tiers {
             Some(error) => Err(error),
             None => computing.await,
         }
+    }
+
+    /// Makes sure that this node has been told every change whose commit was acknowledged before this call, and returns its
+    /// position; `None` where changes cannot be told, or the database does not answer.
+    pub async fn learn_of_change(&self) -> Option<u64> {
+        self.keeping.as_ref()?.learn().await
+    }
+
+    /// Whether a change waits to be folded into the stored summaries.
+    #[must_use]
+    pub fn is_unfolded(&self) -> bool {
+        self.keeping.as_ref().is_some_and(Keeping::is_unfolded)
     }
 
     /// How the node stands; `None` where nothing is kept.

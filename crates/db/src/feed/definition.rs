@@ -10,6 +10,8 @@ pub(super) const REMOVE_POSTGRES: &str = include_str!("sql/postgres/remove.sql")
 /// Parts of the trigger functions on PostgreSQL. Names stand in braces.
 const FUNCTION: &str = include_str!("capture/postgres/function.sql");
 const NOTE: &str = include_str!("capture/postgres/note.sql");
+const TRUNCATE: &str = include_str!("capture/postgres/truncate.sql");
+const TRUNCATE_ROSTER: &str = include_str!("capture/postgres/truncate_roster.sql");
 const ROW: &str = "                    select cast({key} as {type}) as key, {at} as at from {rows}\n";
 const SHADOW: &str = "                    select cast(s.{key} as {type}), {at} from {table} as s
                     where (select exists (select from {table})) and s.{id} = any (array({ids}))\n";
@@ -142,16 +144,33 @@ impl Definition {
 fn body(key_type: SqlType, source: &FeedSource) -> String {
     let settled = if source.settles { "false" } else { "true" };
     let note = |touched: String| {
-        let parts = [("touched", touched.as_str()), ("source", source.name), ("settled", settled)];
+        let is_bounded = if matches!(source.rows, WatchedRows::Owned { .. }) { "true" } else { "false" };
+        let parts =
+            [("touched", touched.as_str()), ("source", source.name), ("settled", settled), ("is_bounded", is_bounded)];
         fill(NOTE, &parts).trim_end().to_owned()
     };
     let [insert, delete, update] = match &source.rows {
         WatchedRows::Owned { .. } => [&["after_rows"][..], &["before_rows"], &["before_rows", "after_rows"]]
             .map(|transitions| owned(key_type, &source.rows, transitions)),
-        WatchedRows::Keys { id, note } => keys(key_type, id, note.as_ref()),
+        WatchedRows::Keys { id, note, .. } => keys(key_type, id, note.as_ref()),
     }
     .map(note);
+    let truncate = match &source.rows {
+        WatchedRows::Keys { roster: Some(roster), .. } => {
+            let (table, key) = (roster.table.quoted(), roster.key.quoted());
+            let parts = [
+                ("source", source.name),
+                ("settled", settled),
+                ("type", postgres_type(key_type)),
+                ("roster", table.as_str()),
+                ("key", key.as_str()),
+            ];
+            fill(TRUNCATE_ROSTER, &parts)
+        }
+        _ => fill(TRUNCATE, &[("source", source.name), ("settled", settled)]),
+    };
     let parts = [
+        ("truncate", truncate.trim_end()),
         ("source", source.name),
         ("settled", settled),
         ("insert", insert.as_str()),

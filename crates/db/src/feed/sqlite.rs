@@ -306,7 +306,7 @@ pub(super) fn triggers(key_type: SqlType, source: &FeedSource) -> Vec<SqliteTrig
                 ),
             ]
         }
-        WatchedRows::Keys { id, note: noted } => {
+        WatchedRows::Keys { id, note: noted, .. } => {
             let noted = noted.as_ref().map(Ident::quoted);
             let text = |prefix: &str| match &noted {
                 Some(column) => format!("coalesce(cast({prefix}{column} as text), '')"),

@@ -31,7 +31,7 @@ pub(crate) fn sources() -> Vec<FeedSource> {
         FeedSource {
             name: "learners",
             table: "learners".parse().unwrap(),
-            rows: WatchedRows::Keys { id: ident("id"), note: Some(ident("zone")) },
+            rows: WatchedRows::Keys { id: ident("id"), note: Some(ident("zone")), roster: None },
             settles: false,
         },
     ]

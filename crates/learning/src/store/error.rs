@@ -56,9 +56,25 @@ pub enum StoreError {
     /// The mapping names something that the database does not have, or leaves out something needed.
     #[error("{0}")]
     Mapping(String),
-    /// A platform's tables without `--read-only`.
-    #[error("[mapping] speaks of a platform's tables, which this version only reads: add --read-only")]
-    PlatformTables,
+    /// A platform's tables to which nothing is attached.
+    #[error(
+        "[mapping] speaks of a platform's tables, to which tierkeep is not attached: run `tierkeep attach`, \
+         or add --read-only"
+    )]
+    NotAttached,
+    /// Something that is done with Tierkeep's own tables only.
+    #[error(
+        "[mapping] speaks of a platform's tables, and {0} is for tierkeep's own: the platform writes its tables itself"
+    )]
+    PlatformTables(&'static str),
+    /// A database that was attached with another mapping.
+    #[error(
+        "the database was attached with another [mapping]; restore the old one, or run `tierkeep attach` with the new one"
+    )]
+    MappingChanged,
+    /// The change feed cannot be read or installed.
+    #[error(transparent)]
+    Feed(#[from] tierkeep_db::feed::FeedError),
     /// A table of the name of one of ours that we did not make.
     #[error(
         "the table {0} exists and tierkeep did not make it; accepted: an empty database, \

@@ -1,6 +1,7 @@
 //! Opening a database: from an address to a store, tables made or checked on the way.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use tierkeep_db::{
     Access, CatalogColumn, DatabaseUrl, Dialect, MigrationReport, Migrations, Pool, PoolConfig, PostgresUrl,
@@ -9,12 +10,15 @@ use tierkeep_db::{
 };
 use tokio_postgres::Client;
 
+use super::checks::{check_built_sqlite, check_days, check_version, refuse_newer};
+use super::feed::feed;
 use super::postgres::PostgresStore;
-use super::sqlite::SqliteStore;
-use super::statements::{Learners, Statements, absent_tables, body, render};
+use super::postgres::feed::Follower;
+use super::sqlite::{Parts, SqliteStore};
+use super::statements::{Learners, Statements, absent_learners, no_archive, render};
 use super::tables::Tables;
 use super::{Store, StoreError};
-use crate::calendar::{DayStart, Zone, ZoneHistory};
+use crate::calendar::{DayStart, Zone};
 use crate::fold::DayRules;
 use crate::key::KeyType;
 use crate::mapping::{Mapping, Source};
@@ -78,14 +82,19 @@ const MIGRATIONS: &[(u32, &str, &str, &str)] = &[
 ];
 
 /// The migration this binary needs.
-const NEEDED: u32 = MIGRATIONS[MIGRATIONS.len() - 1].0;
+pub(super) const NEEDED: u32 = MIGRATIONS[MIGRATIONS.len() - 1].0;
 
 /// Tables that are dropped when an empty database changes the type of its keys. Fixed text, no name from outside.
 const DROP_OWN_TABLES: &str = include_str!("migrations/drop_own_tables.sql");
 
-fn migrations(dialect: Dialect, keys: KeyType) -> Migrations {
+/// Migrations that make and watch the tables of rows: on a platform's tables there is nothing of theirs to do.
+const OF_OWN_ROWS: [u32; 2] = [1, 3];
+
+/// `of_rows`: whether the tables of rows are Tierkeep's own.
+pub(super) fn migrations(dialect: Dialect, keys: KeyType, of_rows: bool) -> Migrations {
     let list = MIGRATIONS.iter().map(|(version, name, postgres, sqlite)| {
         let text = match dialect {
+            _ if !of_rows && OF_OWN_ROWS.contains(version) => "select 1",
             Dialect::Postgres => postgres,
             Dialect::Sqlite => sqlite,
         };
@@ -101,16 +110,18 @@ fn migrations(dialect: Dialect, keys: KeyType) -> Migrations {
 /// what is not there, or a platform's tables without [`OpenMode::ReadOnly`].
 pub async fn open(url: &DatabaseUrl, options: &OpenOptions) -> Result<Arc<dyn Store>, StoreError> {
     options.mapping.check()?;
-    if !options.mapping.is_own() && options.mode != OpenMode::ReadOnly {
-        return Err(StoreError::PlatformTables);
-    }
-    if let OpenMode::Create { .. } = options.mode {
+    if let OpenMode::Create { .. } = options.mode
+        && options.mapping.is_own()
+    {
         migrate(url, options).await?;
     }
-    match url {
+    let store = match url {
         DatabaseUrl::Postgres(address) => open_postgres(address, &url.to_string(), options).await,
         DatabaseUrl::Sqlite(path) => open_sqlite(path, &url.to_string(), options).await,
-    }
+    }?;
+    // whether every change is noted: if not, the first answer must not rest on what is stored
+    store.changes(i64::MAX.unsigned_abs()).await?;
+    Ok(store)
 }
 
 /// Makes or upgrades Tierkeep's own tables and stores `[days]` if none is stored.
@@ -119,7 +130,7 @@ pub async fn open(url: &DatabaseUrl, options: &OpenOptions) -> Result<Arc<dyn St
 /// [`StoreError`], [`StoreError::OtherKeyType`] among them when the tables hold rows with the other type of key.
 pub async fn migrate(url: &DatabaseUrl, options: &OpenOptions) -> Result<Migrated, StoreError> {
     if !options.mapping.is_own() {
-        return Err(StoreError::PlatformTables);
+        return Err(StoreError::PlatformTables("migrate"));
     }
     let asked = if let OpenMode::Create { ids } = options.mode { ids } else { None };
     match url {
@@ -138,69 +149,7 @@ pub async fn migrate(url: &DatabaseUrl, options: &OpenOptions) -> Result<Migrate
     }
 }
 
-/// Stores the `[days]` of `options` and forgets all summaries, damaged ones too, so that they are built anew from rows.
-///
-/// A learner whose history of zones cannot be read gets a new one, which begins with the zone in the learner's row.
-///
-/// # Errors
-/// [`StoreError`].
-pub async fn rederive(url: &DatabaseUrl, options: &OpenOptions) -> Result<(), StoreError> {
-    match url {
-        DatabaseUrl::Postgres(address) => {
-            let pool = Pool::new(address, options.pool.clone())?;
-            let rederived = rederive_postgres(&pool, options).await;
-            pool.close().await;
-            rederived
-        }
-        DatabaseUrl::Sqlite(path) => {
-            let db = sqlite(path, Access::ReadWrite).await?;
-            let rederived = rederive_sqlite(&db, options).await;
-            db.close().await;
-            rederived
-        }
-    }
-}
-
-async fn rederive_postgres(pool: &Pool, options: &OpenOptions) -> Result<(), StoreError> {
-    let mut db = pool.get().await?;
-    check_postgres(&db).await?;
-    let tx = db.transaction().await?;
-    // a fold takes its first lock on a row of this table: those under way end before, new ones begin after
-    tx.batch_execute("lock table tierkeep_learner in exclusive mode").await?;
-    let mut unreadable = Vec::new();
-    for row in tx.query(STORED_ZONES, &[]).await? {
-        unreadable.extend(unreadable_zones(row.try_get(0)?));
-    }
-    tx.execute("update tierkeep_learner set zones = null where zones = any($1)", &[&unreadable]).await?;
-    tx.batch_execute(&body(include_str!("sql/postgres/forget_summaries.sql"))).await?;
-    let (zone, day_start) = (options.default_zone.name(), i16::from(options.day_start.get()));
-    tx.execute("update tierkeep_state set time_zone = $1, day_start = $2", &[&zone, &day_start]).await?;
-    Ok(tx.commit().await?)
-}
-
-async fn rederive_sqlite(db: &SqliteDatabase, options: &OpenOptions) -> Result<(), StoreError> {
-    check_sqlite(db).await?;
-    let (zone, day_start) = (options.default_zone.name(), options.day_start.get());
-    db.write(move |tx| -> Result<(), StoreError> {
-        let stored: Vec<String> =
-            tx.prepare(STORED_ZONES)?.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
-        for zones in stored.into_iter().filter_map(unreadable_zones) {
-            tx.execute("update tierkeep_learner set zones = null where zones = ?1", [zones])?;
-        }
-        tx.execute_batch(&body(include_str!("sql/sqlite/forget_summaries.sql")))?;
-        tx.execute("update tierkeep_state set time_zone = ?1, day_start = ?2", (zone, day_start))?;
-        Ok(())
-    })
-    .await
-}
-
-const STORED_ZONES: &str = "select distinct zones from tierkeep_learner where zones is not null";
-
-fn unreadable_zones(stored: String) -> Option<String> {
-    stored.parse::<ZoneHistory>().is_err().then_some(stored)
-}
-
-async fn sqlite(path: &SqlitePath, access: Access) -> Result<SqliteDatabase, StoreError> {
+pub(super) async fn sqlite(path: &SqlitePath, access: Access) -> Result<SqliteDatabase, StoreError> {
     Ok(SqliteDatabase::open(path, SqliteConfig { access, ..SqliteConfig::default() }).await?)
 }
 
@@ -241,19 +190,24 @@ async fn migrate_own_postgres(
         if used {
             return Err(StoreError::OtherKeyType { found, asked });
         }
+        for text in feed(found, &options.mapping, true)?.remove_sql(Dialect::Postgres) {
+            tx.batch_execute(&text).await?;
+        }
         tx.batch_execute(DROP_OWN_TABLES).await?;
-        tx.batch_execute("drop function if exists tierkeep_note_sessions, tierkeep_note_users, tierkeep_note_courses")
-            .await?;
         tx.commit().await?;
     }
     let keys = asked.or(found).unwrap_or(KeyType::Uuid);
-    let report = migrate_postgres(&mut db, &migrations(Dialect::Postgres, keys)).await?;
+    let report = migrate_postgres(&mut db, &migrations(Dialect::Postgres, keys, true)).await?;
     let (zone, day_start) = (options.default_zone.name(), i16::from(options.day_start.get()));
-    db.execute(
-        "update tierkeep_state set time_zone = $1, day_start = $2 where time_zone is null",
+    let tx = db.transaction().await?;
+    // the row is locked until the commit, so nodes that start together install the feed one after the other
+    tx.execute(
+        "update tierkeep_state set time_zone = coalesce(time_zone, $1), day_start = coalesce(day_start, $2)",
         &[&zone, &day_start],
     )
     .await?;
+    feed(keys, &options.mapping, true)?.install_postgres(&tx).await?;
+    tx.commit().await?;
     let state = db.query_one("select time_zone, day_start from tierkeep_state", &[]).await?;
     check_days(state.try_get(0)?, state.try_get(1)?, &rules(options))?;
     Ok(migrated(keys, &report))
@@ -284,9 +238,10 @@ async fn migrate_own_sqlite(
         .await?;
     }
     let keys = asked.or(found).unwrap_or(KeyType::Uuid);
-    let report = migrate_sqlite(db, &migrations(Dialect::Sqlite, keys)).await?;
-    let rules = rules(options);
+    let report = migrate_sqlite(db, &migrations(Dialect::Sqlite, keys, true)).await?;
+    let (rules, feed) = (rules(options), feed(keys, &options.mapping, true)?);
     db.write(move |tx| -> Result<(), StoreError> {
+        feed.install_sqlite(tx)?;
         tx.execute(
             "update tierkeep_state set time_zone = ?1, day_start = ?2 where time_zone is null",
             (rules.default_zone.name(), rules.day_start.get()),
@@ -324,38 +279,20 @@ async fn sqlite_key_type(db: &SqliteDatabase) -> Result<KeyType, StoreError> {
     key_type(&stored)
 }
 
-fn check_version(found: Option<u32>) -> Result<(), StoreError> {
-    match found {
-        None => Err(StoreError::NotMigrated),
-        Some(found) if found < NEEDED => Err(StoreError::Outdated { found, needed: NEEDED }),
-        Some(found) => refuse_newer(found),
+/// What was found about the tables of a database.
+struct Found {
+    keys: KeyType,
+    tables: Tables,
+    /// Shows a platform's tables under the canonical names.
+    prefix: Vec<String>,
+    /// Whether learners have a column for their zone.
+    has_zones: bool,
+}
+
+impl Found {
+    fn own(keys: KeyType) -> Self {
+        Self { keys, tables: Tables::Own, prefix: Vec::new(), has_zones: true }
     }
-}
-
-fn refuse_newer(found: u32) -> Result<(), StoreError> {
-    if found > NEEDED {
-        return Err(tierkeep_db::Error::DatabaseNewer { found, known: NEEDED }.into());
-    }
-    Ok(())
-}
-
-pub(super) async fn check_postgres(db: &Client) -> Result<(), StoreError> {
-    check_version(applied_version_postgres(db).await?)
-}
-
-pub(super) async fn check_sqlite(db: &SqliteDatabase) -> Result<(), StoreError> {
-    check_version(applied_version_sqlite(db).await?)
-}
-
-/// Compares `[days]` with what the summaries were built with.
-pub(super) fn check_days(zone: Option<&str>, day_start: Option<i16>, rules: &DayRules) -> Result<(), StoreError> {
-    let (Some(zone), Some(day_start)) = (zone, day_start) else { return Ok(()) };
-    let wanted = (rules.default_zone.name(), i16::from(rules.day_start.get()));
-    if (zone, day_start) == wanted {
-        return Ok(());
-    }
-    let say = |zone: &str, day_start: i16| format!("time_zone = {zone:?}, day_start = {day_start}");
-    Err(StoreError::DaysChanged { wanted: say(wanted.0, wanted.1), stored: say(zone, day_start) })
 }
 
 async fn open_postgres(
@@ -366,54 +303,75 @@ async fn open_postgres(
     let pool = Pool::new(address, options.pool.clone())?;
     let db = pool.get().await?;
     let read_only = options.mode == OpenMode::ReadOnly;
-    let is_own = options.mapping.is_own() && (!read_only || applied_version_postgres(&db).await?.is_some());
-    let (keys, tables, prefix);
-    if is_own {
-        check_postgres(&db).await?;
+    let version = applied_version_postgres(&db).await?;
+    let found = if options.mapping.is_own() && (version.is_some() || !read_only) {
+        check_version(version)?;
         let state = db.query_one("select key_type, time_zone, day_start from tierkeep_state", &[]).await?;
         check_days(state.try_get(1)?, state.try_get(2)?, &rules(options))?;
-        (keys, tables, prefix) = (key_type(state.try_get(0)?)?, Tables::Own, Vec::new());
+        Found::own(key_type(state.try_get(0)?)?)
     } else {
-        let mut found = Vec::new();
-        for source in Source::ALL {
-            let table = options.mapping.table(source);
-            let columns = columns_postgres(&db, &table).await?;
-            found.push((source, columns.ok_or_else(|| no_table(&options.mapping, source))?));
+        let is_attached = if version.is_some() { check_attached(&db, version, options).await? } else { false };
+        if !is_attached && !read_only {
+            return Err(StoreError::NotAttached);
         }
-        keys = options.mapping.key_type(Dialect::Postgres, &found[0].1)?;
-        (tables, prefix) = (Tables::Platform, platform_prefix(&options.mapping, Dialect::Postgres, keys, &found)?);
-    }
+        mapped_postgres(&db, &options.mapping, is_attached).await?
+    };
     drop(db);
+    let follower = if read_only || !found.tables.have_summaries() {
+        None
+    } else {
+        let name = format!("{} changes", options.pool.application_name);
+        let alone = PoolConfig { size: 1, overflow: 0, application_name: name, ..options.pool.clone() };
+        let feed = feed(found.keys, &options.mapping, found.has_zones)?;
+        Some(Follower { feed, pool: Pool::new(address, alone)?, is_broken: AtomicBool::new(false) })
+    };
     Ok(Arc::new(PostgresStore {
         pool,
-        keys,
+        keys: found.keys,
         rules: rules(options),
-        sql: statements(Dialect::Postgres, keys, Learners::Many, &prefix)?,
-        sql_of_one: statements(Dialect::Postgres, keys, Learners::One, &prefix)?,
-        tables,
+        sql: statements(Dialect::Postgres, found.keys, Learners::Many, &found.prefix)?,
+        sql_of_one: statements(Dialect::Postgres, found.keys, Learners::One, &found.prefix)?,
+        tables: found.tables,
+        follower,
         read_only,
         address: shown.to_owned(),
     }))
 }
 
+/// Whether Tierkeep is attached with this mapping; an error if with another.
+async fn check_attached(db: &Client, version: Option<u32>, options: &OpenOptions) -> Result<bool, StoreError> {
+    check_version(version)?;
+    let state = db.query_one("select mapping, time_zone, day_start from tierkeep_state", &[]).await?;
+    let Some(mapping) = state.try_get::<_, Option<&str>>(0)? else { return Ok(false) };
+    if mapping != options.mapping.to_string() {
+        return Err(StoreError::MappingChanged);
+    }
+    check_days(state.try_get(1)?, state.try_get(2)?, &rules(options))?;
+    Ok(true)
+}
+
+/// What a mapping finds in a platform's database.
+async fn mapped_postgres(db: &Client, mapping: &Mapping, is_attached: bool) -> Result<Found, StoreError> {
+    let mut found = Vec::new();
+    for source in Source::ALL {
+        let columns = columns_postgres(db, &mapping.table(source)).await?;
+        found.push((source, columns.ok_or_else(|| no_table(mapping, source))?));
+    }
+    let keys = mapping.key_type(Dialect::Postgres, &found[0].1)?;
+    let archive = if is_attached { columns_postgres(db, &mapping.archive()).await? } else { None };
+    platform(mapping, Dialect::Postgres, keys, &found, is_attached, archive.as_deref())
+}
+
 async fn open_sqlite(path: &SqlitePath, shown: &str, options: &OpenOptions) -> Result<Arc<dyn Store>, StoreError> {
     let read_only = options.mode == OpenMode::ReadOnly;
     let db = sqlite(path, if read_only { Access::ReadOnly } else { Access::ReadWrite }).await?;
-    let is_own = options.mapping.is_own() && (!read_only || applied_version_sqlite(&db).await?.is_some());
-    let (keys, tables, prefix);
-    if is_own {
-        check_sqlite(&db).await?;
-        keys = sqlite_key_type(&db).await?;
-        let days: (Option<String>, Option<i16>) = db
-            .read(|db| -> Result<_, StoreError> {
-                Ok(db.query_row("select time_zone, day_start from tierkeep_state", [], |row| {
-                    Ok((row.get(0)?, row.get(1)?))
-                })?)
-            })
-            .await?;
-        check_days(days.0.as_deref(), days.1, &rules(options))?;
-        (tables, prefix) = (Tables::Own, Vec::new());
+    let found = if options.mapping.is_own() && (!read_only || applied_version_sqlite(&db).await?.is_some()) {
+        check_built_sqlite(&db, &rules(options)).await?;
+        Found::own(sqlite_key_type(&db).await?)
     } else {
+        if !read_only {
+            return Err(StoreError::NotAttached);
+        }
         let mapping = options.mapping.clone();
         let found = db
             .read(move |db| -> Result<_, StoreError> {
@@ -425,11 +383,25 @@ async fn open_sqlite(path: &SqlitePath, shown: &str, options: &OpenOptions) -> R
                 Ok(found)
             })
             .await?;
-        keys = options.mapping.key_type(Dialect::Sqlite, &found[0].1)?;
-        (tables, prefix) = (Tables::Platform, platform_prefix(&options.mapping, Dialect::Sqlite, keys, &found)?);
-    }
-    let sql = statements(Dialect::Sqlite, keys, Learners::One, &prefix)?;
-    Ok(Arc::new(SqliteStore::new(db, keys, rules(options), sql, tables, read_only, shown)))
+        let keys = options.mapping.key_type(Dialect::Sqlite, &found[0].1)?;
+        platform(&options.mapping, Dialect::Sqlite, keys, &found, false, None)?
+    };
+    let follower = if read_only {
+        None
+    } else {
+        let alone = SqliteConfig { access: Access::ReadOnly, readers: 1, ..SqliteConfig::default() };
+        Some(SqliteDatabase::open(path, alone).await?)
+    };
+    let parts = Parts {
+        keys: found.keys,
+        rules: rules(options),
+        sql: statements(Dialect::Sqlite, found.keys, Learners::One, &found.prefix)?,
+        tables: found.tables,
+        feed: feed(found.keys, &options.mapping, found.has_zones)?,
+        read_only,
+        address: shown.to_owned(),
+    };
+    Ok(Arc::new(SqliteStore::new(db, follower, parts)))
 }
 
 fn rules(options: &OpenOptions) -> DayRules {
@@ -452,16 +424,26 @@ fn no_table(mapping: &Mapping, source: Source) -> StoreError {
     ))
 }
 
-fn platform_prefix(
+/// What a platform's tables are, once their columns are `found`. `archive` are the columns of the archive.
+fn platform(
     mapping: &Mapping,
     dialect: Dialect,
     keys: KeyType,
     found: &[(Source, Vec<CatalogColumn>)],
-) -> Result<Vec<String>, StoreError> {
+    is_attached: bool,
+    archive: Option<&[CatalogColumn]>,
+) -> Result<Found, StoreError> {
     let mut prefix = Vec::new();
     for (source, columns) in found {
         prefix.push(mapping.projection(*source, dialect, keys, columns)?);
     }
-    prefix.extend(absent_tables(dialect, keys));
-    Ok(prefix)
+    prefix.push(match archive {
+        Some(columns) => mapping.archive_projection(dialect, keys, columns)?,
+        None => no_archive(),
+    });
+    if !is_attached {
+        prefix.push(absent_learners(dialect, keys));
+    }
+    let tables = if is_attached { Tables::Attached } else { Tables::Platform };
+    Ok(Found { keys, tables, prefix, has_zones: mapping.has(Source::Users, "time_zone", &found[0].1) })
 }

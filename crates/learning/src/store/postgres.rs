@@ -23,8 +23,9 @@ use crate::rows::{ProgressRow, SessionRow, UserRow};
 use crate::session::SessionFacts;
 
 mod copy;
-mod feed;
+pub(super) mod feed;
 mod folding;
+mod lease;
 mod platform;
 mod reading;
 mod totals;
@@ -41,6 +42,8 @@ pub(super) struct PostgresStore {
     /// The same for a question about one learner.
     pub(super) sql_of_one: Statements,
     pub(super) tables: Tables,
+    /// The change feed; `None` where changes cannot be told.
+    pub(super) follower: Option<feed::Follower>,
     pub(super) read_only: bool,
     /// Address without its password, for messages.
     pub(super) address: String,
@@ -168,12 +171,8 @@ impl Store for PostgresStore {
         self.settle_batch().await
     }
 
-    async fn change_position(&self) -> Result<Option<u64>, StoreError> {
-        self.read_position().await
-    }
-
     async fn installation(&self) -> Result<Option<String>, StoreError> {
-        if self.tables == Tables::Platform {
+        if !self.tables.have_summaries() {
             return Ok(None);
         }
         let row = self.connection().await?.query_one("select installation::text from tierkeep_state", &[]).await?;
@@ -183,7 +182,7 @@ impl Store for PostgresStore {
     async fn check(&self) -> Result<(), StoreError> {
         let db = self.connection().await?;
         match self.tables {
-            Tables::Own => super::open::check_postgres(&db).await,
+            Tables::Own | Tables::Attached => super::checks::check_built_postgres(&db, &self.rules).await,
             Tables::Platform => {
                 db.query(&db.prepared(&self.sql.users_first_page).await?, &[&1_i64]).await?;
                 Ok(())
@@ -192,6 +191,9 @@ impl Store for PostgresStore {
     }
 
     async fn close(&self) {
+        if let Some(follower) = &self.follower {
+            follower.pool.close().await;
+        }
         self.pool.close().await;
     }
 }

@@ -2,10 +2,12 @@
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use rusqlite::Connection;
 use tierkeep_db::SqliteDatabase;
+use tierkeep_db::feed::Feed;
 
 use self::wire::{SqlKey, listed_session, micros, user_row};
 use super::incoming::Known;
@@ -21,7 +23,9 @@ use crate::key::{KeyType, UserId};
 use crate::local_day::LocalDay;
 use crate::rows::{ProgressRow, SessionRow, UserRow};
 
+mod feed;
 mod folding;
+mod lease;
 mod reading;
 mod totals;
 mod wire;
@@ -31,6 +35,9 @@ mod writing;
 #[derive(Debug)]
 pub(super) struct SqliteStore {
     db: SqliteDatabase,
+    /// One reader of its own for the change feed: whoever asks for changes must not wait until readers are done.
+    /// `None` where changes cannot be told.
+    follower: Option<SqliteDatabase>,
     shared: Arc<Shared>,
 }
 
@@ -41,22 +48,40 @@ struct Shared {
     rules: DayRules,
     sql: Statements,
     tables: Tables,
+    feed: Feed,
+    /// Whether a change may go unnoticed, so that what is stored proves nothing.
+    is_broken: AtomicBool,
     read_only: bool,
     address: String,
 }
 
+impl Shared {
+    /// Whether stored summaries count.
+    fn trusts_summaries(&self) -> bool {
+        self.tables.have_summaries() && !self.is_broken.load(Ordering::Acquire)
+    }
+}
+
+/// What a store is made of beside its connections.
+pub(super) struct Parts {
+    pub(super) keys: KeyType,
+    pub(super) rules: DayRules,
+    pub(super) sql: Statements,
+    pub(super) tables: Tables,
+    pub(super) feed: Feed,
+    pub(super) read_only: bool,
+    pub(super) address: String,
+}
+
 impl SqliteStore {
-    pub(super) fn new(
-        db: SqliteDatabase,
-        keys: KeyType,
-        rules: DayRules,
-        sql: Statements,
-        tables: Tables,
-        read_only: bool,
-        address: &str,
-    ) -> Self {
-        let address = address.to_owned();
-        Self { db, shared: Arc::new(Shared { keys, rules, sql, tables, read_only, address }) }
+    pub(super) fn new(db: SqliteDatabase, follower: Option<SqliteDatabase>, parts: Parts) -> Self {
+        let Parts { keys, rules, sql, tables, feed, read_only, address } = parts;
+        let is_broken = AtomicBool::new(false);
+        Self {
+            db,
+            follower,
+            shared: Arc::new(Shared { keys, rules, sql, tables, feed, is_broken, read_only, address }),
+        }
     }
 
     /// Runs `work` in one read transaction: everything it reads is of one snapshot.
@@ -189,20 +214,8 @@ impl Store for SqliteStore {
         self.write(folding::settle_batch).await
     }
 
-    async fn change_position(&self) -> Result<Option<u64>, StoreError> {
-        if self.shared.tables == Tables::Platform || self.shared.read_only {
-            return Ok(None);
-        }
-        self.read(|shared, db| {
-            let mut statement = db.prepare_cached(&shared.sql.feed_position)?;
-            let (position, is_complete): (i64, bool) = statement.query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
-            Ok(is_complete.then(|| u64::try_from(position).unwrap_or(0)))
-        })
-        .await
-    }
-
     async fn installation(&self) -> Result<Option<String>, StoreError> {
-        if self.shared.tables == Tables::Platform {
+        if !self.shared.tables.have_summaries() {
             return Ok(None);
         }
         let text = "select installation from tierkeep_state";
@@ -211,12 +224,15 @@ impl Store for SqliteStore {
 
     async fn check(&self) -> Result<(), StoreError> {
         match self.shared.tables {
-            Tables::Own => super::open::check_sqlite(&self.db).await,
+            Tables::Own | Tables::Attached => super::checks::check_built_sqlite(&self.db, &self.shared.rules).await,
             Tables::Platform => self.users(None, 1).await.map(|_| ()),
         }
     }
 
     async fn close(&self) {
+        if let Some(follower) = &self.follower {
+            follower.close().await;
+        }
         self.db.close().await;
     }
 }

@@ -41,14 +41,15 @@ macro_rules! statements {
 }
 
 statements! {
-    mapped: learner_facts, platform_rows, session_rows, course_rows, global_pass, global_recent, users_first_page,
+    mapped: learner_facts, learner_days, learner_activity, moved_zones, settle_unbuilt, platform_rows, session_rows,
+        course_rows, global_pass, global_recent, users_first_page,
         users_next_page, sessions_first_page, sessions_next_page;
-    own: learner_days, learner_activity, global_stored, moved_zones, fold_claim, fold_lock, fold_read, changed_everything,
+    own: global_stored, fold_claim, fold_lock, fold_read, changed_everything,
         fold_state, fold_changes, fold_pages, fold_save_learners, fold_save_pages, fold_delete_pages,
-        fold_delete_learners, fold_global, fold_consume, settle_everything, settle_changed, settle_unbuilt,
+        fold_delete_learners, fold_global, fold_consume, settle_everything, settle_changed,
         settle_is_built, settle_done, import_users_insert, import_users_update, import_progress_insert,
-        import_progress_update, import_sessions_insert, import_sessions_update, import_archive_update, feed_position,
-        feed_advance,
+        import_progress_update, import_sessions_insert, import_sessions_update, import_archive_update, lease_take,
+        lease_release,
 }
 
 /// How many learners a statement on PostgreSQL is asked about. A parameter of its own for one learner lets the planner
@@ -90,18 +91,20 @@ pub(super) fn body(text: &str) -> String {
     body
 }
 
-/// On a platform's tables there is neither an archive nor a stored zone: what stands for them in a prefix.
-pub(super) fn absent_tables(dialect: Dialect, keys: KeyType) -> [String; 2] {
+/// What stands in a prefix for the archive that a platform does not have.
+pub(super) fn no_archive() -> String {
+    "study_sessions_archive as not materialized (select * from study_sessions where false)".to_owned()
+}
+
+/// What stands in a prefix for the stored zones of learners, where nothing is stored.
+pub(super) fn absent_learners(dialect: Dialect, keys: KeyType) -> String {
     let text = match dialect {
         Dialect::Postgres => {
             "tierkeep_learner as not materialized (select cast(null as {key}) as user_id, cast(null as text) as zones where false)"
         }
         Dialect::Sqlite => "tierkeep_learner as not materialized (select null as user_id, null as zones where false)",
     };
-    [
-        "study_sessions_archive as not materialized (select * from study_sessions where false)".to_owned(),
-        render(text, dialect, keys),
-    ]
+    render(text, dialect, keys)
 }
 
 #[cfg(test)]
@@ -132,6 +135,6 @@ mod tests {
         let statements = Statements::render(Dialect::Sqlite, KeyType::Uuid, Learners::One, &prefix).unwrap();
 
         assert!(statements.users_first_page.starts_with("with users as"));
-        assert!(statements.learner_days.starts_with("select"));
+        assert!(statements.fold_state.starts_with("select"));
     }
 }

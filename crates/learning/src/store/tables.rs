@@ -7,8 +7,17 @@ use crate::calendar::Zone;
 pub(super) enum Tables {
     /// Tierkeep's own: summaries are stored beside the rows.
     Own,
-    /// A platform's, through a mapping: every answer comes from rows.
+    /// A platform's, through a mapping, with Tierkeep's tables and triggers attached: summaries are stored as well.
+    Attached,
+    /// A platform's, through a mapping, and nothing attached: every answer comes from rows.
     Platform,
+}
+
+impl Tables {
+    /// Whether summaries are stored.
+    pub(super) fn have_summaries(self) -> bool {
+        self != Self::Platform
+    }
 }
 
 /// A learner's zone by its name in a row; an unknown name counts as none, as the platform's column may hold anything.

@@ -145,5 +145,5 @@ fn zone_literal(zone: Option<&str>) -> String {
 
 /// A change of a learner that nobody has folded.
 pub(crate) fn note(of: UserId) -> String {
-    format!("insert into tierkeep_outbox (user_id) values ({})", key_literal(of.key()))
+    format!("insert into tierkeep_outbox (source, key) values ('users', {})", key_literal(of.key()))
 }

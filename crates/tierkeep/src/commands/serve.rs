@@ -7,9 +7,8 @@ use anyhow::Context as _;
 use serde_json::json;
 use tierkeep_db::{DatabaseUrl, SqlitePath};
 use tierkeep_learning::service::Statistics;
-use tierkeep_learning::store::{OpenMode, Store};
+use tierkeep_learning::store::OpenMode;
 use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::{Context, Failure, create, progress};
@@ -17,7 +16,7 @@ use crate::cli::ServeArgs;
 use crate::config::Origin;
 use crate::console::Output;
 use crate::http::{self, App, Limits};
-use crate::{demo, signals};
+use crate::{demo, signals, upkeep};
 
 /// The database of `--demo`.
 const DEMO_FILE: &str = "tierkeep-demo.db";
@@ -60,8 +59,6 @@ async fn serve(
         examples = demo::addresses(&statistics, &base).await?;
     }
     let tiers = context.tiers(statistics).await?;
-    let folding = (!store.is_read_only()).then(|| fold_in_background(Arc::clone(&store), stop.clone()));
-
     console.note(format_args!("listening on {base}, on loopback only: this version has no API tokens"));
     match console.output() {
         Output::Json => console.result(&json!({ "address": base, "examples": examples }).to_string())?,
@@ -73,13 +70,17 @@ async fn serve(
     }
     let limits = Limits { body: context.config().http.body_limit, timeout: context.config().http.request_timeout };
     let app = Arc::new(App { tiers, clock: context.clock, limits });
+    let upkeep = (!store.is_read_only()).then(|| {
+        let unfolded = Arc::clone(&app);
+        upkeep::start(store, context.config().freshness.retention(), move || unfolded.tiers.is_unfolded(), stop.clone())
+    });
     let served = http::serve(listener, http::router(Arc::clone(&app)), stop.clone()).await;
+    stop.cancel();
+    if let Some(upkeep) = upkeep {
+        upkeep.await.context("the task that folds changes panicked")?;
+    }
     app.tiers.close().await;
     console.note("stopped");
-    stop.cancel();
-    if let Some(folding) = folding {
-        folding.await.context("the folding task panicked")?;
-    }
     Ok(served?)
 }
 
@@ -99,23 +100,4 @@ fn demo_url(context: &Context) -> DatabaseUrl {
     let given =
         context.loaded.shown().any(|shown| shown.key == "database.url" && shown.origin == Origin::Flag("--database"));
     if given { context.config().database.url.clone() } else { DatabaseUrl::Sqlite(SqlitePath::new(DEMO_FILE)) }
-}
-
-/// Brings the summaries up to date once, so that the first reads find them so. They are exact without it.
-fn fold_in_background(store: Arc<dyn Store>, stop: CancellationToken) -> JoinHandle<()> {
-    tokio::spawn(async move {
-        loop {
-            if stop.is_cancelled() {
-                return;
-            }
-            match store.settle().await {
-                Ok(batch) if !batch.more => return,
-                Ok(_) => {}
-                Err(error) => {
-                    tracing::warn!(%error, "the summaries are brought up to date by reads only");
-                    return;
-                }
-            }
-        }
-    })
 }

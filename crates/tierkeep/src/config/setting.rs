@@ -238,6 +238,19 @@ pub(super) const SETTINGS: &[Setting] = &[
         show: |config| json!(format_duration(config.freshness.max_stale)),
     },
     Setting {
+        key: "freshness.outbox_max",
+        accepted: "a size from 1MiB to 1024GiB, such as \"1GiB\"",
+        read: |config, given| {
+            let size: ByteSize = text(given)?.parse().map_err(|_| Refused::Value)?;
+            if !(ByteSize::mebibytes(1)..=ByteSize::bytes(1 << 40)).contains(&size) {
+                return Err(Refused::Value);
+            }
+            config.freshness.outbox_max = size;
+            Ok(())
+        },
+        show: |config| json!(config.freshness.outbox_max.to_string()),
+    },
+    Setting {
         key: "days.time_zone",
         accepted: "an IANA time zone name such as \"Europe/Paris\"",
         read: |config, given| {

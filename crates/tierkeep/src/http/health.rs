@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::State;
+use axum::extract;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 
 use super::error::ApiError;
 use super::{App, json};
-use crate::tiers::Standing;
+use crate::tiers::{Standing, State};
 
 /// Longest wait for the database: load balancers ask often and give up early.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -43,7 +43,19 @@ pub(super) struct Checks {
     migrations: Check,
     /// Whether it has said within `freshness.bound` what changed; absent where no answer is kept.
     #[serde(skip_serializing_if = "Option::is_none")]
-    feed: Option<Check>,
+    feed: Option<FeedCheck>,
+}
+
+/// The change feed.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct FeedCheck {
+    /// The check.
+    #[serde(flatten)]
+    check: Check,
+    /// The position up to which this node was told every change.
+    position: u64,
+    /// Milliseconds since the question began to which the database has answered last.
+    lag_ms: u64,
 }
 
 /// One check.
@@ -53,7 +65,7 @@ pub(super) struct Check {
     status: CheckStatus,
     /// Why it is not `ok`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<&'static str>,
+    reason: Option<String>,
 }
 
 /// The result of a check.
@@ -72,8 +84,8 @@ impl Check {
     const OK: Self = Self { status: CheckStatus::Ok, reason: None };
     const UNKNOWN: Self = Self { status: CheckStatus::Unknown, reason: None };
 
-    fn failing(reason: &'static str) -> Self {
-        Self { status: CheckStatus::Failing, reason: Some(reason) }
+    fn failing(reason: &str) -> Self {
+        Self { status: CheckStatus::Failing, reason: Some(reason.to_owned()) }
     }
 }
 
@@ -88,7 +100,7 @@ pub(super) async fn livez() -> Result<Response, ApiError> {
     get, path = "/readyz", tag = "operation",
     responses((status = 200, body = Readiness), (status = 503, body = Readiness))
 )]
-pub(super) async fn readyz(State(app): State<Arc<App>>) -> Result<Response, ApiError> {
+pub(super) async fn readyz(extract::State(app): extract::State<Arc<App>>) -> Result<Response, ApiError> {
     let checks = match tokio::time::timeout(PATIENCE, app.statistics().store().check()).await {
         Ok(Ok(())) => Checks { database: Check::OK, migrations: Check::OK, feed: None },
         Ok(Err(error)) => {
@@ -99,8 +111,8 @@ pub(super) async fn readyz(State(app): State<Arc<App>>) -> Result<Response, ApiE
             Checks { database: Check::failing("it does not answer in time"), migrations: Check::UNKNOWN, feed: None }
         }
     };
-    let checks = Checks { feed: app.tiers.state().map(|state| feed(state.standing)), ..checks };
-    let ready = [Some(&checks.database), Some(&checks.migrations), checks.feed.as_ref()]
+    let checks = Checks { feed: app.tiers.state().as_ref().map(feed), ..checks };
+    let ready = [Some(&checks.database), Some(&checks.migrations), checks.feed.as_ref().map(|feed| &feed.check)]
         .into_iter()
         .flatten()
         .all(|check| check.status == CheckStatus::Ok);
@@ -112,22 +124,28 @@ pub(super) async fn readyz(State(app): State<Arc<App>>) -> Result<Response, ApiE
     Ok(response)
 }
 
-/// A missing trigger is no reason to take a node out: it answers from the database, as the others do.
-fn feed(standing: Standing) -> Check {
-    match standing {
-        Standing::Current | Standing::Untold => Check::OK,
-        Standing::Behind(_) => Check::failing("it is older than freshness.bound: nothing that was kept is served"),
-    }
+/// A missing trigger is no reason to take a node out: it answers from rows, as the others do.
+fn feed(state: &State) -> FeedCheck {
+    let check = match state.standing {
+        Standing::Current => Check::OK,
+        Standing::Untold => Check {
+            status: CheckStatus::Ok,
+            reason: Some(format!("every answer is computed from rows: {}", state.broken.join("; "))),
+        },
+        Standing::Behind(_) => Check::failing("it is older than freshness.bound: every answer comes from the database"),
+    };
+    FeedCheck { check, position: state.position, lag_ms: u64::try_from(state.behind.as_millis()).unwrap_or(u64::MAX) }
 }
 
 fn failing(error: &StoreError) -> Checks {
-    let migrations = |reason| Checks { database: Check::OK, migrations: Check::failing(reason), feed: None };
+    let migrations = |reason: &str| Checks { database: Check::OK, migrations: Check::failing(reason), feed: None };
     match error {
         StoreError::NotMigrated => migrations("the tables are missing"),
         StoreError::Outdated { .. } => migrations("the tables are older than this binary"),
         StoreError::Database(DatabaseError::DatabaseNewer { .. }) => {
             migrations("the tables are newer than this binary")
         }
+        StoreError::DaysChanged { .. } | StoreError::MappingChanged => migrations(&error.to_string()),
         _ => Checks {
             database: Check::failing("it cannot be asked; the log says why"),
             migrations: Check::UNKNOWN,

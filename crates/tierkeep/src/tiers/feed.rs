@@ -1,42 +1,67 @@
-//! What this node knows of changes: the database's position, and when it was last asked for it.
+//! What this node knows of changes: who changed at which position, and when the database was last asked.
 //!
-//! An answer is kept with the position that was known before it was computed, and counts while that is the position.
-//! So nothing has to be deleted anywhere when something changes, and nothing that Redis brings back from the past counts.
+//! An answer is kept with the position that was known before it was computed, and counts while the learner it is about has
+//! not changed since. So nothing has to be deleted anywhere when something changes, and nothing that Redis brings back from
+//! the past counts.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use tierkeep_cache::Cache;
-use tierkeep_learning::store::Store;
+use tierkeep_learning::key::UserId;
+use tierkeep_learning::store::{Changes, Store, StoreError};
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
-/// How many times the database is asked within the bound: an answer that is one poll late is still in time.
-const POLLS_PER_BOUND: u32 = 5;
+use super::told::Told;
+
+/// How many times the database is asked within the bound. An idle question is a fraction of a millisecond, so a change is
+/// typically seen long before the bound.
+const POLLS_PER_BOUND: u32 = 20;
+/// Shortest time between two questions, however small the bound.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
 
 /// Whether what was kept may be served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
-    /// The database has said within the bound what the position is.
+    /// The database has said within the bound what changed.
     Current,
     /// It has not, for this long.
     Behind(Duration),
-    /// It says that changes cannot be told: a trigger is missing.
+    /// It says that a change may go unnoticed: a trigger is missing.
     Untold,
 }
 
-/// The position as this node knows it.
+/// What was learned by asking.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Learned {
+    /// What changed.
+    Changes,
+    /// That what was told before means nothing: the database has gone back in time, or is another.
+    NothingHolds,
+    /// Nothing: there was no answer.
+    Silence,
+}
+
+/// What this node was told of changes.
 #[derive(Debug)]
 pub(super) struct Feed {
     store: Arc<dyn Store>,
     bound: Duration,
     started: Instant,
+    told: RwLock<Told>,
     position: AtomicU64,
+    epoch: AtomicU64,
     /// When the last question began that was answered, in milliseconds from `started`, plus 1; 0 = never.
     asked: AtomicU64,
-    is_told: AtomicBool,
+    is_whole: AtomicBool,
+    is_unfolded: AtomicBool,
     is_silent: AtomicBool,
+    /// Why changes may go unnoticed.
+    broken: Mutex<Vec<String>>,
+    /// One question at a time, so that what was told is taken in in its order.
+    asking: tokio::sync::Mutex<()>,
 }
 
 impl Feed {
@@ -45,41 +70,63 @@ impl Feed {
             store,
             bound,
             started: Instant::now(),
+            told: RwLock::default(),
             position: AtomicU64::new(0),
+            epoch: AtomicU64::new(0),
             asked: AtomicU64::new(0),
-            is_told: AtomicBool::new(true),
+            is_whole: AtomicBool::new(true),
+            is_unfolded: AtomicBool::new(true),
             is_silent: AtomicBool::new(false),
+            broken: Mutex::default(),
+            asking: tokio::sync::Mutex::default(),
         }
     }
 
-    /// The position that answers must have been computed at, or after.
+    /// The position up to which this node was told everything.
     pub(super) fn position(&self) -> u64 {
         self.position.load(Ordering::Acquire)
     }
 
-    pub(super) fn standing(&self) -> Standing {
+    /// The position that answers about a learner, or about all, must have been computed at, or after.
+    pub(super) fn required(&self, user: Option<UserId>) -> u64 {
+        self.told.read().unwrap_or_else(PoisonError::into_inner).required(user)
+    }
+
+    /// Time since the question began to which the last answer came.
+    pub(super) fn behind(&self) -> Duration {
         let asked = self.asked.load(Ordering::Acquire);
-        let behind = self.started.elapsed().saturating_sub(Duration::from_millis(asked.saturating_sub(1)));
-        if asked == 0 || behind > self.bound {
+        self.started.elapsed().saturating_sub(Duration::from_millis(asked.saturating_sub(1)))
+    }
+
+    pub(super) fn standing(&self) -> Standing {
+        let behind = self.behind();
+        if self.asked.load(Ordering::Acquire) == 0 || behind > self.bound {
             Standing::Behind(behind)
-        } else if self.is_told.load(Ordering::Acquire) {
+        } else if self.is_whole.load(Ordering::Acquire) {
             Standing::Current
         } else {
             Standing::Untold
         }
     }
 
-    /// Asks until `stop`; what is kept in `cache` is forgotten where the position fell: the database has gone back in time.
+    /// Whether a change waited to be folded when the database was last asked.
+    pub(super) fn is_unfolded(&self) -> bool {
+        self.is_unfolded.load(Ordering::Acquire)
+    }
+
+    /// Why changes may go unnoticed; empty = they do not.
+    pub(super) fn broken(&self) -> Vec<String> {
+        self.broken.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Asks until `stop`; what is kept in `cache` is forgotten where nothing holds any more.
     pub(super) async fn follow(&self, cache: Cache, stop: CancellationToken) {
-        let mut ticks = tokio::time::interval(self.bound / POLLS_PER_BOUND);
+        let mut ticks = tokio::time::interval((self.bound / POLLS_PER_BOUND).max(SHORTEST_PAUSE));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let asking = async {
             loop {
                 ticks.tick().await;
-                if self.ask().await {
-                    tracing::warn!("the database has gone back in time: all that was kept is forgotten");
-                    forget_all(&cache).await;
-                }
+                self.ask(&cache).await;
             }
         };
         tokio::select! {
@@ -89,37 +136,111 @@ impl Feed {
         }
     }
 
-    /// Asks once; tells whether the position fell.
-    pub(super) async fn ask(&self) -> bool {
-        let began = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let told = match tokio::time::timeout(self.bound, self.store.change_position()).await {
-            Ok(Ok(told)) => told,
-            Ok(Err(error)) => {
-                self.say_silent(&error.to_string());
-                return false;
-            }
+    /// Asks for everything up to now, and tells whether there was an answer.
+    pub(super) async fn ask(&self, cache: &Cache) -> bool {
+        let learned = match tokio::time::timeout(self.bound, self.learn()).await {
+            Ok(learned) => learned,
             Err(_) => {
                 self.say_silent("no answer in time");
-                return false;
+                Learned::Silence
             }
         };
-        if self.is_silent.swap(false, Ordering::AcqRel) {
-            tracing::info!("the database says again whether anything changed");
+        if learned == Learned::NothingHolds {
+            tracing::warn!(
+                "the database has gone back in time, or its triggers have changed: all that was kept is forgotten"
+            );
+            forget_all(cache).await;
         }
-        if self.is_told.swap(told.is_some(), Ordering::AcqRel) && told.is_none() {
-            tracing::warn!("a trigger is missing, so changes cannot be told: nothing that was kept is served");
+        learned != Learned::Silence
+    }
+
+    async fn learn(&self) -> Learned {
+        let _one_at_a_time = self.asking.lock().await;
+        let mut learned = Learned::Changes;
+        loop {
+            let began = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+            let after = self.position();
+            match self.store.changes(after).await {
+                Ok(Some(changes)) => {
+                    if self.take_in(after, &changes) {
+                        learned = Learned::NothingHolds;
+                    }
+                    if changes.more {
+                        continue;
+                    }
+                }
+                Ok(None) => self.is_whole.store(false, Ordering::Release),
+                Err(error) => {
+                    self.say_silent(&reason(&error));
+                    return Learned::Silence;
+                }
+            }
+            if self.is_silent.swap(false, Ordering::AcqRel) {
+                tracing::info!("the database says again what changed");
+            }
+            // after what was told, which this moment vouches for
+            self.asked.store(began + 1, Ordering::Release);
+            return learned;
         }
-        // the position before the moment that vouches for it
-        let fell = told.is_some_and(|position| self.position.swap(position, Ordering::AcqRel) > position);
-        self.asked.store(began + 1, Ordering::Release);
-        fell
+    }
+
+    /// Takes in what was told after a position; tells whether what was told before means nothing any more.
+    fn take_in(&self, after: u64, changes: &Changes) -> bool {
+        self.note_health(&changes.broken);
+        self.is_unfolded.store(changes.unfolded, Ordering::Release);
+        let is_first = after == 0;
+        let is_another = self.epoch.swap(changes.epoch, Ordering::AcqRel) != changes.epoch;
+        let nothing_holds = !is_first && (is_another || changes.position < after);
+        let mut told = self.told.write().unwrap_or_else(PoisonError::into_inner);
+        if nothing_holds {
+            told.begin_again(changes.position);
+        } else if after < changes.floor {
+            // a node that starts holds nothing itself; what others kept counts from the floor on
+            told.everything(if is_first { changes.floor } else { changes.position });
+        }
+        told.note(changes);
+        drop(told);
+        // who claims this position has been told everything up to it
+        self.position.store(changes.position, Ordering::Release);
+        nothing_holds
+    }
+
+    fn note_health(&self, broken: &[String]) {
+        let is_whole = broken.is_empty();
+        *self.broken.lock().unwrap_or_else(PoisonError::into_inner) = broken.to_vec();
+        if self.is_whole.swap(is_whole, Ordering::AcqRel) == is_whole {
+            return;
+        }
+        if is_whole {
+            tracing::info!("every change is noted again");
+        } else {
+            tracing::error!(
+                reasons = broken.join("; "),
+                "changes may go unnoticed: every answer is computed from rows until `tierkeep migrate` (or `attach`) \
+                 has put this right"
+            );
+        }
     }
 
     fn say_silent(&self, why: &str) {
         if !self.is_silent.swap(true, Ordering::AcqRel) {
-            tracing::warn!(why, "the database does not say whether anything changed");
+            tracing::warn!(why, "the database does not say what changed");
         }
     }
+}
+
+/// What failed, with its cause.
+fn reason(error: &StoreError) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
 }
 
 async fn forget_all(cache: &Cache) {

@@ -59,8 +59,12 @@ pub enum OpenError {
 pub struct State {
     /// Whether what was kept may be served.
     pub standing: Standing,
-    /// The database's position.
+    /// The position up to which this node was told every change.
     pub position: u64,
+    /// Time since the database was asked, to which it has answered.
+    pub behind: Duration,
+    /// Why changes may go unnoticed; empty = they do not.
+    pub broken: Vec<String>,
     /// The cache.
     pub cache: tierkeep_cache::State,
     /// The tier that nodes share.
@@ -119,7 +123,7 @@ impl Keeping {
         let cache = builder(redis.as_ref()).memory(options.cache.l1.get()).build()?;
         let feed = Arc::new(Feed::new(Arc::clone(store), options.freshness.bound));
         // before the first question is answered, so that its answer can be kept
-        feed.ask().await;
+        feed.ask(&cache).await;
         let views = views(&cache, options, &feed)?;
         let stop = CancellationToken::new();
         let following = tokio::spawn({
@@ -132,6 +136,15 @@ impl Keeping {
 
     pub(super) fn standing(&self) -> Standing {
         self.feed.standing()
+    }
+
+    pub(super) fn is_unfolded(&self) -> bool {
+        self.feed.is_unfolded()
+    }
+
+    /// Learns what changed up to now; `None` if the database does not say.
+    pub(super) async fn learn(&self) -> Option<u64> {
+        self.feed.ask(&self.cache).await.then(|| self.feed.position())
     }
 
     /// How long the database is waited for while it does not say whether anything changed, before a kept answer will do.
@@ -195,6 +208,8 @@ impl Keeping {
         State {
             standing: self.standing(),
             position: self.feed.position(),
+            behind: self.feed.behind(),
+            broken: self.feed.broken(),
             cache: self.cache.state(),
             shared: match &self.redis {
                 None => SharedTier::None,
@@ -274,7 +289,7 @@ fn views(
             .policy(rules)
             .codec(BodyCodec)
             .tags(tags)
-            .required_position(move |_: &Question| Some(feed.position()))
+            .required_position(move |question: &Question| Some(feed.required(question.user())))
             .build()
     };
     use StatisticKind::{Analytics, Courses, Daily, Global, Heatmap, Monthly, Streaks, Weekly};

@@ -13,7 +13,7 @@ use tierkeep::tiers::{KeepingOptions, Tiers};
 use tierkeep_db::Dialect;
 use tierkeep_learning::service::Statistics;
 use tierkeep_learning::store::{OpenMode, OpenOptions, open};
-use tierkeep_testkit::{PostgresServer, SqliteFile, TestDatabase};
+use tierkeep_testkit::{DatabaseClient, PostgresServer, SqliteFile, TestDatabase};
 
 use crate::fixture::{Answer, NOW, ask, fill, instant, options};
 
@@ -57,25 +57,8 @@ impl Installation {
         let store = open(&place.url().parse().unwrap(), &options()).await.unwrap();
         fill(&*store).await;
         while store.settle().await.unwrap().more {}
-        // transactions of other tests on the same server that ran while these rows were written, and may have been theirs
-        loop {
-            store.change_position().await.unwrap();
-            if place.nobody_else_writes().await {
-                break;
-            }
-        }
         store.close().await;
         place
-    }
-
-    async fn nobody_else_writes(&self) -> bool {
-        match self {
-            Self::Sqlite(_) => true,
-            Self::Postgres(database) => {
-                let text = "select pending = '{}' and unlisted is null from tierkeep_feed";
-                database.client().await.unwrap().query_one(text, &[]).await.unwrap().get(0)
-            }
-        }
     }
 
     pub(crate) fn url(&self) -> String {
@@ -95,6 +78,14 @@ impl Installation {
             }
             Self::Postgres(database) => database.client().await.unwrap().batch_execute(sql).await.unwrap(),
         }
+    }
+
+    /// A transaction on PostgreSQL that has run a statement and stays open until it is dropped.
+    pub(crate) async fn hold(&self, sql: &str) -> DatabaseClient {
+        let Self::Postgres(database) = self else { panic!("a transaction of SQLite would hold everybody") };
+        let client = database.client().await.unwrap();
+        client.batch_execute(&format!("begin; {sql}")).await.unwrap();
+        client
     }
 
     /// A node as it would start.

@@ -12,8 +12,8 @@ use tierkeep_learning::key::{KeyType, UserId};
 use tierkeep_learning::local_day::LocalDay;
 use tierkeep_learning::rows::{ProgressRow, SessionRow, UserRow};
 use tierkeep_learning::store::{
-    GlobalSnapshot, LearnerActivity, LearnerCourses, LearnerDays, ListedSession, SessionPlace, Settled, Store,
-    StoreError, Written,
+    ChangeFeed, Changes, GlobalSnapshot, LearnerActivity, LearnerCourses, LearnerDays, Leases, ListedSession,
+    SessionPlace, Settled, Store, StoreError, Written,
 };
 
 use crate::fixture::{ADA, BOB, Fixture, NOBODY, app, ask, get, post};
@@ -189,6 +189,28 @@ fn statement_failed() -> StoreError {
 }
 
 #[async_trait]
+impl ChangeFeed for Faulty {
+    async fn changes(&self, _: u64) -> Result<Option<Changes>, StoreError> {
+        Err(statement_failed())
+    }
+
+    async fn prune_changes(&self, _: Duration, _: u64, _: u64) -> Result<u64, StoreError> {
+        Err(statement_failed())
+    }
+}
+
+#[async_trait]
+impl Leases for Faulty {
+    async fn take_lease(&self, _: &str, _: &str, _: Duration) -> Result<Option<u64>, StoreError> {
+        Err(statement_failed())
+    }
+
+    async fn release_lease(&self, _: &str, _: &str) -> Result<(), StoreError> {
+        Err(statement_failed())
+    }
+}
+
+#[async_trait]
 impl Store for Faulty {
     fn key_type(&self) -> KeyType {
         KeyType::Int
@@ -248,10 +270,6 @@ impl Store for Faulty {
     }
 
     async fn settle(&self) -> Result<Settled, StoreError> {
-        Err(statement_failed())
-    }
-
-    async fn change_position(&self) -> Result<Option<u64>, StoreError> {
         Err(statement_failed())
     }
 

@@ -16,7 +16,7 @@ on_both!(
     answers_are_right_while_redis_comes_and_goes,
     a_node_reads_what_another_one_computed,
     a_write_by_another_program_is_seen_by_all_nodes_in_time,
-    a_node_that_cannot_learn_of_changes_serves_nothing_it_has_kept,
+    without_a_feed_answers_come_from_rows,
     a_missing_trigger_turns_keeping_off,
     the_same_answer_is_not_sent_twice,
     another_installation_on_the_same_redis_is_not_read,
@@ -143,13 +143,32 @@ async fn a_write_by_another_program_is_seen_by_all_nodes_in_time(dialect: Dialec
     }
 }
 
-async fn a_node_that_cannot_learn_of_changes_serves_nothing_it_has_kept(dialect: Dialect) {
+async fn without_a_feed_answers_come_from_rows(dialect: Dialect) {
     let installation = Installation::new(dialect).await;
     let node = installation.node(None).await;
     node.until_tier(&daily(), "l1").await;
-    assert_eq!(node.get("/readyz").await.status, StatusCode::OK);
 
     installation.run("alter table tierkeep_feed rename to elsewhere").await;
+    let bypassed = node.until_tier(&daily(), "miss").await;
+
+    assert_eq!(bypassed.status, StatusCode::OK);
+    let ready = node.get("/readyz").await;
+    let feed = &ready.json()["checks"]["feed"];
+    assert_eq!((ready.status, &feed["status"]), (StatusCode::OK, &json!("ok")));
+    assert!(feed["reason"].as_str().unwrap().contains("from rows"), "{feed}");
+    installation.run("alter table elsewhere rename to tierkeep_feed").await;
+    node.until_tier(&daily(), "l1").await;
+}
+
+#[tokio::test]
+async fn a_node_that_cannot_learn_of_changes_serves_nothing_it_has_kept() {
+    let installation = Installation::new(Dialect::Postgres).await;
+    let node = installation.node(None).await;
+    node.until_tier(&daily(), "l1").await;
+    let ready = node.get("/readyz").await;
+    assert_eq!((ready.status, &ready.json()["checks"]["feed"]["reason"]), (StatusCode::OK, &json!(null)));
+
+    let held = installation.hold("lock table tierkeep_feed in access exclusive mode").await;
     let bypassed = node.until_tier(&daily(), "l3").await;
 
     assert_eq!(bypassed.status, StatusCode::OK);
@@ -158,7 +177,7 @@ async fn a_node_that_cannot_learn_of_changes_serves_nothing_it_has_kept(dialect:
         (ready.status, &ready.json()["checks"]["feed"]["status"]),
         (StatusCode::SERVICE_UNAVAILABLE, &json!("failing"))
     );
-    installation.run("alter table elsewhere rename to tierkeep_feed").await;
+    drop(held);
     node.until_tier(&daily(), "l1").await;
 }
 
@@ -169,12 +188,12 @@ async fn a_missing_trigger_turns_keeping_off(dialect: Dialect) {
 
     installation
         .run(match dialect {
-            Dialect::Sqlite => "drop trigger tierkeep_sessions_update",
+            Dialect::Sqlite => "drop trigger tierkeep_study_sessions_update",
             Dialect::Postgres => "drop trigger tierkeep_update on study_sessions",
         })
         .await;
 
-    node.until_tier(&daily(), "l3").await;
+    node.until_tier(&daily(), "miss").await;
 }
 
 async fn the_same_answer_is_not_sent_twice(dialect: Dialect) {

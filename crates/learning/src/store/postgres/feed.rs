@@ -1,35 +1,50 @@
-//! Where the database stands, for those who keep answers.
+//! The change feed on a connection of its own.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tierkeep_db::Pool;
+use tierkeep_db::feed::Feed;
 
 use super::super::StoreError;
-use super::super::tables::Tables;
+use super::super::feed::{ChangeFeed, Changes, EVENTS_PER_CALL};
 use super::PostgresStore;
 
+/// What the feed is followed with.
+#[derive(Debug)]
+pub(in crate::store) struct Follower {
+    pub(in crate::store) feed: Feed,
+    /// One connection: whoever asks for changes must not wait until readers are done.
+    pub(in crate::store) pool: Pool,
+    /// Whether a change may go unnoticed, so that what is stored proves nothing.
+    pub(in crate::store) is_broken: AtomicBool,
+}
+
 impl PostgresStore {
-    pub(super) async fn read_position(&self) -> Result<Option<u64>, StoreError> {
-        if self.tables == Tables::Platform || self.read_only {
-            return Ok(None);
-        }
-        let db = self.connection().await?;
-        let (read, advance) = (db.prepared(&self.sql.feed_position).await?, db.prepared(&self.sql.feed_advance).await?);
-        // ends: each turn more is one in which another node raised the position
-        loop {
-            let row = db.query_one(&read, &[]).await?;
-            if !row.try_get::<_, bool>(3)? {
-                return Ok(None);
-            }
-            let (position, changed): (i64, bool) = (row.try_get(0)?, row.try_get(1)?);
-            if !changed {
-                return Ok(Some(number(position)));
-            }
-            let mark: &str = row.try_get(2)?;
-            // a statement of its own: its snapshot is younger than the mark
-            if let Some(raised) = db.query_opt(&advance, &[&position, &mark]).await? {
-                return Ok(Some(number(raised.try_get(0)?)));
-            }
-        }
+    /// Whether stored summaries count.
+    pub(super) fn trusts_summaries(&self) -> bool {
+        self.tables.have_summaries()
+            && !self.follower.as_ref().is_some_and(|follower| follower.is_broken.load(Ordering::Acquire))
     }
 }
 
-fn number(position: i64) -> u64 {
-    u64::try_from(position).unwrap_or(0)
+#[async_trait]
+impl ChangeFeed for PostgresStore {
+    async fn changes(&self, after: u64) -> Result<Option<Changes>, StoreError> {
+        let Some(follower) = &self.follower else { return Ok(None) };
+        let db = follower.pool.get().await?;
+        let changes = Changes::read(after, follower.feed.poll_postgres(&db, after, EVENTS_PER_CALL).await?);
+        follower.is_broken.store(!changes.broken.is_empty(), Ordering::Release);
+        Ok(Some(changes))
+    }
+
+    async fn prune_changes(&self, keep: Duration, most: u64, most_bytes: u64) -> Result<u64, StoreError> {
+        let Some(follower) = &self.follower else { return Ok(0) };
+        let db = self.connection().await?;
+        if follower.feed.collapse_postgres(&db, most_bytes).await? {
+            tracing::warn!(most_bytes, "more changes waited than may: everything counts as changed");
+        }
+        Ok(follower.feed.prune_postgres(&db, keep, most).await?)
+    }
 }

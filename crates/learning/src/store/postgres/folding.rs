@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 
 use tokio_postgres::{GenericClient, Row, Statement};
 
-use super::super::open::check_days;
-use super::super::tables::zone_of;
+use super::super::checks::check_days;
+use super::super::tables::{Tables, zone_of};
 use super::super::{Settled, StoreError};
 use super::PostgresStore;
 use super::reading::{Facts, Prepared, active_days, corrupt, month_of, place_of, zones};
@@ -61,6 +61,9 @@ impl PostgresStore {
     /// server's own statistics come minutes later.
     async fn measure_new_rows(&self) -> Result<(), StoreError> {
         let db = self.connection().await?;
+        if self.tables != Tables::Own {
+            return Ok(()); // the platform's tables are the platform's to look after
+        }
         let known = "select reltuples > 0 from pg_class where oid = 'study_sessions'::regclass";
         if !db.query_one(&db.prepared(known).await?, &[]).await?.try_get::<_, bool>(0)? {
             db.batch_execute("analyze study_sessions").await?;
@@ -190,24 +193,23 @@ fn standings_of(
     for row in changes {
         let user = UserId::new(row.try_get::<_, PgKey>(1)?.0);
         if let Some(standing) = standings.get_mut(&user) {
-            standing.changes.push(change(row)?);
+            standing.changes.extend(change(row)?);
         }
     }
     // a learner may be asked for twice
     Ok(users.iter().map(|user| standings.get(user).cloned().unwrap_or_default()).collect())
 }
 
-/// Columns of `fold_changes` and `moved_zones` from the third: at, first start, last start, zone.
-pub(super) fn change(row: &Row) -> Result<Change, StoreError> {
-    let at = row.try_get::<_, PgInstant>(2)?.0;
-    if let Some(zone) = row.try_get::<_, Option<&str>>(5)? {
-        return Ok(Change::Zone { at, zone: zone_of(Some(zone)) });
+/// Columns of `fold_changes` and `moved_zones` from the third: at, first start, last start, zone, whether the learner's own
+/// row changed. `None`: a session that starts at no time, and so lies on no day.
+pub(super) fn change(row: &Row) -> Result<Option<Change>, StoreError> {
+    if row.try_get(6)? {
+        let at = row.try_get::<_, PgInstant>(2)?.0;
+        let zone: Option<&str> = row.try_get(5)?;
+        return Ok(Some(zone.map_or(Change::Left, |zone| Change::Zone { at, zone: zone_of(Some(zone)) })));
     }
     let (first, last): (Option<PgInstant>, Option<PgInstant>) = (row.try_get(3)?, row.try_get(4)?);
-    Ok(match (first, last) {
-        (Some(first), Some(last)) => Change::Sessions { first: first.0, last: last.0 },
-        _ => Change::Left,
-    })
+    Ok(first.zip(last).map(|(first, last)| Change::Sessions { first: first.0, last: last.0 }))
 }
 
 /// The statements that save what was folded.

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use tierkeep_db::Connection;
 use tokio_postgres::{GenericClient, Row, Statement};
 
-use super::super::open::check_days;
+use super::super::checks::check_days;
 use super::super::tables::{Tables, zone_of};
 use super::super::{Basis, LearnerActivity, LearnerClock, LearnerCourses, LearnerDays, StoreError};
 use super::wire::{PgInstant, PgKey, PgKeys};
@@ -48,10 +48,10 @@ impl PostgresStore {
         users: &[UserId],
         days: RangeInclusive<LocalDay>,
     ) -> Result<Vec<Option<LearnerDays>>, StoreError> {
-        if self.tables == Tables::Platform {
+        if !self.tables.have_summaries() {
             return self.platform_days(users, days).await;
         }
-        for _ in 0..=FOLDS_PER_READ {
+        for _ in 0..if self.trusts_summaries() { FOLDS_PER_READ + 1 } else { 0 } {
             let stored = self.stored_days(users, &days).await?;
             match self.current(users, stored).await? {
                 Some(answers) => return Ok(answers),
@@ -64,7 +64,7 @@ impl PostgresStore {
 
     pub(super) async fn read_activity(&self, users: &[UserId]) -> Result<Vec<Option<LearnerActivity>>, StoreError> {
         let all = LocalDay::MIN..=LocalDay::MAX;
-        if self.tables == Tables::Own {
+        if self.trusts_summaries() {
             for _ in 0..=FOLDS_PER_READ {
                 let stored = self.stored_activity(users).await?;
                 match self.current(users, stored).await? {
@@ -75,7 +75,7 @@ impl PostgresStore {
             }
         }
         let derived = match self.tables {
-            Tables::Own => self.derived_days(users, all).await?,
+            Tables::Own | Tables::Attached => self.derived_days(users, all).await?,
             Tables::Platform => self.platform_days(users, all).await?,
         };
         Ok(derived.into_iter().map(|learner| learner.map(LearnerDays::into_activity)).collect())
@@ -187,7 +187,10 @@ impl PostgresStore {
             .start()
             .await?;
         let facts = self.facts(&tx, &sql.facts, users).await?;
-        let standings = self.standings(&tx, &sql.read, &sql.changes, users, &facts).await?;
+        let mut standings = self.standings(&tx, &sql.read, &sql.changes, users, &facts).await?;
+        if !self.trusts_summaries() {
+            standings.iter_mut().for_each(|standing| standing.is_built = false);
+        }
         let plans: Vec<Plan> = standings.iter().map(|standing| standing.plan_for(days.clone(), &self.rules)).collect();
         let pages = self.pages(&tx, &sql.pages, users, &plans).await?;
         let folds = self.gather(&tx, &sql.session_rows, users, plans, &standings).await?;
@@ -207,7 +210,7 @@ impl PostgresStore {
 
     pub(super) async fn read_courses(&self, users: &[UserId]) -> Result<Vec<Option<LearnerCourses>>, StoreError> {
         let activity = match self.tables {
-            Tables::Own => Some(self.read_activity(users).await?),
+            Tables::Own | Tables::Attached => Some(self.read_activity(users).await?),
             Tables::Platform => None,
         };
         let db = self.connection().await?;

@@ -19,7 +19,7 @@ use crate::store::totals::{MovedZones, RecentDays, recent_days, recent_starts};
 
 impl PostgresStore {
     pub(super) async fn read_totals(&self, today: LocalDay) -> Result<GlobalSnapshot, StoreError> {
-        if self.tables == Tables::Own
+        if self.trusts_summaries()
             && let Some(stored) = self.stored_totals(today).await?
         {
             return Ok(stored);
@@ -67,7 +67,7 @@ impl PostgresStore {
         let pass = db.prepared(&self.sql.global_pass).await?;
         let recent = db.prepared(&self.sql.global_recent).await?;
         let moved_zones = match self.tables {
-            Tables::Own => Some(db.prepared(&self.sql.moved_zones).await?),
+            Tables::Own | Tables::Attached => Some(db.prepared(&self.sql.moved_zones).await?),
             Tables::Platform => None,
         };
         let tx = db
@@ -95,7 +95,8 @@ impl PostgresStore {
         if let Some(moved_zones) = &moved_zones {
             for row in tx.query(moved_zones, &[]).await? {
                 let user = UserId::new(row.try_get::<_, PgKey>(1)?.0);
-                moved.add(user, zone_of(row.try_get(6)?), zones(row.try_get(7)?, user)?, change(&row)?);
+                let Some(change) = change(&row)? else { continue };
+                moved.add(user, zone_of(row.try_get(7)?), zones(row.try_get(8)?, user)?, change);
             }
         }
         let starts = recent_starts(today);

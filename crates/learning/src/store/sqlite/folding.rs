@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use rusqlite::Connection;
 use rusqlite::types::Value;
 
-use super::super::open::check_days;
+use super::super::checks::check_days;
 use super::super::{Settled, StoreError};
 use super::reading::{active_days, corrupt, facts, gather, month_of, zones};
 use super::wire::{SqlKey, instant_at, key_at};
@@ -66,7 +66,7 @@ fn pick(shared: &Shared, db: &Connection, text: &str) -> Result<Vec<UserId>, Sto
 /// When anything of anybody may have changed: forgets all summaries by raising the epoch.
 pub(super) fn forget_everything_changed(shared: &Shared, db: &Connection) -> Result<(), StoreError> {
     if db.prepare_cached(&shared.sql.settle_everything)?.execute([])? > 0 {
-        db.execute("delete from tierkeep_outbox where user_id is null", [])?;
+        db.execute("update tierkeep_outbox set settled = 1 where key is null and not settled", [])?;
     }
     Ok(())
 }
@@ -106,7 +106,7 @@ pub(super) fn standing(shared: &Shared, db: &Connection, record: &str, user: Use
         Ok(())
     })?;
     each(db, &shared.sql.fold_changes, [SqlKey(user.key())], &mut |row| {
-        standing.changes.push(change(row)?);
+        standing.changes.extend(change(row)?);
         Ok(())
     })?;
     Ok(standing)
@@ -130,15 +130,18 @@ pub(super) fn pages(
     Ok(pages)
 }
 
-/// First columns of `fold_changes` and `moved_zones`: at, first start, last start, zone.
-pub(super) fn change(row: &rusqlite::Row<'_>) -> Result<Change, StoreError> {
-    if let Some(zone) = row.get_ref(3)?.as_str_or_null().ok().flatten() {
-        return Ok(Change::Zone { at: instant_at(row, 0)?, zone: zone_of(Some(zone)) });
+/// First columns of `fold_changes` and `moved_zones`: at, first start, last start, zone, whether the learner's own row
+/// changed. `None`: a session that starts at no time, and so lies on no day.
+pub(super) fn change(row: &rusqlite::Row<'_>) -> Result<Option<Change>, StoreError> {
+    if row.get(4)? {
+        let zone = row.get_ref(3)?.as_str_or_null().ok().flatten();
+        let at = instant_at(row, 0)?;
+        return Ok(Some(zone.map_or(Change::Left, |zone| Change::Zone { at, zone: zone_of(Some(zone)) })));
     }
     if row.get_ref(1)?.data_type() == rusqlite::types::Type::Null {
-        return Ok(Change::Left);
+        return Ok(None);
     }
-    Ok(Change::Sessions { first: instant_at(row, 1)?, last: instant_at(row, 2)? })
+    Ok(Some(Change::Sessions { first: instant_at(row, 1)?, last: instant_at(row, 2)? }))
 }
 
 fn save(

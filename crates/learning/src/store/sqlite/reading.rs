@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row};
 
-use super::super::open::check_days;
+use super::super::checks::check_days;
 use super::super::tables::{Tables, zone_of};
 use super::super::{Basis, LearnerActivity, LearnerClock, LearnerCourses, LearnerDays, StoreError};
 use super::wire::{SqlKey, course_row, instant_at, micros, session_facts};
@@ -65,7 +65,7 @@ impl SqliteStore {
         users: &[UserId],
         stored: impl Fn(&Shared, &Connection, Timestamp, UserId) -> Result<Stored<T>, StoreError> + Clone + Send + 'static,
     ) -> Result<Option<Vec<Option<T>>>, StoreError> {
-        if self.shared.tables == Tables::Platform {
+        if !self.shared.trusts_summaries() {
             return Ok(None);
         }
         for _ in 0..=FOLDS_PER_READ {
@@ -138,7 +138,7 @@ impl SqliteStore {
     pub(super) async fn read_courses(&self, users: &[UserId]) -> Result<Vec<Option<LearnerCourses>>, StoreError> {
         // folding first brings the zones up to date
         let mut stored = match self.shared.tables {
-            Tables::Own => self.read_activity(users).await?,
+            Tables::Own | Tables::Attached => self.read_activity(users).await?,
             Tables::Platform => vec![None; users.len()],
         };
         let users = users.to_vec();
@@ -278,8 +278,8 @@ fn derived(
     user: UserId,
     days: &RangeInclusive<LocalDay>,
 ) -> Result<Option<LearnerDays>, StoreError> {
-    let standing = match shared.tables {
-        Tables::Own => folding::standing(shared, db, &shared.sql.fold_read, user)?,
+    let mut standing = match shared.tables {
+        Tables::Own | Tables::Attached => folding::standing(shared, db, &shared.sql.fold_read, user)?,
         Tables::Platform => {
             let facts = facts(shared, db, user)?;
             Standing { exists: facts.is_some(), zone: facts.flatten(), ..Standing::default() }
@@ -288,9 +288,10 @@ fn derived(
     if !standing.exists {
         return Ok(None);
     }
+    standing.is_built &= shared.trusts_summaries();
     let plan = standing.plan_for(days.clone(), &shared.rules);
     let pages = match shared.tables {
-        Tables::Own => folding::pages(shared, db, user, &plan)?,
+        Tables::Own | Tables::Attached => folding::pages(shared, db, user, &plan)?,
         Tables::Platform => BTreeMap::new(),
     };
     let (calendar, days) = gather(shared, db, user, plan, true)?.into_days(&pages);
@@ -318,7 +319,7 @@ pub(super) fn gather(
     let parameters = (SqlKey(user.key()), micros(starts.start), micros(starts.end));
     let mut gathered: Vec<SessionFacts> = Vec::new();
     let text = match shared.tables {
-        Tables::Own => &shared.sql.session_rows,
+        Tables::Own | Tables::Attached => &shared.sql.session_rows,
         Tables::Platform => &shared.sql.platform_rows,
     };
     each(db, text, parameters, &mut |row| {

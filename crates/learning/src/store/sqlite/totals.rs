@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use rusqlite::Connection;
 
-use super::super::tables::{Tables, zone_of};
+use super::super::tables::zone_of;
 use super::super::totals::{MovedZones, RecentDays, recent_days, recent_starts};
 use super::super::{Basis, GlobalSnapshot, StoreError};
 use super::folding::change;
@@ -20,7 +20,7 @@ use crate::statistic::GlobalTotals;
 impl SqliteStore {
     pub(super) async fn read_totals(&self, today: LocalDay) -> Result<GlobalSnapshot, StoreError> {
         self.timed(move |shared, db, as_of| {
-            let stored = if shared.tables == Tables::Own { stored_totals(shared, db, today)? } else { None };
+            let stored = if shared.trusts_summaries() { stored_totals(shared, db, today)? } else { None };
             let (basis, totals) = match stored {
                 Some(totals) => (Basis::Summaries, totals),
                 None => (Basis::Rows, pass_over_rows(shared, db, today)?),
@@ -76,12 +76,14 @@ fn pass_over_rows(shared: &Shared, db: &Connection, today: LocalDay) -> Result<G
     })?;
     totals.users = learners.len() as u64;
     let mut moved = MovedZones::default();
-    if shared.tables == Tables::Own {
+    if shared.tables.have_summaries() {
         each(db, &shared.sql.moved_zones, [], &mut |row| {
-            let user = UserId::new(key_at(shared.keys, row, 4)?);
-            let stored = zones(row.get_ref(6)?.as_str_or_null(), user)?;
-            let zone: Option<String> = row.get(5)?;
-            moved.add(user, zone_of(zone.as_deref()), stored, change(row)?);
+            let user = UserId::new(key_at(shared.keys, row, 5)?);
+            let stored = zones(row.get_ref(7)?.as_str_or_null(), user)?;
+            let zone: Option<String> = row.get(6)?;
+            if let Some(change) = change(row)? {
+                moved.add(user, zone_of(zone.as_deref()), stored, change);
+            }
             Ok(())
         })?;
     }

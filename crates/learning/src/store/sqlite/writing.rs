@@ -90,8 +90,9 @@ pub(super) fn sessions(shared: &Shared, db: &Connection, rows: Vec<SessionRow>) 
     }
     let triggers = take_off_triggers(db)?;
     let (written, touched) = save(shared, db, &rows)?;
-    let mut note =
-        db.prepare_cached("insert into tierkeep_outbox (user_id, first_start, last_start) values (?1, ?2, ?3)")?;
+    let mut note = db.prepare_cached(
+        "insert into tierkeep_outbox (source, key, first, last) values ('study_sessions', ?1, ?2, ?3)",
+    )?;
     for (user, (first, last)) in touched.0 {
         note.execute((SqlKey(user.key()), first, last))?;
     }

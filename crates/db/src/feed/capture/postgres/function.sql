@@ -2,7 +2,7 @@ begin
     begin
         case tg_op
             when 'TRUNCATE' then
-                insert into tierkeep_outbox (source, settled) values ('{source}', {settled});
+{truncate}
             when 'INSERT' then
 {insert}
             when 'DELETE' then

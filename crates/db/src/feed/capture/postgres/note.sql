@@ -2,7 +2,7 @@
 {touched}
                 ),
                 size as materialized (
-                    select count(*) > 500 and coalesce(current_setting('tierkeep.origin', true), '') <> 'import' as is_large
+                    select {is_bounded} and count(*) > 500 and coalesce(current_setting('tierkeep.origin', true), '') <> 'import' as is_large
                     from (select from touched limit 501) as few
                 )
                 insert into tierkeep_outbox (source, key, first, last, note, settled)

@@ -1,38 +1,16 @@
--- What tells every node that something changed on which an answer rests.
+-- The first outbox gives way to the one that the change feed makes for itself when migrations are done (`tierkeep_db::Feed`),
+-- which keeps what was folded until every node has been told. What waited in the first is forgotten with all summaries.
+drop function if exists tierkeep_note_sessions, tierkeep_note_users cascade;
+drop table tierkeep_outbox;
+update tierkeep_state set epoch = epoch + 1 where exists (select from tierkeep_learner);
 
--- One row. A cached answer counts if whoever computed it had been told the present position before. A change is in the
--- position once it has moved `mark` and its transaction is not among those that were running then: `pending`, and all
--- from `unlisted` on; see feed_position.sql.
-create table tierkeep_feed (
-    only_row boolean primary key default true,
-    position bigint not null default 1,
-    mark text not null default '',
-    pending bigint[] not null default '{}',
-    unlisted bigint
+-- Whether the tables of rows are a platform's, and if so the mapping they were attached with.
+alter table tierkeep_state add column mapping text;
+
+-- What one node at a time does: who, until when by the clock of the database, and how often it changed hands.
+create table tierkeep_lease (
+    name text primary key,
+    holder text not null,
+    until timestamptz not null,
+    fence bigint not null default 1
 );
-insert into tierkeep_feed default values;
-
--- Moved by every statement that may change course progress. A sequence: writers never wait for each other.
-create sequence tierkeep_feed_courses owned by tierkeep_feed.position;
-
-create function tierkeep_note_courses() returns trigger
-language plpgsql security definer set search_path from current as $$
-begin
-    perform nextval('tierkeep_feed_courses');
-    return null;
-end
-$$;
-
-create trigger tierkeep_insert after insert on course_progress
-    for each statement execute function tierkeep_note_courses();
-create trigger tierkeep_update after update on course_progress
-    for each statement execute function tierkeep_note_courses();
-create trigger tierkeep_delete after delete on course_progress
-    for each statement execute function tierkeep_note_courses();
-create trigger tierkeep_truncate after truncate on course_progress
-    for each statement execute function tierkeep_note_courses();
-
-alter table course_progress enable always trigger tierkeep_insert;
-alter table course_progress enable always trigger tierkeep_update;
-alter table course_progress enable always trigger tierkeep_delete;
-alter table course_progress enable always trigger tierkeep_truncate;

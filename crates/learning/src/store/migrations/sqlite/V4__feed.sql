@@ -1,24 +1,27 @@
--- What tells every node that something changed on which an answer rests.
+-- The first outbox gives way to the one that the change feed makes for itself when migrations are done (`tierkeep_db::Feed`),
+-- which keeps what was folded until every node has been told. What waited in the first is forgotten with all summaries.
+drop trigger if exists tierkeep_sessions_replace;
+drop trigger if exists tierkeep_sessions_insert;
+drop trigger if exists tierkeep_sessions_update;
+drop trigger if exists tierkeep_sessions_delete;
+drop trigger if exists tierkeep_sessions_displace;
+drop trigger if exists tierkeep_archive_replace;
+drop trigger if exists tierkeep_archive_insert;
+drop trigger if exists tierkeep_archive_update;
+drop trigger if exists tierkeep_archive_delete;
+drop trigger if exists tierkeep_archive_displace;
+drop trigger if exists tierkeep_users_insert;
+drop trigger if exists tierkeep_users_delete;
+drop trigger if exists tierkeep_users_zone;
+drop trigger if exists tierkeep_users_key;
+drop table tierkeep_outbox;
+update tierkeep_state set epoch = epoch + 1 where exists (select 1 from tierkeep_learner);
+alter table tierkeep_state add column mapping text;
 
--- One row: how often course progress changed. Sessions and learners are counted by the outbox's own sequence.
-create table tierkeep_feed (
-    only_row integer primary key not null default 1,
-    courses integer not null default 0
+-- What one node at a time does: who, until when by the clock of the database, and how often it changed hands.
+create table tierkeep_lease (
+    name text primary key not null,
+    holder text not null,
+    until integer not null,
+    fence integer not null default 1
 ) strict;
-insert into tierkeep_feed default values;
-
--- REPLACE removes a row without firing the delete trigger, but the row it puts in its place fires this one.
-create trigger tierkeep_courses_insert after insert on course_progress
-begin
-    update tierkeep_feed set courses = courses + 1;
-end;
-
-create trigger tierkeep_courses_update after update on course_progress
-begin
-    update tierkeep_feed set courses = courses + 1;
-end;
-
-create trigger tierkeep_courses_delete after delete on course_progress
-begin
-    update tierkeep_feed set courses = courses + 1;
-end;

@@ -1,2 +1,2 @@
 -- Whether anything of anybody may have changed.
-select exists (select from tierkeep_outbox where user_id is null)
+select exists (select from tierkeep_outbox where key is null and not settled)

@@ -1,5 +1,5 @@
 -- Changes of some learners since their last fold, oldest first. $1 learners.
-select id, user_id, at, first_start, last_start, zone
+select id, key, at, first, last, note, source = 'users'
 from tierkeep_outbox
-where user_id = any($1::{key}[])
+where key = any($1::{key}[]) and not settled
 order by id

@@ -1,3 +1,5 @@
 -- "Anything of anybody changed": forgets all summaries at once by raising the epoch.
-with seen as (delete from tierkeep_outbox where user_id is null returning id)
+with seen as (
+    update tierkeep_outbox set settled = true where key is null and not settled returning id
+)
 update tierkeep_state set epoch = epoch + 1 where exists (select from seen)

@@ -1,2 +1,2 @@
--- Removes the changes of a learner that was folded; nobody writes between the fold and this. ?1 learner.
-delete from tierkeep_outbox where user_id = ?1
+-- Notes that a learner's changes are folded; the feed removes them when every node has been told. ?1 learner.
+update tierkeep_outbox set settled = 1 where key = ?1 and not settled

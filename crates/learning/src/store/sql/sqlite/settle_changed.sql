@@ -1,2 +1,2 @@
 -- Learners with changes, in the order of their ids. ?1 how many.
-select user_id from tierkeep_outbox where user_id is not null group by user_id order by user_id limit ?1
+select key from tierkeep_outbox where key is not null and not settled group by key order by key limit ?1

@@ -1,0 +1,1 @@
+                insert into tierkeep_outbox (source, settled) values ('{source}', {settled});

@@ -1,2 +1,0 @@
--- The position moves by itself on SQLite: its counters are committed with the change.
-select 1
