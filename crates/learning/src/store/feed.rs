@@ -13,6 +13,9 @@ use crate::mapping::{Mapping, Source};
 /// Events read by one call of [`ChangeFeed::changes`].
 pub(super) const EVENTS_PER_CALL: u32 = 10_000;
 
+/// Name of the feed's source of sessions.
+pub(super) const SESSIONS: &str = "study_sessions";
+
 /// What changed since a position.
 ///
 /// Positions are numbers that the database gives to changes once these are committed, the same for all nodes. Who was told
@@ -114,7 +117,7 @@ pub(super) fn feed(keys: KeyType, mapping: &Mapping, has_zones: bool) -> Result<
             source("users", mapping.table(Source::Users), learners, true),
             // nothing is summarised of course progress, so nothing is to be folded
             source("course_progress", mapping.table(Source::CourseProgress), progress, false),
-            source("study_sessions", mapping.table(sessions), live, true),
+            source(SESSIONS, mapping.table(sessions), live, true),
             source("study_sessions_archive", mapping.archive(), archived, true),
         ],
     )?)

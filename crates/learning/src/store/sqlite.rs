@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
-use rusqlite::Connection;
+use rusqlite::{Connection, Transaction};
 use tierkeep_db::SqliteDatabase;
 use tierkeep_db::feed::Feed;
 
@@ -105,7 +105,7 @@ impl SqliteStore {
     async fn write<T, F>(&self, work: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        F: FnOnce(&Shared, &Connection) -> Result<T, StoreError> + Send + 'static,
+        F: FnOnce(&Shared, &Transaction<'_>) -> Result<T, StoreError> + Send + 'static,
     {
         if self.shared.read_only {
             return Err(StoreError::ReadOnly(self.shared.address.clone()));
@@ -211,7 +211,7 @@ impl Store for SqliteStore {
     }
 
     async fn settle(&self) -> Result<Settled, StoreError> {
-        self.write(folding::settle_batch).await
+        self.write(|shared, tx| folding::settle_batch(shared, tx)).await
     }
 
     async fn installation(&self) -> Result<Option<String>, StoreError> {

@@ -17,6 +17,7 @@ use super::rows::{ALL_DAYS, day, learner, progress, session, user};
 on_both!(
     every_change_of_what_answers_rest_on_is_told,
     a_change_of_one_learner_is_told_of_no_other,
+    a_bulk_write_names_its_learners,
     reading_folding_and_settling_are_no_changes,
     nodes_are_told_the_same,
     a_reader_is_told_nothing,
@@ -88,6 +89,22 @@ async fn a_change_of_one_learner_is_told_of_no_other(dialect: Dialect) {
     // a row that goes from one learner to another touches both
     outside.run("update study_sessions set user_id = 3 where id = 1").await;
     assert_eq!(learners(&told(&*store, known).await), [user(KEYS, 1), user(KEYS, 2), user(KEYS, 3)]);
+}
+
+/// As an import does it: more rows than triggers are run for on SQLite, more learners than they name on PostgreSQL.
+async fn a_bulk_write_names_its_learners(dialect: Dialect) {
+    const MANY: u32 = 600;
+    let fresh = Fresh::migrated(dialect, KEYS).await;
+    let store = fresh.store().await;
+    store.write_users((1..=MANY).map(|n| learner(KEYS, n, None)).collect()).await.unwrap();
+    let known = told(&*store, 0).await;
+
+    let rows = (1..=MANY).map(|n| session(KEYS, n, n, "2025-06-27T08:00:00Z", 30)).collect();
+    store.write_sessions(rows).await.unwrap();
+
+    let now = told(&*store, known.position).await;
+    assert_eq!((learners(&now).len(), now.everybody, now.epoch), (600, None, known.epoch));
+    assert_eq!(now.broken, Vec::<String>::new());
 }
 
 async fn reading_folding_and_settling_are_no_changes(dialect: Dialect) {

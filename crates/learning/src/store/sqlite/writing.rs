@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::{CachedStatement, Connection, params};
+use rusqlite::{CachedStatement, Connection, Transaction, params};
 
+use super::super::feed::SESSIONS;
 use super::super::incoming::{Known, accepted};
 use super::super::{StoreError, Written};
+use super::Shared;
 use super::wire::{SqlKey, key_at, micros};
-use super::{Shared, each};
 use crate::key::{CourseProgressId, Key, UserId};
 use crate::rows::{ProgressRow, SessionRow, UserRow};
 
@@ -83,43 +84,20 @@ pub(super) fn progress(shared: &Shared, db: &Connection, rows: Vec<ProgressRow>)
 const BULK: usize = 500;
 
 /// Writes sessions; the triggers note what few of them touch, many are noted here, once a learner.
-pub(super) fn sessions(shared: &Shared, db: &Connection, rows: Vec<SessionRow>) -> Result<Written, StoreError> {
+pub(super) fn sessions(shared: &Shared, tx: &Transaction<'_>, rows: Vec<SessionRow>) -> Result<Written, StoreError> {
     let rows = accepted(rows, shared.keys)?;
     if rows.len() < BULK {
-        return save(shared, db, &rows).map(|(written, _)| written);
+        return save(shared, tx, &rows).map(|(written, _)| written);
     }
-    let triggers = take_off_triggers(db)?;
-    let (written, touched) = save(shared, db, &rows)?;
-    let mut note = db.prepare_cached(
-        "insert into tierkeep_outbox (source, key, first, last) values ('study_sessions', ?1, ?2, ?3)",
-    )?;
+    let suspended = shared.feed.suspend_sqlite(tx, SESSIONS)?;
+    let (written, touched) = save(shared, tx, &rows)?;
+    let mut note =
+        tx.prepare_cached("insert into tierkeep_outbox (source, key, first, last) values (?1, ?2, ?3, ?4)")?;
     for (user, (first, last)) in touched.0 {
-        note.execute((SqlKey(user.key()), first, last))?;
+        note.execute((SESSIONS, SqlKey(user.key()), first, last))?;
     }
-    for text in triggers {
-        db.execute_batch(&text)?;
-    }
+    shared.feed.resume_sqlite(tx, suspended)?;
     Ok(written)
-}
-
-/// Drops our triggers on the sessions and returns the texts that make them again. The caller's transaction hides this
-/// from everybody else and undoes it if anything fails.
-fn take_off_triggers(db: &Connection) -> Result<Vec<String>, StoreError> {
-    let mut texts = Vec::new();
-    let mut drops = String::new();
-    each(
-        db,
-        "select sql, 'drop trigger ' || name || ';' from sqlite_schema where type = 'trigger' \
-         and tbl_name in ('study_sessions', 'study_sessions_archive') and name glob 'tierkeep_[a-z]*' order by rowid",
-        [],
-        &mut |row| {
-            texts.push(row.get(0)?);
-            drops.push_str(&row.get::<_, String>(1)?);
-            Ok(())
-        },
-    )?;
-    db.execute_batch(&drops)?;
-    Ok(texts)
 }
 
 fn save(shared: &Shared, db: &Connection, rows: &[SessionRow]) -> Result<(Written, Touched), StoreError> {
