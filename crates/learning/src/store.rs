@@ -29,6 +29,7 @@ mod rederive;
 mod sqlite;
 mod statements;
 mod tables;
+mod tokens;
 mod totals;
 
 pub use error::StoreError;
@@ -36,6 +37,7 @@ pub use feed::{ChangeFeed, Changes};
 pub use lease::Leases;
 pub use open::{Migrated, OpenMode, OpenOptions, migrate, open};
 pub use rederive::rederive;
+pub use tokens::{NewToken, Scope, Token, TokenHash, TokenName, TokenTextError, Tokens};
 
 /// What an answer was computed from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -145,7 +147,7 @@ pub struct Settled {
 ///
 /// All answers about learners come in the order in which the learners were asked for; `None` = unknown learner.
 #[async_trait]
-pub trait Store: ChangeFeed + Leases + Debug + Send + Sync {
+pub trait Store: ChangeFeed + Leases + Tokens + Debug + Send + Sync {
     /// Which keys this database uses.
     fn key_type(&self) -> KeyType;
 

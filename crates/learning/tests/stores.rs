@@ -15,6 +15,7 @@ mod stores {
     pub(crate) mod platform;
     pub(crate) mod rows;
     pub(crate) mod seeded;
+    pub(crate) mod tokens;
     pub(crate) mod writing;
     pub(crate) mod zones;
 }

@@ -13,6 +13,7 @@ use tierkeep_learning::key::{KeyType, UserId};
 use tierkeep_learning::language::Language;
 use tierkeep_learning::local_day::{LocalDay, Month, Year};
 use tierkeep_learning::statistic::WindowDays;
+use tierkeep_learning::store::{Scope, TokenName};
 
 use crate::commands::{self, Ending};
 use crate::config::parse_duration;
@@ -45,6 +46,9 @@ pub struct Global {
     /// Redis or Valkey server that several nodes share [env: TIERKEEP_REDIS_URL]
     #[arg(long, global = true, value_name = "URL")]
     pub redis: Option<String>,
+    /// API token for a running node; other users of this machine may see it here [env: TIERKEEP_TOKEN]
+    #[arg(long, global = true, value_name = "TOKEN")]
+    pub token: Option<String>,
     /// Write JSON to stdout, and nothing else there
     #[arg(long, global = true, action = ArgAction::SetTrue)]
     pub json: bool,
@@ -68,6 +72,9 @@ pub enum Command {
     Stats(StatsCommand),
     /// Ask or clear the cache of the running node; of Redis, where none runs
     Cache(CacheArgs),
+    /// Make, list and revoke API tokens
+    #[command(subcommand)]
+    Token(TokenCommand),
     /// Create the tables, or bring them up to date
     Migrate(MigrateArgs),
     /// Rebuild everything that depends on `[days]`
@@ -255,6 +262,31 @@ pub enum CacheCommand {
     },
     /// Forget everything, in all tiers and on all nodes
     Clear,
+}
+
+/// What can be done with API tokens.
+#[derive(Debug, Subcommand)]
+pub enum TokenCommand {
+    /// Make a token and print it, this once: only its hash is stored
+    Create {
+        /// What it is called: letters, digits, '.', '-' and '_'
+        #[arg(value_name = "NAME", value_parser = TokenName::from_str)]
+        name: TokenName,
+        /// What it admits to: read, write or admin; each includes those before it
+        #[arg(long, value_name = "SCOPE", value_parser = Scope::from_str)]
+        scope: Scope,
+        /// For how long, such as 90d [default: until it is revoked]
+        #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+        expires: Option<Duration>,
+    },
+    /// List the tokens that were made, without their secrets
+    List,
+    /// Revoke a token: on every node within freshness.bound
+    Revoke {
+        /// Its name or its id
+        #[arg(value_name = "NAME|ID")]
+        token: String,
+    },
 }
 
 /// What can be asked of the configuration.

@@ -8,6 +8,7 @@ mod migrate;
 mod progress;
 mod serve;
 mod stats;
+mod token;
 
 use std::sync::Arc;
 
@@ -91,6 +92,7 @@ impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         let ending = match error {
             StoreError::DaysChanged { .. }
+            | StoreError::TokenNameTaken(_)
             | StoreError::OtherKeyType { .. }
             | StoreError::PlatformTables(_)
             | StoreError::NotAttached
@@ -118,6 +120,7 @@ struct Context {
     clock: Clock,
     console: Console,
     read_only: bool,
+    token: Option<String>,
 }
 
 /// Runs one command to its end.
@@ -132,9 +135,6 @@ pub fn run(cli: Cli, console: Console) -> Result<(), Failure> {
         _ => {}
     }
     let context = Context::new(&cli.global, &cli.command, console)?;
-    if let Command::Config(command) = cli.command {
-        return config::run(command, &context);
-    }
     start_log(&context.loaded.config.log);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let done = runtime.block_on(async {
@@ -143,9 +143,11 @@ pub fn run(cli: Cli, console: Console) -> Result<(), Failure> {
             Command::Import(arguments) => import::run(&arguments, &context).await,
             Command::Stats(command) => stats::run(&command, &context).await,
             Command::Cache(arguments) => cache::run(&arguments, &context).await,
+            Command::Token(command) => token::run(&command, &context).await,
             Command::Migrate(arguments) => migrate::migrate(&arguments, &context).await,
             Command::Rederive => migrate::rederive(&context).await,
-            Command::Config(_) | Command::Openapi | Command::Completions { .. } | Command::Man { .. } => Ok(()),
+            Command::Config(command) => config::run(command, &context).await,
+            Command::Openapi | Command::Completions { .. } | Command::Man { .. } => Ok(()),
         }
     });
     // a thread may still wait for a file that nobody writes to; the stores are closed by now
@@ -165,8 +167,10 @@ impl Context {
             redis: global.redis.clone(),
             listen,
         };
+        let environment = Environment::read()?;
         Ok(Self {
-            loaded: configuration::load(&flags, &Environment::read()?)?,
+            loaded: configuration::load(&flags, &environment)?,
+            token: shown_to_node(global.token.clone().or(environment.token))?,
             clock: global.now.map_or(Clock::Wall, Clock::Fixed),
             console,
             read_only: global.read_only,
@@ -234,6 +238,17 @@ impl Context {
         }
         self.announce(url);
         Ok(tierkeep_learning::store::open(url, &self.options(mode)).await?)
+    }
+}
+
+/// A token as it was given; it becomes part of a request's head, so it must not hold a line end.
+fn shown_to_node(token: Option<String>) -> Result<Option<String>, Failure> {
+    match token {
+        Some(token) if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) => {
+            // not repeated: it may be a secret with a blank too much
+            Err(Failure::usage(anyhow::anyhow!("--token or TIERKEEP_TOKEN is no token; accepted: tk_ and 43 letters")))
+        }
+        token => Ok(token),
     }
 }
 

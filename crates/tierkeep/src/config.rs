@@ -223,10 +223,12 @@ pub struct Environment {
     pub listen: Option<String>,
     /// `TIERKEEP_LOG`
     pub log: Option<String>,
+    /// `TIERKEEP_TOKEN`, what a command shows to a running node. No key of the file: that is read by more people.
+    pub token: Option<String>,
 }
 
 impl Environment {
-    /// Reads the five variables.
+    /// Reads the six variables.
     ///
     /// # Errors
     /// [`ConfigError::NotUnicode`] when one of them is no text.
@@ -244,6 +246,7 @@ impl Environment {
             redis: text("TIERKEEP_REDIS_URL")?,
             listen: text("TIERKEEP_LISTEN")?,
             log: text("TIERKEEP_LOG")?,
+            token: text("TIERKEEP_TOKEN")?,
         })
     }
 }

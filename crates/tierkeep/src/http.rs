@@ -5,15 +5,19 @@
 mod admin;
 mod answer;
 mod batch;
+mod body;
 mod docs;
+mod encoding;
 mod error;
 mod extract;
+mod guard;
 mod health;
 mod index;
 mod language;
 mod learner;
 mod routes;
 mod serve;
+mod strict;
 mod users;
 
 use std::time::Duration;
@@ -25,11 +29,13 @@ use serde::Serialize;
 use tierkeep_learning::key::UserId;
 use tierkeep_learning::service::{ServiceError, Statistics};
 
+use crate::access::Access;
 use crate::clock::Clock;
 use crate::config::ByteSize;
 use crate::tiers::Tiers;
 
 pub(crate) use self::admin::{InvalidateRequest, Invalidated, document as cache_document};
+pub use self::body::Misfit;
 pub use self::error::{ApiError, Problem};
 pub use self::routes::{openapi, router};
 pub use self::serve::serve;
@@ -39,6 +45,8 @@ pub use self::serve::serve;
 pub struct App {
     /// The statistics behind their tiers.
     pub tiers: Tiers,
+    /// Who may ask.
+    pub access: Access,
     /// The present instant.
     pub clock: Clock,
     /// Limits of one request.

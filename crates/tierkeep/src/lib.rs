@@ -2,9 +2,10 @@
 //!
 //! [`config`] says what the binary is told, [`cli`] what it is asked; [`commands`] do it. All of them, and [`http`], ask
 //! `tierkeep_learning::service::Statistics`, so that the command line and the API give equal answers; [`tiers`] keep what
-//! it answered for [`http`].
+//! it answered for [`http`], and [`access`] says who may ask.
 //! [`clock`] is the only reader of the wall clock, [`config`] the only reader of the environment.
 
+pub mod access;
 pub mod cli;
 pub mod clock;
 pub mod commands;

@@ -90,6 +90,9 @@ pub enum StoreError {
     /// A stored zone name is unknown to this binary.
     #[error("a stored time zone is unknown to this binary")]
     Zone(#[from] ZoneError),
+    /// Another token of this name is not revoked.
+    #[error("a token named {0} exists; choose another name, or revoke it first with `tierkeep token revoke {0}`")]
+    TokenNameTaken(String),
     /// A stored value of ours cannot be read.
     #[error("stored {what} of learner {learner} cannot be read: {reason}; `tierkeep rederive` rebuilds it")]
     Corrupt {

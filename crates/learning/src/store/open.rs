@@ -79,6 +79,7 @@ const MIGRATIONS: &[(u32, &str, &str, &str)] = &[
         include_str!("migrations/sqlite/V3__capture.sql"),
     ),
     (4, "feed", include_str!("migrations/postgres/V4__feed.sql"), include_str!("migrations/sqlite/V4__feed.sql")),
+    (5, "tokens", include_str!("migrations/postgres/V5__tokens.sql"), include_str!("migrations/sqlite/V5__tokens.sql")),
 ];
 
 /// The migration this binary needs.

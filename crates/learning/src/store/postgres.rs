@@ -28,6 +28,7 @@ mod folding;
 mod lease;
 mod platform;
 mod reading;
+mod tokens;
 mod totals;
 mod wire;
 mod writing;

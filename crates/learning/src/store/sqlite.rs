@@ -27,6 +27,7 @@ mod feed;
 mod folding;
 mod lease;
 mod reading;
+mod tokens;
 mod totals;
 mod wire;
 mod writing;

@@ -49,7 +49,7 @@ statements! {
         fold_delete_learners, fold_global, fold_consume, settle_everything, settle_changed,
         settle_is_built, settle_done, import_users_insert, import_users_update, import_progress_insert,
         import_progress_update, import_sessions_insert, import_sessions_update, import_archive_update, lease_take,
-        lease_release,
+        lease_release, token_all, token_unrevoked, token_create, token_revoke, token_used,
 }
 
 /// How many learners a statement on PostgreSQL is asked about. A parameter of its own for one learner lets the planner

@@ -118,6 +118,8 @@ fn shown(answer: &Value, output: Output) -> String {
 /// A running node, by its address.
 struct Node {
     address: String,
+    /// The line that says who asks.
+    authorization: String,
 }
 
 impl Node {
@@ -128,8 +130,10 @@ impl Node {
             Some(url) => Some(host_of(url).ok_or_else(|| Failure::usage(anyhow!("{url:?} is no http://host:port")))?),
         };
         let address = named.clone().unwrap_or_else(|| context.config().http.listen.to_string());
+        let authorization =
+            context.token.as_ref().map_or_else(String::new, |token| format!("authorization: Bearer {token}\r\n"));
         match tokio::time::timeout(PATIENCE, TcpStream::connect(&address)).await {
-            Ok(Ok(_)) => Ok(Some(Self { address })),
+            Ok(Ok(_)) => Ok(Some(Self { address, authorization })),
             Ok(Err(error)) if named.is_some() => {
                 Err(anyhow::Error::from(error).context(format!("{address} does not answer")).into())
             }
@@ -151,9 +155,11 @@ impl Node {
 
     /// One request in HTTP/1.0, which ends with the connection: nothing needs to be known of its length.
     async fn send(&self, request: &str, body: &str) -> Result<Value, Failure> {
-        let (address, length) = (&self.address, body.len());
+        let Self { address, authorization } = self;
+        let length = body.len();
         let request = format!(
-            "{request} HTTP/1.0\r\nhost: {address}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
+            "{request} HTTP/1.0\r\nhost: {address}\r\n{authorization}content-type: application/json\r\n\
+             content-length: {length}\r\n\r\n{body}"
         );
         let exchange = async {
             let mut stream = TcpStream::connect(address).await?;
@@ -166,8 +172,13 @@ impl Node {
         let answer = String::from_utf8_lossy(&answer);
         let (head, body) = answer.split_once("\r\n\r\n").context("the server does not speak HTTP")?;
         let json: Value = serde_json::from_str(body).context("the server is not Tierkeep")?;
-        if head.split(' ').nth(1) == Some("200") {
+        let status = head.split(' ').nth(1);
+        if status == Some("200") {
             return Ok(json);
+        }
+        if status == Some("401") {
+            let detail = json["detail"].as_str().unwrap_or("it needs a token");
+            return Err(anyhow!("the server refused: {detail}; give one of scope admin with TIERKEEP_TOKEN").into());
         }
         Err(anyhow!("the server refused: {}", json["detail"].as_str().unwrap_or(head)).into())
     }

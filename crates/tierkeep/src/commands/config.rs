@@ -9,11 +9,11 @@ use crate::cli::ConfigCommand;
 use crate::config::Shown;
 use crate::console::Output;
 
-pub(super) fn run(command: ConfigCommand, context: &Context) -> Result<(), Failure> {
+pub(super) async fn run(command: ConfigCommand, context: &Context) -> Result<(), Failure> {
     context.announce(&context.config().database.url);
     if let ConfigCommand::Check = command {
         context.config().mapping.check().map_err(Failure::usage)?;
-        serve::guard_loopback(context.config().http.listen)?;
+        serve::check_reach(context).await?;
     }
     let text = match (command, context.console.output()) {
         (ConfigCommand::Check, Output::Human) => "the configuration is valid".to_owned(),

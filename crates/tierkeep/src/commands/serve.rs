@@ -4,14 +4,16 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use jiff::Timestamp;
 use serde_json::json;
-use tierkeep_db::{DatabaseUrl, SqlitePath};
+use tierkeep_db::{DatabaseUrl, Error as DatabaseError, SqlitePath};
 use tierkeep_learning::service::Statistics;
-use tierkeep_learning::store::OpenMode;
+use tierkeep_learning::store::{self, OpenMode, Store, StoreError};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::{Context, Failure, create, progress};
+use crate::access::{Access, Reach};
 use crate::cli::ServeArgs;
 use crate::config::Origin;
 use crate::console::Output;
@@ -22,7 +24,6 @@ use crate::{demo, signals, upkeep};
 const DEMO_FILE: &str = "tierkeep-demo.db";
 
 pub(super) async fn run(arguments: &ServeArgs, context: Context) -> Result<(), Failure> {
-    guard_loopback(context.config().http.listen)?;
     if arguments.demo && context.read_only {
         return Err(Failure::usage(anyhow::anyhow!("--demo writes sample data, so it cannot be had with --read-only")));
     }
@@ -45,6 +46,7 @@ async fn serve(
     let console = context.console;
     let store = Arc::clone(statistics.store());
     let address = context.config().http.listen;
+    let access = guarded(context, &store).await?;
     let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
     let base = format!("http://{}", listener.local_addr()?);
 
@@ -59,23 +61,29 @@ async fn serve(
         examples = demo::addresses(&statistics, &base).await?;
     }
     let tiers = context.tiers(statistics).await?;
-    console.note(format_args!("listening on {base}, on loopback only: this version has no API tokens"));
+    console.note(announcement(&base, Reach::of(address), &access, context.clock.now()));
     match console.output() {
         Output::Json => console.result(&json!({ "address": base, "examples": examples }).to_string())?,
         Output::Human => {
+            let header = if access.is_required() { " -H \"Authorization: Bearer $TIERKEEP_TOKEN\"" } else { "" };
             for address in &examples {
-                console.result(&format!("curl -s '{address}'"))?;
+                console.result(&format!("curl -s{header} '{address}'"))?;
             }
         }
     }
     let limits = Limits { body: context.config().http.body_limit, timeout: context.config().http.request_timeout };
-    let app = Arc::new(App { tiers, clock: context.clock, limits });
+    let app = Arc::new(App { tiers, access, clock: context.clock, limits });
+    let following = {
+        let (app, bound, stop) = (Arc::clone(&app), context.config().freshness.bound, stop.clone());
+        tokio::spawn(async move { app.access.follow(bound, stop).await })
+    };
     let upkeep = (!store.is_read_only()).then(|| {
         let unfolded = Arc::clone(&app);
         upkeep::start(store, context.config().freshness.retention(), move || unfolded.tiers.is_unfolded(), stop.clone())
     });
     let served = http::serve(listener, http::router(Arc::clone(&app)), stop.clone()).await;
     stop.cancel();
+    following.await.context("the task that reads the tokens panicked")?;
     if let Some(upkeep) = upkeep {
         upkeep.await.context("the task that folds changes panicked")?;
     }
@@ -84,15 +92,55 @@ async fn serve(
     Ok(served?)
 }
 
-/// Refuses an address that is reachable from outside.
-pub(super) fn guard_loopback(address: SocketAddr) -> Result<(), Failure> {
-    if address.ip().to_canonical().is_loopback() {
+/// Refuses an address that is reachable from outside while nobody could be let in.
+async fn guarded(context: &Context, store: &Arc<dyn Store>) -> Result<Access, Failure> {
+    let address = context.config().http.listen;
+    let reach = Reach::of(address);
+    let access = Access::load(Arc::clone(store), reach).await.context("the API tokens cannot be read")?;
+    if reach == Reach::Network && access.live(context.clock.now()) == 0 {
+        return Err(nobody_could_be_let_in(address));
+    }
+    Ok(access)
+}
+
+/// Says what `serve` would say to the configured address; opens the database for it only if others can reach the address.
+pub(super) async fn check_reach(context: &Context) -> Result<(), Failure> {
+    let address = context.config().http.listen;
+    if Reach::of(address) == Reach::Loopback {
         return Ok(());
     }
-    Err(Failure::refused(anyhow::anyhow!(
-        "{address} is reachable from outside, and without API tokens, which this version does not have, the API is \
-         served on loopback only: listen on 127.0.0.1 or [::1]"
-    )))
+    let opened = store::open(&context.config().database.url, &context.options(OpenMode::ReadOnly)).await;
+    let store = match opened {
+        Err(StoreError::NotMigrated | StoreError::Database(DatabaseError::FileMissing { .. })) => {
+            return Err(nobody_could_be_let_in(address));
+        }
+        opened => opened?,
+    };
+    let checked = guarded(context, &store).await;
+    store.close().await;
+    checked.map(|_| ())
+}
+
+fn nobody_could_be_let_in(address: SocketAddr) -> Failure {
+    Failure::refused(anyhow::anyhow!(
+        "{address} is reachable from outside, and without a live API token the API is served on loopback only: make one \
+         with `tierkeep token create NAME --scope read`, or listen on 127.0.0.1 or [::1]"
+    ))
+}
+
+/// What `serve` says when it listens.
+fn announcement(base: &str, reach: Reach, access: &Access, now: Timestamp) -> String {
+    let live = access.live(now);
+    match (reach, access.is_required()) {
+        (Reach::Loopback, false) => format!("listening on {base}, on loopback only: there are no API tokens"),
+        (Reach::Loopback, true) => {
+            format!("listening on {base}, on loopback only; requests need one of {live} live API tokens")
+        }
+        (Reach::Network, _) => format!(
+            "listening on {base}; requests need one of {live} live API tokens, which travel as clear text: let something \
+             that speaks TLS stand before this node"
+        ),
+    }
 }
 
 /// `--database` names another one; the configured database is not filled with sample data by accident.

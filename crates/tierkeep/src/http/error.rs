@@ -9,9 +9,11 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use tierkeep_db::Error as DatabaseError;
 use tierkeep_learning::service::ServiceError;
-use tierkeep_learning::store::StoreError;
+use tierkeep_learning::store::{Scope, StoreError};
 use utoipa::ToSchema;
 
+use super::body::Misfit;
+use crate::access::Denied;
 use crate::config::ByteSize;
 
 /// What was wrong (RFC 9457).
@@ -61,11 +63,15 @@ pub enum ApiError {
     /// The body is no JSON.
     Syntax(String),
     /// The body is JSON of another shape.
-    Shape(String),
+    Shape(Misfit),
     /// The body is longer than this limit.
     TooLarge(ByteSize),
     /// The body is declared as something else than JSON.
     MediaType(String),
+    /// The request brings no token that admits it.
+    Denied(Denied),
+    /// The client accepts no encoding that there is.
+    NotAcceptable,
     /// There was no answer in time.
     Timeout,
     /// A bug, or a failure that nobody outside can mend.
@@ -113,7 +119,7 @@ impl ApiError {
             Self::Parameter(bad) => bad.problem(),
             Self::UnknownParameter { name, accepted } => unknown_parameter(name, accepted),
             Self::Syntax(reason) => problem(KINDS.syntax, reason.clone()),
-            Self::Shape(reason) => problem(KINDS.shape, reason.clone()),
+            Self::Shape(misfit) => misfit_problem(misfit),
             Self::TooLarge(limit) => Problem {
                 accepted: Some(format!("at most {limit}")),
                 ..problem(KINDS.too_large, format!("the body is longer than {limit}"))
@@ -123,9 +129,59 @@ impl ApiError {
                 accepted: Some("application/json".to_owned()),
                 ..problem(KINDS.media_type, "the body must be declared as application/json".to_owned())
             },
+            Self::Denied(denied) => denial(*denied),
+            Self::NotAcceptable => Problem {
+                accepted: Some("gzip, identity".to_owned()),
+                ..problem(KINDS.not_acceptable, "Accept-Encoding excludes every encoding of this server".to_owned())
+            },
             Self::Timeout => problem(KINDS.timeout, "there was no answer in time; try again later".to_owned()),
         }
     }
+}
+
+fn misfit_problem(Misfit { field, reason, accepted }: &Misfit) -> Problem {
+    let mut detail = match field {
+        Some(field) => format!("{field} does not fit: {reason}"),
+        None => format!("the body does not fit: {reason}"),
+    };
+    if let Some(accepted) = accepted {
+        detail = format!("{detail}; accepted: {accepted}");
+    }
+    Problem { parameter: field.clone(), accepted: accepted.clone(), ..problem(KINDS.shape, detail) }
+}
+
+/// A token that was revoked is unknown: whoever still has it learns nothing else.
+fn denial(denied: Denied) -> Problem {
+    match denied {
+        Denied::Missing => {
+            let detail = "this address needs a token, as `Authorization: Bearer tk_…`".to_owned();
+            problem(KINDS.unauthorized, detail)
+        }
+        Denied::Unknown => problem(KINDS.unauthorized, "the token is unknown or was revoked".to_owned()),
+        Denied::Expired(end) => problem(KINDS.unauthorized, format!("the token expired at {end}")),
+        Denied::TooSmall { scope, needed } => Problem {
+            given: Some(scope.name().to_owned()),
+            accepted: Some(needed.name().to_owned()),
+            ..problem(KINDS.forbidden, format!("this address needs the scope {needed} and the token has {scope}"))
+        },
+    }
+}
+
+/// What RFC 6750 says in `WWW-Authenticate`.
+fn challenge(denied: Denied) -> HeaderValue {
+    HeaderValue::from_static(match denied {
+        Denied::Missing => "Bearer realm=\"tierkeep\"",
+        Denied::Unknown | Denied::Expired(_) => "Bearer realm=\"tierkeep\", error=\"invalid_token\"",
+        Denied::TooSmall { needed: Scope::Read, .. } => {
+            "Bearer realm=\"tierkeep\", error=\"insufficient_scope\", scope=\"read\""
+        }
+        Denied::TooSmall { needed: Scope::Write, .. } => {
+            "Bearer realm=\"tierkeep\", error=\"insufficient_scope\", scope=\"write\""
+        }
+        Denied::TooSmall { needed: Scope::Admin, .. } => {
+            "Bearer realm=\"tierkeep\", error=\"insufficient_scope\", scope=\"admin\""
+        }
+    })
 }
 
 const INSIDE: &str = "the request failed inside the server; its log says why";
@@ -242,7 +298,11 @@ impl IntoResponse for ApiError {
             }
             _ => {}
         }
-        self.problem().into_response()
+        let mut response = self.problem().into_response();
+        if let Self::Denied(denied) = self {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge(denied));
+        }
+        response
     }
 }
 
@@ -302,6 +362,9 @@ struct Kinds {
     shape: Kind,
     too_large: Kind,
     media_type: Kind,
+    unauthorized: Kind,
+    forbidden: Kind,
+    not_acceptable: Kind,
     timeout: Kind,
     unavailable: Kind,
     internal: Kind,
@@ -318,6 +381,9 @@ const KINDS: Kinds = Kinds {
     shape: ("urn:tierkeep:problem:unfit-body", "Body that does not fit", 422),
     too_large: ("urn:tierkeep:problem:body-too-large", "Body too large", 413),
     media_type: ("urn:tierkeep:problem:unsupported-media-type", "Unsupported media type", 415),
+    unauthorized: ("urn:tierkeep:problem:unauthorized", "Token needed", 401),
+    forbidden: ("urn:tierkeep:problem:insufficient-scope", "Scope too small", 403),
+    not_acceptable: ("urn:tierkeep:problem:not-acceptable", "No acceptable encoding", 406),
     timeout: ("urn:tierkeep:problem:timeout", "Timeout", 503),
     unavailable: ("urn:tierkeep:problem:unavailable", "Database unavailable", 503),
     internal: ("urn:tierkeep:problem:internal", "Internal error", 500),

@@ -15,8 +15,8 @@ use tierkeep_learning::language::Language;
 use tierkeep_learning::local_day::{LocalDay, Month, Year};
 use tierkeep_learning::statistic::WindowDays;
 
-use super::App;
 use super::error::{ApiError, BadParameter, Fault, clip};
+use super::{App, body};
 
 /// A value that can stand in an address.
 pub(super) trait Parameter: FromStr {
@@ -182,7 +182,7 @@ impl Parameters {
     }
 }
 
-/// A body of JSON.
+/// A body that is a JSON object, its objects being objects at any depth.
 #[derive(Debug)]
 pub(super) struct JsonBody<T>(pub(super) T);
 
@@ -195,28 +195,14 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for JsonBody<T> {
             let given = media_type.map_or_else(|| "none".into(), |value| String::from_utf8_lossy(value.as_bytes()));
             return Err(ApiError::MediaType(given.into_owned()));
         }
-        let body = Bytes::from_request(request, app).await.map_err(|rejection| {
+        let bytes = Bytes::from_request(request, app).await.map_err(|rejection| {
             if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
                 ApiError::TooLarge(app.limits.body)
             } else {
                 ApiError::Syntax("the body ended before its announced length".to_owned())
             }
         })?;
-        serde_json::from_slice(&body).map(Self).map_err(|error| {
-            if error.is_data() {
-                ApiError::Shape(format!("the body does not fit: {}", clip_long(&error.to_string())))
-            } else {
-                ApiError::Syntax(format!("the body is no JSON: {}", clip_long(&error.to_string())))
-            }
-        })
-    }
-}
-
-/// A message of serde repeats what it was given, which may be long.
-fn clip_long(message: &str) -> String {
-    match message.char_indices().nth(300) {
-        Some((end, _)) => format!("{}…", &message[..end]),
-        None => message.to_owned(),
+        body::read(&bytes).map(Self)
     }
 }
 

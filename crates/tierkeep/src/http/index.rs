@@ -23,6 +23,7 @@ struct Index {
     style: &'static str,
     learners: Vec<Learner>,
     reachable: bool,
+    guarded: bool,
 }
 
 struct Learner {
@@ -42,14 +43,16 @@ static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
 /// What this is
 #[utoipa::path(get, path = "/", tag = "operation", responses((status = 200, content_type = "text/html", body = String)))]
 pub(super) async fn index(State(app): State<Arc<App>>) -> Result<Response, ApiError> {
-    let rows = app.statistics().store().users(None, SHOWN).await;
+    // names are for those who may read them, and this page asks nobody who they are
+    let guarded = app.access.is_required();
+    let rows = if guarded { Ok(Vec::new()) } else { app.statistics().store().users(None, SHOWN).await };
     if let Err(error) = &rows {
         tracing::error!(%error, "the index page has no learners");
     }
     let reachable = rows.is_ok();
     let learners = rows.unwrap_or_default();
     let learners = learners.into_iter().map(|row| Learner { id: row.id.to_string(), username: row.username }).collect();
-    let page = Index { version: env!("CARGO_PKG_VERSION"), style: STYLE, learners, reachable };
+    let page = Index { version: env!("CARGO_PKG_VERSION"), style: STYLE, learners, reachable, guarded };
     let mut response = Html(page.render().map_err(ApiError::internal)?).into_response();
     response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, POLICY.clone());
     Ok(response)

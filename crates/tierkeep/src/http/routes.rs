@@ -17,7 +17,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::error::ApiError;
-use super::{App, admin, answer, batch, docs, health, index, learner, users};
+use super::{App, admin, batch, docs, encoding, guard, health, index, learner, users};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -58,7 +58,9 @@ fn described() -> OpenApiRouter<Arc<App>> {
 /// The OpenAPI 3.1 document of all routes.
 #[must_use]
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    described().into_openapi()
+    let mut document = described().into_openapi();
+    guard::describe(&mut document);
+    document
 }
 
 /// The API as a service.
@@ -71,10 +73,12 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/docs/{*file}", get(docs::page))
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
+        .layer(middleware::from_fn_with_state(Arc::clone(&app), guard::guard))
+        .layer(middleware::from_fn(encoding::refuse_unacceptable))
         .layer(middleware::from_fn_with_state(Arc::clone(&app), in_time))
         .layer(CatchPanicLayer::custom(panicked))
-        .layer(CompressionLayer::new())
-        .layer(middleware::map_response(answer::weaken_encoded))
+        .layer(CompressionLayer::new().compress_when(encoding::worthwhile()))
+        .layer(middleware::map_response(encoding::weaken_tag))
         .layer(middleware::map_response(no_sniffing))
         .layer(DefaultBodyLimit::max(body_limit))
         .layer(TraceLayer::new_for_http())

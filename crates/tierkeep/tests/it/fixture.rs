@@ -9,6 +9,7 @@ use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
 use jiff::Timestamp;
 use tempfile::TempDir;
+use tierkeep::access::{Access, Reach};
 use tierkeep::clock::Clock;
 use tierkeep::config::{ByteSize, Config};
 use tierkeep::http::{App, Limits, router};
@@ -61,7 +62,8 @@ pub(crate) fn app(store: Arc<dyn Store>, timeout: Duration) -> Router {
     let limits = Limits { body: ByteSize::bytes(64 * 1024), timeout };
     let clock = Clock::Fixed(instant(NOW));
     let tiers = Tiers::unkept(Statistics::new(store, Config::default().days));
-    router(Arc::new(App { tiers, clock, limits }))
+    let access = Access::without_tokens(Arc::clone(tiers.statistics().store()), Reach::Loopback);
+    router(Arc::new(App { tiers, access, clock, limits }))
 }
 
 /// Two learners, two courses, seven sessions.
@@ -213,7 +215,7 @@ pub(crate) async fn post(app: Router, address: &str, body: impl Into<Body>) -> A
 pub(crate) fn tierkeep(directory: &TempDir) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tierkeep"));
     command.current_dir(directory.path());
-    for variable in ["CONFIG", "DATABASE_URL", "REDIS_URL", "LISTEN", "LOG"] {
+    for variable in ["CONFIG", "DATABASE_URL", "REDIS_URL", "LISTEN", "LOG", "TOKEN"] {
         command.env_remove(format!("TIERKEEP_{variable}"));
     }
     command

@@ -4,6 +4,7 @@
 
 mod binary;
 mod cache;
+mod exchange;
 mod fixture;
 mod http;
 mod import;
@@ -11,3 +12,4 @@ mod node;
 mod problems;
 mod serve;
 mod tiers;
+mod tokens;

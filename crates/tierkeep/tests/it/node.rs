@@ -6,6 +6,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::http::Request;
 use rusqlite::Connection;
+use tierkeep::access::{Access, Reach};
 use tierkeep::clock::Clock;
 use tierkeep::config::{ByteSize, Config, Redis};
 use tierkeep::http::{App, Limits, router};
@@ -109,9 +110,10 @@ impl Node {
             freshness: config.freshness,
             patience: config.http.request_timeout,
         };
+        let access = Access::load(Arc::clone(&store), Reach::Loopback).await.unwrap();
         let tiers = Tiers::open(Statistics::new(store, config.days), &kept).await.unwrap();
         let limits = Limits { body: ByteSize::bytes(64 * 1024), timeout: config.http.request_timeout };
-        Self { app: Arc::new(App { tiers, clock: Clock::Fixed(instant(now)), limits }) }
+        Self { app: Arc::new(App { tiers, access, clock: Clock::Fixed(instant(now)), limits }) }
     }
 
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {

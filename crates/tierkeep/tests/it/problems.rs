@@ -7,13 +7,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use axum::body::Body;
 use axum::http::{Method, Request};
+use jiff::Timestamp;
 use serde_json::json;
 use tierkeep_learning::key::{KeyType, UserId};
 use tierkeep_learning::local_day::LocalDay;
 use tierkeep_learning::rows::{ProgressRow, SessionRow, UserRow};
 use tierkeep_learning::store::{
-    ChangeFeed, Changes, GlobalSnapshot, LearnerActivity, LearnerCourses, LearnerDays, Leases, ListedSession,
-    SessionPlace, Settled, Store, StoreError, Written,
+    ChangeFeed, Changes, GlobalSnapshot, LearnerActivity, LearnerCourses, LearnerDays, Leases, ListedSession, NewToken,
+    SessionPlace, Settled, Store, StoreError, Token, Tokens, Written,
 };
 
 use crate::fixture::{ADA, BOB, Fixture, NOBODY, app, ask, get, post};
@@ -206,6 +207,29 @@ impl Leases for Faulty {
     }
 
     async fn release_lease(&self, _: &str, _: &str) -> Result<(), StoreError> {
+        Err(statement_failed())
+    }
+}
+
+#[async_trait]
+impl Tokens for Faulty {
+    async fn tokens(&self) -> Result<Vec<Token>, StoreError> {
+        Err(statement_failed())
+    }
+
+    async fn unrevoked_tokens(&self) -> Result<Vec<Token>, StoreError> {
+        Err(statement_failed())
+    }
+
+    async fn create_token(&self, _: NewToken) -> Result<Token, StoreError> {
+        Err(statement_failed())
+    }
+
+    async fn revoke_token(&self, _: &str, _: Timestamp) -> Result<Option<Token>, StoreError> {
+        Err(statement_failed())
+    }
+
+    async fn note_token_uses(&self, _: Vec<(String, Timestamp)>) -> Result<(), StoreError> {
         Err(statement_failed())
     }
 }

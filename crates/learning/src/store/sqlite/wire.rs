@@ -55,7 +55,7 @@ pub(super) fn instant_at(row: &Row<'_>, column: usize) -> Result<Timestamp, Stor
     instant::from_micros(stored.clamp(MIN_MICROS, END_MICROS - 1)).ok_or_else(|| unreadable(column, "no instant"))
 }
 
-fn optional_instant_at(row: &Row<'_>, column: usize) -> Result<Option<Timestamp>, StoreError> {
+pub(super) fn optional_instant_at(row: &Row<'_>, column: usize) -> Result<Option<Timestamp>, StoreError> {
     match row.get_ref(column)? {
         ValueRef::Null => Ok(None),
         _ => instant_at(row, column).map(Some),

@@ -1,0 +1,63 @@
+//! Which encoding an answer has, and clients that accept none.
+
+use axum::extract::Request;
+use axum::http::{Extensions, HeaderMap, HeaderValue, StatusCode, Version, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use tower_http::compression::predicate::{DefaultPredicate, Predicate};
+
+use super::error::ApiError;
+
+/// Refuses a request whose client accepts neither what is compressed nor what is not. The compression would do it as well,
+/// but only once the request was carried out, and would send the answer with it.
+pub(super) async fn refuse_unacceptable(request: Request, next: Next) -> Response {
+    if is_acceptable(request.headers()) { next.run(request).await } else { ApiError::NotAcceptable.into_response() }
+}
+
+/// Whether a client accepts gzip, or an answer as it is. What cannot be read is left out.
+fn is_acceptable(headers: &HeaderMap) -> bool {
+    let (mut gzip, mut identity, mut any) = (None, None, None);
+    let values = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
+    for coding in values.flat_map(|value| value.split(',')) {
+        let (name, parameter) = coding.split_once(';').map_or((coding, None), |(name, rest)| (name, Some(rest)));
+        let Some(accepted) = parameter.map_or(Some(true), is_above_zero) else { continue };
+        match name.trim().to_ascii_lowercase().as_str() {
+            "gzip" | "x-gzip" => gzip = gzip.or(Some(accepted)),
+            "identity" => identity = identity.or(Some(accepted)),
+            "*" => any = any.or(Some(accepted)),
+            _ => {}
+        }
+    }
+    gzip.or(any).unwrap_or(false) || identity.or(any).unwrap_or(true)
+}
+
+/// Whether a weight, as RFC 9110 writes it, is above 0.
+fn is_above_zero(parameter: &str) -> Option<bool> {
+    let value = parameter.trim().strip_prefix(['q', 'Q'])?.strip_prefix('=')?;
+    let (whole, fraction) = value.split_once('.').unwrap_or((value, ""));
+    let is_fraction = fraction.len() <= 3 && fraction.bytes().all(|byte| byte.is_ascii_digit());
+    let is_zero = fraction.bytes().all(|byte| byte == b'0');
+    match whole {
+        "0" if is_fraction => Some(!is_zero),
+        "1" if is_fraction && is_zero => Some(true),
+        _ => None,
+    }
+}
+
+/// Which answers are compressed: as the layer decides, but never one that was left out.
+pub(super) fn worthwhile() -> impl Predicate {
+    DefaultPredicate::new()
+        .and(|status: StatusCode, _: Version, _: &HeaderMap, _: &Extensions| status != StatusCode::NOT_MODIFIED)
+}
+
+/// A compressed answer has other bytes than a plain one, so its tag promises equal meaning only.
+pub(super) async fn weaken_tag(mut response: Response) -> Response {
+    if response.headers().contains_key(header::CONTENT_ENCODING)
+        && let Some(etag) = response.headers().get(header::ETAG)
+        && !etag.as_bytes().starts_with(b"W/")
+        && let Ok(weak) = HeaderValue::from_bytes(&[b"W/", etag.as_bytes()].concat())
+    {
+        response.headers_mut().insert(header::ETAG, weak);
+    }
+    response
+}
