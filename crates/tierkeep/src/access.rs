@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tierkeep_learning::store::{Scope, Store, StoreError, Token, TokenHash};
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 mod secret;
@@ -26,6 +26,8 @@ pub use self::secret::{Secret, hash};
 const READS_PER_BOUND: u32 = 2;
 /// Time between two notes of when tokens were used. A write a minute is nothing, a write a request would be much.
 const NOTE_EVERY: Duration = Duration::from_secs(60);
+/// Longest wait for one reading. Longer than the bound may be: tokens that come late are newer than those that are known.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// A token that was not used since this node has known it.
 const NEVER: i64 = i64::MIN;
 
@@ -172,30 +174,39 @@ impl Access {
 
     /// Reads the tokens again and again until `stop`, and notes when they were used.
     pub async fn follow(&self, bound: Duration, stop: CancellationToken) {
-        let mut ticks = tokio::time::interval(bound / READS_PER_BOUND);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let following = async {
-            let mut noted = Instant::now();
+        let every = |period| {
+            let mut ticks = tokio::time::interval(period);
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            ticks
+        };
+        let reading = async {
+            let mut ticks = every(bound / READS_PER_BOUND);
             loop {
                 ticks.tick().await;
-                self.read_in_time(bound).await;
-                if noted.elapsed() >= NOTE_EVERY {
-                    self.note_uses().await;
-                    noted = Instant::now();
-                }
+                self.read_in_time(bound.max(PATIENCE)).await;
+            }
+        };
+        // beside the readings: a note may wait for another writer, a revocation must not
+        let noting = async {
+            let mut ticks = every(NOTE_EVERY);
+            loop {
+                ticks.tick().await;
+                self.note_uses().await;
             }
         };
         tokio::select! {
             biased;
             () = stop.cancelled() => {}
-            () = following => {}
+            () = reading => {}
+            () = noting => {}
         }
-        self.note_uses().await;
+        // a database that does not answer must not hold the end up
+        let _ = tokio::time::timeout(PATIENCE, self.note_uses()).await;
     }
 
-    async fn read_in_time(&self, bound: Duration) {
+    async fn read_in_time(&self, patience: Duration) {
         let was_required = self.is_required();
-        let failure = match tokio::time::timeout(bound, self.refresh()).await {
+        let failure = match tokio::time::timeout(patience, self.refresh()).await {
             Ok(Ok(())) => None,
             Ok(Err(error)) => Some(error.to_string()),
             Err(_) => Some("no answer in time".to_owned()),

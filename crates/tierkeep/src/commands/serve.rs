@@ -1,6 +1,5 @@
 //! `serve`: the API until a signal.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -15,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Context, Failure, create, progress};
 use crate::access::{Access, Reach};
 use crate::cli::ServeArgs;
-use crate::config::Origin;
+use crate::config::{Config, Origin};
 use crate::console::Output;
 use crate::http::{self, App, Limits};
 use crate::{demo, signals, upkeep};
@@ -98,7 +97,7 @@ async fn guarded(context: &Context, store: &Arc<dyn Store>) -> Result<Access, Fa
     let reach = Reach::of(address);
     let access = Access::load(Arc::clone(store), reach).await.context("the API tokens cannot be read")?;
     if reach == Reach::Network && access.live(context.clock.now()) == 0 {
-        return Err(nobody_could_be_let_in(address));
+        return Err(nobody_could_be_let_in(context));
     }
     Ok(access)
 }
@@ -112,7 +111,7 @@ pub(super) async fn check_reach(context: &Context) -> Result<(), Failure> {
     let opened = store::open(&context.config().database.url, &context.options(OpenMode::ReadOnly)).await;
     let store = match opened {
         Err(StoreError::NotMigrated | StoreError::Database(DatabaseError::FileMissing { .. })) => {
-            return Err(nobody_could_be_let_in(address));
+            return Err(nobody_could_be_let_in(context));
         }
         opened => opened?,
     };
@@ -121,10 +120,17 @@ pub(super) async fn check_reach(context: &Context) -> Result<(), Failure> {
     checked.map(|_| ())
 }
 
-fn nobody_could_be_let_in(address: SocketAddr) -> Failure {
+fn nobody_could_be_let_in(context: &Context) -> Failure {
+    let Config { http, mapping, .. } = context.config();
+    let way = if mapping.is_own() {
+        "make one with `tierkeep token create NAME --scope read`"
+    } else {
+        "a platform's tables, which are only read, hold none"
+    };
     Failure::refused(anyhow::anyhow!(
-        "{address} is reachable from outside, and without a live API token the API is served on loopback only: make one \
-         with `tierkeep token create NAME --scope read`, or listen on 127.0.0.1 or [::1]"
+        "{} is reachable from outside, and without a live API token the API is served on loopback only: {way}; accepted \
+         without: 127.0.0.1 or [::1]",
+        http.listen
     ))
 }
 
@@ -134,11 +140,11 @@ fn announcement(base: &str, reach: Reach, access: &Access, now: Timestamp) -> St
     match (reach, access.is_required()) {
         (Reach::Loopback, false) => format!("listening on {base}, on loopback only: there are no API tokens"),
         (Reach::Loopback, true) => {
-            format!("listening on {base}, on loopback only; requests need one of {live} live API tokens")
+            format!("listening on {base}, on loopback only; requests need an API token ({live} live)")
         }
         (Reach::Network, _) => format!(
-            "listening on {base}; requests need one of {live} live API tokens, which travel as clear text: let something \
-             that speaks TLS stand before this node"
+            "listening on {base}; requests need an API token ({live} live), which travels as clear text: let something that \
+             speaks TLS stand before this node"
         ),
     }
 }

@@ -6,37 +6,53 @@ use anyhow::{Context as _, anyhow};
 use comfy_table::{Table, TableStyle};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
-use tierkeep_learning::store::{NewToken, OpenMode, Scope, Store, Token, TokenName};
+use tierkeep_learning::store::{NewToken, OpenMode, Scope, Store, Token};
 
 use super::{Context, Failure};
 use crate::access::Secret;
 use crate::cli::TokenCommand;
-use crate::console::Output;
+use crate::console::{Console, Output};
 
 /// Shortest and longest life of a token that expires.
 const LIFE: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(24 * 36_500);
 
+/// What is to be done, checked before the database is opened.
+enum Order<'a> {
+    Create(NewToken, Secret),
+    List,
+    Revoke(&'a str),
+}
+
+impl<'a> Order<'a> {
+    fn new(command: &'a TokenCommand, now: Timestamp, context: &Context) -> Result<Self, Failure> {
+        match command {
+            TokenCommand::Create { name, scope, expires } => {
+                context.guard_writing("token create")?;
+                let secret = Secret::generate().context("the operating system gives no random numbers")?;
+                let (name, hash, expires_at) = (name.clone(), secret.hash(), end(*expires, now)?);
+                Ok(Self::Create(NewToken { name, hash, scope: *scope, created_at: now, expires_at }, secret))
+            }
+            TokenCommand::List => Ok(Self::List),
+            TokenCommand::Revoke { token } => {
+                context.guard_writing("token revoke")?;
+                Ok(Self::Revoke(token))
+            }
+        }
+    }
+}
+
 pub(super) async fn run(command: &TokenCommand, context: &Context) -> Result<(), Failure> {
-    let expires = match command {
-        TokenCommand::Create { expires, .. } => {
-            context.guard_writing("token create")?;
-            end(*expires, context.clock.now())?
-        }
-        TokenCommand::Revoke { .. } => {
-            context.guard_writing("token revoke")?;
-            None
-        }
-        TokenCommand::List => None,
-    };
+    let (now, console) = (context.clock.now(), context.console);
+    let order = Order::new(command, now, context)?;
     let mode = if context.read_only { OpenMode::ReadOnly } else { OpenMode::Existing };
     let store = context.open(&context.config().database.url, mode).await?;
-    let done = match command {
-        TokenCommand::Create { name, scope, .. } => create(&*store, name, *scope, expires, context).await,
-        TokenCommand::List => list(&*store, context).await,
-        TokenCommand::Revoke { token } => revoke(&*store, token, context).await,
+    let done = match order {
+        Order::Create(new, secret) => create(&*store, new, &secret, console).await,
+        Order::List => list(&*store, now, console).await,
+        Order::Revoke(name_or_id) => revoke(&*store, name_or_id, now, console).await,
     };
     store.close().await;
-    Ok(context.console.result(&done?)?)
+    Ok(console.result(&done?)?)
 }
 
 /// When a token that is made now expires.
@@ -49,36 +65,28 @@ fn end(life: Option<Duration>, now: Timestamp) -> Result<Option<Timestamp>, Fail
     }
 }
 
-async fn create(
-    store: &dyn Store,
-    name: &TokenName,
-    scope: Scope,
-    expires_at: Option<Timestamp>,
-    context: &Context,
-) -> Result<String, Failure> {
-    let secret = Secret::generate().context("the operating system gives no random numbers")?;
-    let created_at = context.clock.now();
-    let token =
-        store.create_token(NewToken { name: name.clone(), hash: secret.hash(), scope, created_at, expires_at }).await?;
+async fn create(store: &dyn Store, new: NewToken, secret: &Secret, console: Console) -> Result<String, Failure> {
+    let (scope, now) = (new.scope, new.created_at);
+    let token = store.create_token(new).await?;
     let until = token.expires_at.map_or_else(|| "does not expire".to_owned(), |end| format!("expires at {end}"));
-    context.console.note(format_args!(
+    console.note(format_args!(
         "token {} with id {}, scope {scope}, {until}; it is shown this once, as only its hash is stored",
         token.name, token.id
     ));
-    Ok(match context.console.output() {
+    Ok(match console.output() {
         Output::Human => secret.text().to_owned(),
         Output::Json => {
-            let mut document = document(&token, created_at);
+            let mut document = document(&token, now);
             document["token"] = secret.text().into();
             document.to_string()
         }
     })
 }
 
-async fn list(store: &dyn Store, context: &Context) -> Result<String, Failure> {
-    let (tokens, now) = (store.tokens().await?, context.clock.now());
+async fn list(store: &dyn Store, now: Timestamp, console: Console) -> Result<String, Failure> {
+    let tokens = store.tokens().await?;
     let documents: Vec<Value> = tokens.iter().map(|token| document(token, now)).collect();
-    if let Output::Json = context.console.output() {
+    if let Output::Json = console.output() {
         return Ok(Value::from(documents).to_string());
     }
     if documents.is_empty() {
@@ -93,8 +101,7 @@ async fn list(store: &dyn Store, context: &Context) -> Result<String, Failure> {
     Ok(table.to_string())
 }
 
-async fn revoke(store: &dyn Store, name_or_id: &str, context: &Context) -> Result<String, Failure> {
-    let now = context.clock.now();
+async fn revoke(store: &dyn Store, name_or_id: &str, now: Timestamp, console: Console) -> Result<String, Failure> {
     let Some(token) = store.revoke_token(name_or_id, now).await? else {
         return Err(anyhow!(
             "no token that is not revoked has the name or id {name_or_id:?}; `tierkeep token list` shows them"
@@ -102,11 +109,11 @@ async fn revoke(store: &dyn Store, name_or_id: &str, context: &Context) -> Resul
         .into());
     };
     if store.unrevoked_tokens().await?.is_empty() {
-        context.console.note(
+        console.note(
             "no token is left: nodes on loopback answer everybody there, and nodes that others can reach answer nobody",
         );
     }
-    Ok(match context.console.output() {
+    Ok(match console.output() {
         Output::Human => format!("revoked {} with id {}", token.name, token.id),
         Output::Json => document(&token, now).to_string(),
     })

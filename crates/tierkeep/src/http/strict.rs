@@ -2,7 +2,8 @@
 //!
 //! A derived `Deserialize` takes an array for a struct as well, field by field in the order of the code. Nobody has
 //! described that form, and it turns around with two fields of one type. This deserializer asks for an object wherever a
-//! struct is read, at any depth.
+//! struct is read, at any depth. What serde reads into a buffer of its own first (untagged and internally tagged enums,
+//! flattened fields) is out of its reach from there on.
 
 use std::fmt;
 

@@ -346,7 +346,7 @@ async fn commands_make_list_and_revoke_tokens_that_a_running_node_takes(dialect:
     let (code, _, stderr) = token(&["revoke", "reader"]);
     assert!(code == 0 && stderr.contains("no token is left"), "{stderr}");
     let said = server.end();
-    assert!(said.contains("need one of 2 live API tokens"), "{said}");
+    assert!(said.contains("need an API token (2 live)"), "{said}");
     for secret in [secret, reader.as_str()] {
         assert!(!said.contains(secret), "{said}");
     }
@@ -378,6 +378,10 @@ fn off_loopback_nothing_is_served_without_a_live_token() {
     make(&["expired", "--expires", "1h", "--now", "2026-01-31T12:00:00Z"]);
     refused();
     let secret = make(&["reader", "--expires", "90d", "--now", NOW]);
+    let listed: Value = serde_json::from_str(&run(&directory, &["token", "list", "--json", "--now", NOW]).1).unwrap();
+    let shown = |at: usize| ["state", "created_at", "expires_at"].map(|field| listed[at][field].as_str().unwrap());
+    assert_eq!(shown(0), ["expired", "2026-01-31T12:00:00Z", "2026-01-31T13:00:00Z"]);
+    assert_eq!(shown(1), ["live", NOW, "2026-05-01T14:00:00Z"]);
     assert_eq!(check(), 0);
     let server = Server::start(&directory, &everywhere[2..]);
     let (code, _, stderr) = run(&directory, &["cache", "stats", "--server", &server.address, "--token", &secret]);
@@ -385,7 +389,7 @@ fn off_loopback_nothing_is_served_without_a_live_token() {
     let (code, _, stderr) = run(&directory, &["token", "revoke", "reader"]);
     assert_eq!(code, 0, "{stderr}");
     let said = server.end();
-    assert!(said.contains("1 live API tokens") && said.contains("TLS"), "{said}");
+    assert!(said.contains("need an API token (1 live)") && said.contains("TLS"), "{said}");
     refused();
 }
 
