@@ -1,10 +1,10 @@
 //! Opening one connection with the settings of the crate.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::{Access, SqliteConfig, Synchronous};
 use crate::Error;
@@ -33,7 +33,7 @@ pub(super) fn writer(path: &Path, config: &SqliteConfig) -> Result<Connection, E
     let open = || -> Result<Connection, Cause> {
         let connection = Connection::open_with_flags(path, flags)?;
         settings(&connection, config.busy_timeout)?;
-        let mode: String = connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))?;
+        let mode = write_ahead(&connection, config.busy_timeout)?;
         if mode != "wal" {
             return Err(format!("write-ahead logging is needed, here only journal mode {mode} works").into());
         }
@@ -47,6 +47,22 @@ pub(super) fn writer(path: &Path, config: &SqliteConfig) -> Result<Connection, E
         Ok(connection)
     };
     open().map_err(|source| cannot_open(path, source))
+}
+
+/// Puts the file into write-ahead mode; the mode that it is in then.
+///
+/// SQLite begins this by reading, and does not wait for others when it goes on to lock the file: of several programs that
+/// open a new file at once all but one would fail. Taking the lock beforehand does wait.
+fn write_ahead(connection: &Connection, patience: Duration) -> rusqlite::Result<String> {
+    let began = Instant::now();
+    loop {
+        match connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0)) {
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && began.elapsed() < patience => {
+                connection.execute_batch("begin exclusive; rollback")?;
+            }
+            done => return done,
+        }
+    }
 }
 
 /// Opens the connection of a reader, which cannot write.

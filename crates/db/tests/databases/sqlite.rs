@@ -1,7 +1,7 @@
 //! The threads of SQLite against real files.
 
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use tierkeep_db::{Access, Error, SqliteConfig, SqliteDatabase, SqlitePath, Synchronous};
@@ -295,4 +295,29 @@ async fn more_callers_than_places_are_all_served() {
     }
 
     assert_eq!(count(&db).await, 300);
+}
+
+/// A file that is not in write-ahead mode yet, and somebody who is about to write to it.
+fn written_by_another(file: &SqliteFile) -> Connection {
+    let other = Connection::open(file.path()).unwrap();
+    other.execute_batch("create table t (a integer) strict; begin immediate").unwrap();
+    other
+}
+
+#[tokio::test]
+async fn another_writer_of_a_new_file_is_waited_for() {
+    let file = SqliteFile::new().unwrap();
+    let other = written_by_another(&file);
+    let config = SqliteConfig { busy_timeout: Duration::from_millis(50), ..SqliteConfig::default() };
+    let began = Instant::now();
+
+    let error = SqliteDatabase::open(&sqlite_path(&file), config).await.unwrap_err();
+
+    assert!(matches!(error, Error::Open { .. }), "{error}");
+    assert!(began.elapsed() >= Duration::from_millis(50), "given up after {:?}", began.elapsed());
+    let path = sqlite_path(&file);
+    let opening = tokio::spawn(async move { SqliteDatabase::open(&path, SqliteConfig::default()).await });
+    tokio::task::yield_now().await;
+    other.execute_batch("commit").unwrap();
+    opening.await.unwrap().unwrap().close().await;
 }
