@@ -122,7 +122,7 @@ pub(super) async fn check_reach(context: &Context) -> Result<(), Failure> {
 
 fn nobody_could_be_let_in(context: &Context) -> Failure {
     let Config { http, mapping, .. } = context.config();
-    let way = if mapping.is_own() {
+    let way = if mapping.is_own() || !context.read_only {
         "make one with `tierkeep token create NAME --scope read`"
     } else {
         "a platform's tables, which are only read, hold none"
