@@ -82,6 +82,7 @@ fn every_key_says_what_it_accepts() {
         ("[cache.ttl]\nglobal = \"1ms\"", "cache.ttl.global", "1s to 30d"),
         ("[freshness]\nbound = \"10ms\"", "freshness.bound", "100ms to 1m"),
         ("[freshness]\nmax_stale = \"31d\"", "freshness.max_stale", "0 to 30d"),
+        ("[freshness]\noutbox_max = \"1KiB\"", "freshness.outbox_max", "1MiB to 1024GiB"),
         ("[days]\ntime_zone = \"Europe/Pari\"", "days.time_zone", "IANA"),
         ("[days]\nday_start = 24", "days.day_start", "0 to 23"),
         ("[days]\nlanguage = \"fr\"", "days.language", "\"en\" or \"zh\""),
