@@ -2,7 +2,7 @@
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::{FeedSource, WatchedRows};
+use super::{FeedSource, Shadow, WatchedRows};
 use crate::{Ident, SqlType};
 
 pub(super) const REMOVE_POSTGRES: &str = include_str!("sql/postgres/remove.sql");
@@ -12,15 +12,32 @@ const FUNCTION: &str = include_str!("capture/postgres/function.sql");
 const NOTE: &str = include_str!("capture/postgres/note.sql");
 const TRUNCATE: &str = include_str!("capture/postgres/truncate.sql");
 const TRUNCATE_ROSTER: &str = include_str!("capture/postgres/truncate_roster.sql");
-const ROW: &str = "                    select cast({key} as {type}) as key, {at} as at from {rows}\n";
-const SHADOW: &str = "                    select cast(s.{key} as {type}), {at} from {table} as s
-                    where (select exists (select from {table})) and s.{id} = any (array({ids}))\n";
-const OWNED: &str = "                    select key, min(at) as first, max(at) as last, cast(null as text) as note
-                    from (
-{rows}                    ) as rows
+const SMALL: &str = include_str!("capture/postgres/small.sql");
+const SMALL_SHADOWED: &str = include_str!("capture/postgres/shadowed.sql");
+const ROW: &str = "select {key} as key, {at} as at from {rows}";
+/// The epoch of a wall time is that of the same time in UTC, whatever the zone of the session; a cast would depend on it.
+const OWNED: &str =
+    "                    select cast(key as {type}) as key, to_timestamp(extract(epoch from min(at))) as first,
+                        to_timestamp(extract(epoch from max(at))) as last, cast(null as text) as note
+                    from ({rows}) as rows
                     where key is not null
+                    group by key
+";
+const SHADOWED: &str =
+    "                    select key, min(first) as first, max(last) as last, cast(null as text) as note
+                    from (
+{owned}
+                    union all
+                    select cast(s.{key} as {type}), to_timestamp(extract(epoch from min({at}))),
+                        to_timestamp(extract(epoch from max({at}))), null
+                    from {table} as s
+                    where
+                        s.{id} = any (array({ids}))
+                        and s.{key} is not null
+                    group by s.{key}
+                    ) as all_rows
                     group by key";
-const UNION: &str = "                    union all\n";
+const UNION: &str = " union all ";
 
 /// The instants of rows that are keys: none.
 const KEYS: &str = "                    select cast({id} as {type}) as key, cast(null as timestamptz) as first,
@@ -143,18 +160,35 @@ impl Definition {
 /// The body of a trigger function on PostgreSQL.
 fn body(key_type: SqlType, source: &FeedSource) -> String {
     let settled = if source.settles { "false" } else { "true" };
-    let note = |touched: String| {
-        let is_bounded = if matches!(source.rows, WatchedRows::Owned { .. }) { "true" } else { "false" };
+    let small = |touched: &str| {
+        let parts = [("touched", touched), ("source", source.name), ("settled", settled)];
+        fill(SMALL, &parts).trim_end().to_owned()
+    };
+    let note = |small: &str, touched: &str, rows: &str| {
         let parts =
-            [("touched", touched.as_str()), ("source", source.name), ("settled", settled), ("is_bounded", is_bounded)];
+            [("small", small), ("touched", touched), ("rows", rows), ("source", source.name), ("settled", settled)];
         fill(NOTE, &parts).trim_end().to_owned()
     };
     let [insert, delete, update] = match &source.rows {
-        WatchedRows::Owned { .. } => [&["after_rows"][..], &["before_rows"], &["before_rows", "after_rows"]]
-            .map(|transitions| owned(key_type, &source.rows, transitions)),
-        WatchedRows::Keys { id, note, .. } => keys(key_type, id, note.as_ref()),
-    }
-    .map(note);
+        // Each key is named, however many there are: nothing else tells their notes.
+        WatchedRows::Keys { id, note, .. } => keys(key_type, id, note.as_ref()).map(|touched| small(&touched)),
+        WatchedRows::Owned { id, key, at, shadow } => {
+            let owned = |transitions: &[&str], counted: &str| {
+                let plain = owned(key_type, key, at.as_ref(), transitions);
+                let Some(shadow) = shadow else { return note(&small(&plain), &plain, counted) };
+                let both = shadowed(key_type, &plain, id, shadow, transitions);
+                let (with, without, table) = (small(&both), small(&plain), shadow.table.quoted());
+                let parts = [("with", with.as_str()), ("without", without.as_str()), ("shadow", table.as_str())];
+                note(fill(SMALL_SHADOWED, &parts).trim_end(), &both, counted)
+            };
+            [
+                owned(&["after_rows"], "after_rows"),
+                owned(&["before_rows"], "before_rows"),
+                // As many rows after it as before.
+                owned(&["before_rows", "after_rows"], "after_rows"),
+            ]
+        }
+    };
     let truncate = match &source.rows {
         WatchedRows::Keys { roster: Some(roster), .. } => {
             let (table, key) = (roster.table.quoted(), roster.key.quoted());
@@ -170,9 +204,9 @@ fn body(key_type: SqlType, source: &FeedSource) -> String {
         _ => fill(TRUNCATE, &[("source", source.name), ("settled", settled)]),
     };
     let parts = [
-        ("truncate", truncate.trim_end()),
         ("source", source.name),
         ("settled", settled),
+        ("truncate", truncate.trim_end()),
         ("insert", insert.as_str()),
         ("delete", delete.as_str()),
         ("update", update.as_str()),
@@ -180,40 +214,39 @@ fn body(key_type: SqlType, source: &FeedSource) -> String {
     fill(FUNCTION, &parts)
 }
 
-/// The keys and spans that a statement touched, of rows that belong to keys.
-fn owned(key_type: SqlType, rows: &WatchedRows, transitions: &[&str]) -> String {
-    let WatchedRows::Owned { id, key, at, shadow } = rows else { return String::new() };
-    let key_type = postgres_type(key_type);
-    let instant = |prefix: &str, at: &Option<Ident>| match at {
-        Some(at) => format!("cast({prefix}{} as timestamptz)", at.quoted()),
-        None => "cast(null as timestamptz)".to_owned(),
-    };
+/// The keys and spans of the rows that a statement touched.
+fn owned(key_type: SqlType, key: &Ident, at: Option<&Ident>, transitions: &[&str]) -> String {
     let (key, at) = (key.quoted(), instant("", at));
-    let mut parts: Vec<String> = transitions
+    let parts: Vec<String> = transitions
         .iter()
-        .map(|rows| fill(ROW, &[("key", key.as_str()), ("type", key_type), ("at", at.as_str()), ("rows", rows)]))
+        .map(|rows| fill(ROW, &[("key", key.as_str()), ("at", at.as_str()), ("rows", rows)]))
         .collect();
-    if let Some(shadow) = shadow {
-        let id = id.quoted();
-        let ids: Vec<String> = transitions
-            .iter()
-            .map(|rows| fill("select {id} from {rows}", &[("id", id.as_str()), ("rows", rows)]))
-            .collect();
-        let (table, key, at) = (shadow.table.quoted(), shadow.key.quoted(), instant("s.", &shadow.at));
-        let (id, ids) = (shadow.id.quoted(), ids.join(" union all "));
-        parts.push(fill(
-            SHADOW,
-            &[
-                ("table", table.as_str()),
-                ("key", key.as_str()),
-                ("type", key_type),
-                ("at", at.as_str()),
-                ("id", id.as_str()),
-                ("ids", ids.as_str()),
-            ],
-        ));
-    }
-    fill(OWNED, &[("rows", parts.join(UNION).as_str())])
+    fill(OWNED, &[("type", postgres_type(key_type)), ("rows", parts.join(UNION).as_str())])
+}
+
+/// The same together with the rows that are shadowed by them.
+fn shadowed(key_type: SqlType, owned: &str, id: &Ident, shadow: &Shadow, transitions: &[&str]) -> String {
+    let id = id.quoted();
+    let ids: Vec<String> = transitions
+        .iter()
+        .map(|rows| fill("select {id} from {rows}", &[("id", id.as_str()), ("rows", rows)]))
+        .collect();
+    let (table, key, at) = (shadow.table.quoted(), shadow.key.quoted(), instant("s.", shadow.at.as_ref()));
+    let (id, ids) = (shadow.id.quoted(), ids.join(UNION));
+    let parts = [
+        ("owned", owned.trim_end()),
+        ("table", table.as_str()),
+        ("key", key.as_str()),
+        ("type", postgres_type(key_type)),
+        ("at", at.as_str()),
+        ("id", id.as_str()),
+        ("ids", ids.as_str()),
+    ];
+    fill(SHADOWED, &parts)
+}
+
+fn instant(prefix: &str, at: Option<&Ident>) -> String {
+    at.map_or_else(|| "cast(null as timestamptz)".to_owned(), |at| format!("{prefix}{}", at.quoted()))
 }
 
 /// The keys that came, that went, and that an update touched, with their notes.

@@ -20,17 +20,26 @@ pub(crate) const SQLITE_TABLES: &str = "
     create table archive (id integer primary key, learner integer not null, start integer);";
 
 pub(crate) fn sources() -> Vec<FeedSource> {
-    let ident = |name: &str| name.parse().unwrap();
+    let ident = |name: &str| name.parse().expect("a name");
     let owned =
         |shadow| WatchedRows::Owned { id: ident("id"), key: ident("learner"), at: Some(ident("start")), shadow };
-    let shadow =
-        Shadow { table: "archive".parse().unwrap(), id: ident("id"), key: ident("learner"), at: Some(ident("start")) };
+    let shadow = Shadow {
+        table: "archive".parse().expect("a name"),
+        id: ident("id"),
+        key: ident("learner"),
+        at: Some(ident("start")),
+    };
     vec![
-        FeedSource { name: "sessions", table: "sessions".parse().unwrap(), rows: owned(Some(shadow)), settles: true },
-        FeedSource { name: "archive", table: "archive".parse().unwrap(), rows: owned(None), settles: true },
+        FeedSource {
+            name: "sessions",
+            table: "sessions".parse().expect("a name"),
+            rows: owned(Some(shadow)),
+            settles: true,
+        },
+        FeedSource { name: "archive", table: "archive".parse().expect("a name"), rows: owned(None), settles: true },
         FeedSource {
             name: "learners",
-            table: "learners".parse().unwrap(),
+            table: "learners".parse().expect("a name"),
             rows: WatchedRows::Keys { id: ident("id"), note: Some(ident("zone")), roster: None },
             settles: false,
         },
@@ -38,14 +47,14 @@ pub(crate) fn sources() -> Vec<FeedSource> {
 }
 
 pub(crate) fn feed() -> Feed {
-    Feed::new(SqlType::Bigint, sources()).unwrap()
+    Feed::new(SqlType::Bigint, sources()).expect("a name")
 }
 
 /// What a test asserts of an event: source, key, span in microseconds, note.
 pub(crate) type Seen = (String, Option<i64>, Option<i64>, Option<i64>, Option<String>);
 
 pub(crate) fn seen(event: &FeedEvent) -> Seen {
-    let key = event.key.as_ref().map(|key| key.parse().unwrap());
+    let key = event.key.as_ref().map(|key| key.parse().expect("a name"));
     (event.source.clone(), key, event.first, event.last, event.note.clone())
 }
 
@@ -86,7 +95,11 @@ impl Platform {
     }
 
     pub(crate) async fn unwatched(tables: &str, feed: Feed) -> Result<Self> {
-        let db = PostgresServer::shared().await?.database().await?;
+        Self::on(PostgresServer::shared().await?, tables, feed).await
+    }
+
+    pub(crate) async fn on(server: &PostgresServer, tables: &str, feed: Feed) -> Result<Self> {
+        let db = server.database().await?;
         let pool = Pool::new(&db.url().parse()?, PoolConfig::default())?;
         let writer = db.client().await?;
         writer.batch_execute(tables).await?;

@@ -1,7 +1,12 @@
 //! The change feed against real databases: whoever writes, whatever happens to the triggers.
 
-#![expect(clippy::unwrap_used, reason = "a helper that fails fails the test")]
-
+mod bad_input;
 mod doors;
+mod errors;
 mod fixture;
+mod health;
+mod order;
+mod partitions;
+mod properties;
 mod sqlite;
+mod upkeep;

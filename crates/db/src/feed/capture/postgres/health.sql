@@ -18,7 +18,10 @@ functions as (
     left join pg_proc as p
         on
             p.proname = w.function and p.pronargs = 0
-            and p.pronamespace = (select c.relnamespace from pg_class as c where c.oid = to_regclass('tierkeep_feed'))
+            and p.pronamespace = coalesce(
+                (select c.relnamespace from pg_class as c where c.oid = to_regclass('tierkeep_feed')),
+                current_schema()::regnamespace
+            )
 ),
 events (name, kind, before_rows, after_rows) as (
     values

@@ -19,7 +19,7 @@ begin
         perform set_config('search_path', path || ', pg_temp', true);
         execute format(
             'create or replace function %I.{function}() returns trigger language plpgsql security definer '
-            'set search_path from current set timezone to ''UTC'' as %L',
+            'set search_path from current as %L',
             current_schema(), body
         );
         perform set_config('search_path', path, true);
@@ -55,7 +55,9 @@ begin
                     and t.tgoldtable is not distinct from event.before_rows::name
                     and t.tgnewtable is not distinct from event.after_rows::name
             );
-            execute format('drop trigger if exists tierkeep_%s on %s', event.name, relation);
+            if exists (select from pg_trigger as t where t.tgrelid = relation and t.tgname = 'tierkeep_' || event.name) then
+                execute format('drop trigger tierkeep_%s on %s', event.name, relation);
+            end if;
             execute format(
                 'create trigger tierkeep_%s after %s on %s %s for each statement execute function %I.{function}()',
                 event.name, event.name, relation, event.referencing, current_schema()

@@ -22,6 +22,16 @@ begin
                 using errcode = 'duplicate_table';
         end if;
     end loop;
+    -- What was in a table that is gone is unknown.
+    if
+        to_regclass(quote_ident(current_schema()) || '.tierkeep_feed') is not null
+        and (
+            to_regclass(quote_ident(current_schema()) || '.tierkeep_outbox') is null
+            or to_regclass(quote_ident(current_schema()) || '.tierkeep_feed_lost') is null
+        )
+    then
+        update tierkeep_feed set fingerprint = '';
+    end if;
 end
 $tierkeep$;
 
@@ -41,7 +51,7 @@ create table if not exists tierkeep_outbox (
     settled boolean not null default false
 ) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000);
 
-create index if not exists tierkeep_outbox_position on tierkeep_outbox (position);
+create index if not exists tierkeep_outbox_position on tierkeep_outbox (position) where position is not null;
 create index if not exists tierkeep_outbox_unsettled on tierkeep_outbox (key) where not settled;
 create index if not exists tierkeep_outbox_pending on tierkeep_outbox (id) where position is null;
 
@@ -53,7 +63,10 @@ create table if not exists tierkeep_feed (
     fingerprint text not null default ''
 );
 
-insert into tierkeep_feed default values on conflict do nothing;
+-- If only this table was lost, positions go on.
+insert into tierkeep_feed (position, floor)
+select coalesce(max(position), 1), coalesce(max(position), 1) from tierkeep_outbox
+on conflict do nothing;
 
 -- Moved by a write that could not be noted; what moves a sequence stays moved whatever becomes of the transaction.
 create sequence if not exists tierkeep_feed_lost

@@ -10,6 +10,8 @@ present as materialized (
         hashtextextended(
             concat_ws(
                 ' ',
+                -- changes when the outbox is emptied by hand
+                pg_relation_filenode('tierkeep_outbox'),
                 cast(extract(epoch from pg_postmaster_start_time()) * 1000000 as bigint),
                 string_agg(concat_ws(',', r.oid, t.oid, t.xmin, p.oid, p.xmin), ' ' order by r.oid, t.oid)
             ), 0

@@ -1,3 +1,18 @@
+create table if not exists tierkeep_feed (
+    only_row integer primary key not null default 1,
+    position integer not null default 1,
+    floor integer not null default 1,
+    mark text not null default '',
+    fingerprint text not null default ''
+) strict;
+
+insert or ignore into tierkeep_feed (only_row) values (1);
+
+-- What was in a table that is gone is unknown.
+update tierkeep_feed
+set fingerprint = ''
+where not exists (select 1 from sqlite_schema where name = 'tierkeep_outbox');
+
 create table if not exists tierkeep_outbox (
     -- The position itself: a single writer commits in the order of its ids.
     id integer primary key autoincrement,
@@ -16,16 +31,7 @@ create table if not exists tierkeep_outbox (
 
 create index if not exists tierkeep_outbox_unsettled on tierkeep_outbox (key) where settled = 0;
 
-create table if not exists tierkeep_feed (
-    only_row integer primary key not null default 1,
-    position integer not null default 1,
-    floor integer not null default 1,
-    mark text not null default '',
-    fingerprint text not null default ''
-) strict;
-
-insert or ignore into tierkeep_feed (only_row) values (1);
-
 -- Positions start as those of PostgreSQL do: 1 is the beginning, the first event is 2.
 insert into sqlite_sequence (name, seq)
-select 'tierkeep_outbox', 1 where not exists (select 1 from sqlite_sequence where name = 'tierkeep_outbox')
+select 'tierkeep_outbox', floor from tierkeep_feed
+where not exists (select 1 from sqlite_sequence where name = 'tierkeep_outbox')
