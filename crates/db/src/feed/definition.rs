@@ -12,6 +12,7 @@ const FUNCTION: &str = include_str!("capture/postgres/function.sql");
 const NOTE: &str = include_str!("capture/postgres/note.sql");
 const TRUNCATE: &str = include_str!("capture/postgres/truncate.sql");
 const TRUNCATE_ROSTER: &str = include_str!("capture/postgres/truncate_roster.sql");
+const SINGLE: &str = include_str!("capture/postgres/single.sql");
 const SMALL: &str = include_str!("capture/postgres/small.sql");
 const SMALL_SHADOWED: &str = include_str!("capture/postgres/shadowed.sql");
 const ROW: &str = "select {key} as key, {at} as at from {rows}";
@@ -164,29 +165,39 @@ fn body(key_type: SqlType, source: &FeedSource) -> String {
         let parts = [("touched", touched), ("source", source.name), ("settled", settled)];
         fill(SMALL, &parts).trim_end().to_owned()
     };
-    let note = |small: &str, touched: &str, rows: &str| {
-        let parts =
-            [("small", small), ("touched", touched), ("rows", rows), ("source", source.name), ("settled", settled)];
-        fill(NOTE, &parts).trim_end().to_owned()
-    };
     let [insert, delete, update] = match &source.rows {
         // Each key is named, however many there are: nothing else tells their notes.
         WatchedRows::Keys { id, note, .. } => keys(key_type, id, note.as_ref()).map(|touched| small(&touched)),
         WatchedRows::Owned { id, key, at, shadow } => {
-            let owned = |transitions: &[&str], counted: &str| {
+            let note = |transitions: &[&str]| {
                 let plain = owned(key_type, key, at.as_ref(), transitions);
-                let Some(shadow) = shadow else { return note(&small(&plain), &plain, counted) };
-                let both = shadowed(key_type, &plain, id, shadow, transitions);
-                let (with, without, table) = (small(&both), small(&plain), shadow.table.quoted());
-                let parts = [("with", with.as_str()), ("without", without.as_str()), ("shadow", table.as_str())];
-                note(fill(SMALL_SHADOWED, &parts).trim_end(), &both, counted)
+                let (few, many) = match shadow {
+                    None => (small(&plain), plain),
+                    Some(shadow) => {
+                        let both = shadowed(key_type, &plain, id, shadow, transitions);
+                        let (with, without, table) = (small(&both), small(&plain), shadow.table.quoted());
+                        let parts =
+                            [("with", with.as_str()), ("without", without.as_str()), ("shadow", table.as_str())];
+                        (fill(SMALL_SHADOWED, &parts).trim_end().to_owned(), both)
+                    }
+                };
+                // Of an update, which has as many rows after it as before, the first.
+                let counted = transitions[0];
+                let start = match transitions {
+                    [rows] => single(key_type, source, key, at.as_ref(), rows),
+                    _ => "                if".to_owned(),
+                };
+                let parts = [
+                    ("if", start.as_str()),
+                    ("small", few.as_str()),
+                    ("touched", many.as_str()),
+                    ("rows", counted),
+                    ("source", source.name),
+                    ("settled", settled),
+                ];
+                fill(NOTE, &parts).trim_end().to_owned()
             };
-            [
-                owned(&["after_rows"], "after_rows"),
-                owned(&["before_rows"], "before_rows"),
-                // As many rows after it as before.
-                owned(&["before_rows", "after_rows"], "after_rows"),
-            ]
+            [note(&["after_rows"]), note(&["before_rows"]), note(&["before_rows", "after_rows"])]
         }
     };
     let truncate = match &source.rows {
@@ -212,6 +223,27 @@ fn body(key_type: SqlType, source: &FeedSource) -> String {
         ("update", update.as_str()),
     ];
     fill(FUNCTION, &parts)
+}
+
+/// The start of what a statement notes that inserts or deletes: a path of its own for one row.
+fn single(key_type: SqlType, source: &FeedSource, key: &Ident, at: Option<&Ident>, rows: &str) -> String {
+    let unless_shadowed = match &source.rows {
+        WatchedRows::Owned { shadow: Some(shadow), .. } => {
+            fill("not exists (select from {table}) and ", &[("table", shadow.table.quoted().as_str())])
+        }
+        _ => String::new(),
+    };
+    let (key, at) = (key.quoted(), instant("", at));
+    let parts = [
+        ("unless_shadowed", unless_shadowed.as_str()),
+        ("rows", rows),
+        ("source", source.name),
+        ("settled", if source.settles { "false" } else { "true" }),
+        ("key", key.as_str()),
+        ("type", postgres_type(key_type)),
+        ("at", at.as_str()),
+    ];
+    fill(SINGLE, &parts)
 }
 
 /// The keys and spans of the rows that a statement touched.

@@ -1,5 +1,5 @@
                 -- Rows are counted before keys: a statement on few rows cannot touch many keys, and is the usual one.
-                if (select count(*) < 250 from (select from {rows} limit 250) as few) then
+{if} (select count(*) < 250 from (select from {rows} limit 250) as few) then
 {small}
                 else
                     with touched as materialized (
