@@ -29,16 +29,25 @@
 //! # What a writer pays
 //!
 //! On PostgreSQL a statement writes one row for each key it touched, or one row for all if there are more than 500 keys
-//! (a session with `set tierkeep.origin = 'import'` names them all). The trigger runs in a subtransaction, so that no
-//! error of the feed reaches the writer: a column that was renamed, a dropped outbox or a full sequence make the event
-//! coarser ("everything of that source"), and if not even that can be noted, a sequence is moved and the feed reports
-//! itself broken. On SQLite triggers run for each row, and there is no way to catch an error in them: dropping the outbox
-//! by hand makes writes fail, and SQLite itself refuses to drop a column that a trigger reads.
+//! (a session with `set tierkeep.origin = 'import'` names them all; rows that *are* keys are always named). The trigger
+//! runs in a subtransaction, so that no error of the feed reaches the writer: a column that was renamed, a dropped outbox
+//! or an exhausted sequence make the event coarser ("everything of that source"), and if not even that can be noted, a
+//! sequence is moved and the feed reports itself broken. A transaction of more than 64 statements on watched tables has
+//! as many subtransactions as one with savepoints around each of them, with the same cost to snapshots while it runs.
+//!
+//! Measured on 2 cores, PostgreSQL 15 (`benches/feed.rs`): 13 µs of processor time for an insert of one row. With 16
+//! clients that insert one row a transaction, on a disk whose flush costs next to nothing, so that only the processor
+//! counts, 0.5 to 0.6 of the throughput; a disk that has to wait hides more of it. An insert of 200,000 rows takes 1.0
+//! to 1.15 of the time.
+//!
+//! On SQLite triggers run for each row ([`Feed::suspend_sqlite`] is for bulk writes), and there is no way to catch an error
+//! in them: dropping the outbox by hand makes writes fail, and SQLite itself refuses to drop a column that a trigger reads.
 //!
 //! # What is not seen
 //!
 //! Attaching, detaching and dropping partitions fires no trigger; a poll notices the changed set of partitions and adds an
-//! "everything". Rows that logical replication applies fire no statement triggers. On SQLite `REPLACE` fires no delete
+//! "everything", as it does when a trigger was replaced, the outbox truncated or the server restarted (a crash may undo
+//! commits that were asynchronous). Rows that logical replication applies fire no statement triggers. On SQLite `REPLACE` fires no delete
 //! trigger: rows with the same id are noted before they go, rows that another unique index displaces are not.
 
 use std::collections::BTreeSet;
