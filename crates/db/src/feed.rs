@@ -196,7 +196,8 @@ pub struct Polled {
     /// Whether there are events that nobody has settled.
     pub unsettled: bool,
     /// Which feed this is. A caller that has seen another one forgets all. On PostgreSQL it changes when the tables of the
-    /// feed are made anew, on SQLite with every change of the schema, as it may have taken triggers away for a while.
+    /// feed are made anew and when the server restarts, on SQLite with every change of the schema, as it may have taken
+    /// triggers away for a while.
     pub epoch: u64,
 }
 

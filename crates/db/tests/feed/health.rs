@@ -146,11 +146,14 @@ async fn restart_of_the_server_means_everything() -> Result<()> {
     let mut platform = Platform::on(&server, crate::fixture::TABLES, crate::fixture::feed()).await?;
     platform.install().await?;
     platform.news().await?;
-    assert_eq!(platform.news().await?, []);
+    let before = platform.poll().await?;
+    assert_eq!(before.events, []);
+    assert_eq!(platform.poll().await?.epoch, before.epoch);
 
     server.restart().await?;
 
     assert_eq!(platform.news().await?, [everything("")]);
+    assert_ne!(platform.poll().await?.epoch, before.epoch);
     assert_eq!(platform.news().await?, []);
     Ok(())
 }

@@ -27,7 +27,11 @@ select
     f.position,
     f.floor,
     f.fingerprint,
-    f.tableoid::bigint as epoch,
+    -- A crash or a failover may undo numbers that were given by commits that were asynchronous: with the same positions
+    -- given anew, a cursor of before means nothing.
+    hashint8extended(
+        cast(extract(epoch from pg_postmaster_start_time()) * 1000000 as bigint), f.tableoid::bigint
+    ) & 9223372036854775807 as epoch,
     present.mark,
     f.mark = present.mark as is_mark_known,
     exists (select from tierkeep_outbox where position is null) as has_pending,
