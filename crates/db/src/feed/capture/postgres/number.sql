@@ -1,5 +1,6 @@
 -- Gives what has become visible its place in the order of the feed; a moved mark adds "everything". If another node is at
--- it, nothing is done. `position is null` once more: a row that was numbered since this snapshot keeps its number.
+-- it, nothing is done. `position is null` once more: a row that was numbered since this snapshot keeps its number. Rows are
+-- locked by id, as consumers that settle them do it, so that nobody waits in a circle.
 with feed as materialized (
     select position, mark from tierkeep_feed for update skip locked
 ),
@@ -10,6 +11,7 @@ pending as materialized (
         where position is null and exists (select from feed)
         order by id
         limit $2
+        for update
     ) as oldest
 ),
 numbered as (
