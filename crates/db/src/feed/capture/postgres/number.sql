@@ -1,8 +1,8 @@
--- Gives what has become visible its place in the order of the feed; a moved mark adds "everything". If another node is at
--- it, nothing is done. `position is null` once more: a row that was numbered since this snapshot keeps its number. Rows are
+-- Gives what has become visible its place in the order of the feed; a moved mark adds "everything". Another node that is at it
+-- is waited for: a poll tells everything that was committed before it began. `position is null` once more: a row that was numbered since this snapshot keeps its number. Rows are
 -- locked by id, as consumers that settle them do it, so that nobody waits in a circle.
 with feed as materialized (
-    select position, mark from tierkeep_feed for update skip locked
+    select position, mark from tierkeep_feed for update
 ),
 pending as materialized (
     select oldest.id, row_number() over (order by oldest.id) as nth
