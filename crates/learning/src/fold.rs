@@ -345,7 +345,8 @@ impl GlobalDelta {
         }
     }
 
-    fn add_day(&mut self, day: LocalDay, summary: &DaySummary, sign: i64) {
+    /// Adds a day's totals, or with -1 takes them away.
+    pub(crate) fn add_day(&mut self, day: LocalDay, summary: &DaySummary, sign: i64) {
         let day = day.number();
         let signed = |count: u64| i64::try_from(count).unwrap_or(i64::MAX).saturating_mul(sign);
         if summary.sessions > 0 {
@@ -367,7 +368,7 @@ impl GlobalDelta {
         self.add(GlobalKey { day: 0, kind: KIND_LEARNERS, name: String::new() }, change, 0);
     }
 
-    fn add(&mut self, key: GlobalKey, sessions: i64, minutes: i64) {
+    pub(crate) fn add(&mut self, key: GlobalKey, sessions: i64, minutes: i64) {
         let slot = self.0.entry(key).or_default();
         slot.0 = slot.0.saturating_add(sessions);
         slot.1 = slot.1.saturating_add(minutes);

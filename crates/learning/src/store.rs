@@ -19,7 +19,9 @@ use crate::statistic::{CourseRow, GlobalTotals};
 use crate::summary::DaySummary;
 
 mod checks;
+pub mod erasure;
 pub mod error;
+pub mod export;
 pub mod feed;
 mod incoming;
 pub mod lease;
@@ -31,13 +33,17 @@ mod statements;
 mod tables;
 mod tokens;
 mod totals;
+pub mod verification;
 
+pub use erasure::{Erased, Erasure};
 pub use error::StoreError;
+pub use export::Export;
 pub use feed::{ChangeFeed, Changes};
 pub use lease::Leases;
 pub use open::{Migrated, OpenMode, OpenOptions, migrate, open};
 pub use rederive::rederive;
 pub use tokens::{NewToken, Scope, Token, TokenHash, TokenName, TokenTextError, Tokens};
+pub use verification::{Difference, Verification, Verified};
 
 /// What an answer was computed from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -147,7 +153,7 @@ pub struct Settled {
 ///
 /// All answers about learners come in the order in which the learners were asked for; `None` = unknown learner.
 #[async_trait]
-pub trait Store: ChangeFeed + Leases + Tokens + Debug + Send + Sync {
+pub trait Store: ChangeFeed + Leases + Tokens + Verification + Erasure + Export + Debug + Send + Sync {
     /// Which keys this database uses.
     fn key_type(&self) -> KeyType;
 

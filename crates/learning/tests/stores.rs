@@ -7,6 +7,7 @@ mod stores {
     pub(crate) mod capture;
     pub(crate) mod concurrency;
     pub(crate) mod damage;
+    pub(crate) mod erasure;
     pub(crate) mod feed;
     pub(crate) mod model;
     pub(crate) mod opening;
@@ -16,6 +17,7 @@ mod stores {
     pub(crate) mod rows;
     pub(crate) mod seeded;
     pub(crate) mod tokens;
+    pub(crate) mod verification;
     pub(crate) mod writing;
     pub(crate) mod zones;
 }

@@ -75,6 +75,12 @@ pub enum Command {
     /// Make, list and revoke API tokens
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Recompute stored summaries from rows and report every difference
+    Verify(VerifyArgs),
+    /// Remove everything about a learner, and print a receipt
+    Erase(EraseArgs),
+    /// Print all rows about a learner as JSON
+    Export(ExportArgs),
     /// Create the tables, or bring them up to date
     Migrate(MigrateArgs),
     /// Rebuild everything that depends on `[days]`
@@ -136,6 +142,42 @@ pub struct ImportArgs {
     /// Type of the ids, when the tables are made [default: what the files have]
     #[arg(long, value_name = "uuid|int", value_parser = KeyType::from_str)]
     pub ids: Option<KeyType>,
+}
+
+/// Arguments of `verify`.
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// How many random learners
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub sample: u32,
+    /// All learners, and the global sums
+    #[arg(long, conflicts_with = "sample")]
+    pub all: bool,
+}
+
+/// Arguments of `erase`.
+#[derive(Debug, Args)]
+pub struct EraseArgs {
+    /// Whom
+    #[command(flatten)]
+    pub learner: Learner,
+    /// Say what would be removed, and remove nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// The node that is told to forget, as http://host:port [default: the configured one]
+    #[arg(long, value_name = "URL")]
+    pub server: Option<String>,
+}
+
+/// Arguments of `export`.
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    /// Whose
+    #[command(flatten)]
+    pub learner: Learner,
+    /// Write to this file instead of stdout
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
 }
 
 /// Arguments of `migrate`.

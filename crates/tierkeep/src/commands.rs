@@ -3,12 +3,14 @@
 mod cache;
 mod config;
 mod documents;
+mod erase;
 mod import;
 mod migrate;
 mod progress;
 mod serve;
 mod stats;
 mod token;
+mod verify;
 
 use std::sync::Arc;
 
@@ -144,6 +146,9 @@ pub fn run(cli: Cli, console: Console) -> Result<(), Failure> {
             Command::Stats(command) => stats::run(&command, &context).await,
             Command::Cache(arguments) => cache::run(&arguments, &context).await,
             Command::Token(command) => token::run(&command, &context).await,
+            Command::Verify(arguments) => verify::run(&arguments, &context).await,
+            Command::Erase(arguments) => erase::erase(&arguments, &context).await,
+            Command::Export(arguments) => erase::export(&arguments, &context).await,
             Command::Migrate(arguments) => migrate::migrate(&arguments, &context).await,
             Command::Rederive => migrate::rederive(&context).await,
             Command::Config(command) => config::run(command, &context).await,

@@ -46,6 +46,10 @@ pub struct Config {
     pub cache: Cache,
     /// `[freshness]`
     pub freshness: Freshness,
+    /// `[verify]`
+    pub verify: Verify,
+    /// `[retention]`
+    pub retention: Retention,
     /// `[days]`
     pub days: Settings,
     /// `[http]`
@@ -130,6 +134,20 @@ impl Freshness {
     }
 }
 
+/// How stored summaries are checked in the background.
+#[derive(Debug, Clone, Copy)]
+pub struct Verify {
+    /// Learners whose summaries are recomputed and compared each minute; 0 = none.
+    pub sample_per_minute: u32,
+}
+
+/// How long data is kept.
+#[derive(Debug, Clone, Copy)]
+pub struct Retention {
+    /// A learner whose own row is gone for this time is erased.
+    pub erase_grace: Duration,
+}
+
 /// How the API listens.
 #[derive(Debug, Clone)]
 pub struct Http {
@@ -161,6 +179,8 @@ impl Default for Config {
                 max_stale: Duration::from_secs(3600),
                 outbox_max: ByteSize::mebibytes(1024),
             },
+            verify: Verify { sample_per_minute: 60 },
+            retention: Retention { erase_grace: Duration::from_secs(7 * 24 * 3600) },
             days: Settings { default_zone: Zone::utc(), day_start: DayStart::default(), language: Language::default() },
             http: Http {
                 listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8420)),

@@ -45,6 +45,18 @@ impl Console {
         let _ = writeln!(io::stderr().lock(), "{line}");
     }
 
+    /// Writes a piece of a result to stdout.
+    ///
+    /// # Errors
+    /// As [`Console::result`].
+    pub fn piece(self, piece: &[u8]) -> io::Result<()> {
+        let mut stdout = io::stdout().lock();
+        match stdout.write_all(piece).and_then(|()| stdout.flush()) {
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+            other => other,
+        }
+    }
+
     /// Writes a result and a line end to stdout.
     ///
     /// # Errors

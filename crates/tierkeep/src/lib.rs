@@ -2,16 +2,20 @@
 //!
 //! [`config`] says what the binary is told, [`cli`] what it is asked; [`commands`] do it. All of them, and [`http`], ask
 //! `tierkeep_learning::service::Statistics`, so that the command line and the API give equal answers; [`tiers`] keep what
-//! it answered for [`http`], and [`access`] says who may ask.
+//! it answered for [`http`], and [`access`] says who may ask. [`audit`] compares what is stored with the rows; [`erasure`] and
+//! [`export`] are about one learner's data.
 //! [`clock`] is the only reader of the wall clock, [`config`] the only reader of the environment.
 
 pub mod access;
+pub mod audit;
 pub mod cli;
 pub mod clock;
 pub mod commands;
 pub mod config;
 pub mod console;
 pub mod demo;
+pub mod erasure;
+pub mod export;
 pub mod http;
 pub mod signals;
 pub mod tiers;

@@ -23,10 +23,11 @@ pub use self::body::Body;
 pub use self::feed::Standing;
 pub use self::keeping::{KeepingOptions, OpenError, SharedTier, State, ViewState};
 pub(crate) use self::policy::default_ttl;
-pub use self::policy::{named_tag, user_tag};
+pub use self::policy::{global_tag, named_tag, user_tag};
 pub use self::question::{Question, QuestionError};
 
 use self::keeping::Keeping;
+use crate::audit::AuditCounts;
 
 /// Where an answer came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,13 +87,14 @@ impl Found {
 pub struct Tiers {
     statistics: Statistics,
     keeping: Option<Keeping>,
+    audit: Arc<AuditCounts>,
 }
 
 impl Tiers {
     /// Every answer from the database: for a store whose changes cannot be told, and for tests.
     #[must_use]
     pub fn unkept(statistics: Statistics) -> Self {
-        Self { statistics, keeping: None }
+        Self { statistics, keeping: None, audit: Arc::default() }
     }
 
     /// Keeps answers in memory and, if there is one, in Redis; without either where changes of the database cannot be
@@ -102,13 +104,19 @@ impl Tiers {
     /// [`OpenError`]: the database does not say who it is, or the options cannot work. Never that Redis is down.
     pub async fn open(statistics: Statistics, options: &KeepingOptions) -> Result<Self, OpenError> {
         let keeping = Keeping::open(&statistics, options).await?;
-        Ok(Self { statistics, keeping })
+        Ok(Self { statistics, keeping, audit: Arc::default() })
     }
 
     /// What computes.
     #[must_use]
     pub fn statistics(&self) -> &Statistics {
         &self.statistics
+    }
+
+    /// What the auditor of this node has done.
+    #[must_use]
+    pub fn audit(&self) -> &Arc<AuditCounts> {
+        &self.audit
     }
 
     /// Answers from the nearest tier.

@@ -1,11 +1,14 @@
 //! The way of the rows: a reading thread fills chunks, a short channel carries them, the caller's task stores them.
 
+use std::collections::BTreeSet;
 use std::io;
+use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
 use super::source::{Counter, Meter};
 use super::{ImportError, Progress, Reject, Rejects};
+use crate::key::UserId;
 use crate::rows::{ProgressRow, SessionRow, UserRow};
 use crate::store::{Store, StoreError, Written};
 
@@ -26,10 +29,47 @@ pub(super) enum Batch {
     Sessions(Vec<SessionRow>),
 }
 
+impl Batch {
+    /// Whom the rows are about, each once.
+    fn learners(&self) -> Vec<UserId> {
+        let learners: BTreeSet<UserId> = match self {
+            Self::Users(rows) | Self::MissingUsers(rows) => rows.iter().map(|row| row.id).collect(),
+            Self::Progress(rows) => rows.iter().map(|row| row.user_id).collect(),
+            Self::Sessions(rows) => rows.iter().map(|row| row.user_id).collect(),
+        };
+        learners.into_iter().collect()
+    }
+
+    /// Takes out the rows about some learners; the place and the learner of each.
+    fn take_out(&mut self, learners: &[UserId]) -> Vec<(usize, UserId)> {
+        fn split<R>(rows: &mut Vec<R>, learners: &[UserId], of: impl Fn(&R) -> UserId) -> Vec<(usize, UserId)> {
+            let places: Vec<(usize, UserId)> =
+                rows.iter().map(of).enumerate().filter(|(_, user)| learners.contains(user)).collect();
+            let mut place = 0;
+            rows.retain(|_| {
+                place += 1;
+                places_without(&places, place - 1)
+            });
+            places
+        }
+        fn places_without(places: &[(usize, UserId)], place: usize) -> bool {
+            places.binary_search_by_key(&place, |(place, _)| *place).is_err()
+        }
+        match self {
+            Self::Users(rows) | Self::MissingUsers(rows) => split(rows, learners, |row| row.id),
+            Self::Progress(rows) => split(rows, learners, |row| row.user_id),
+            Self::Sessions(rows) => split(rows, learners, |row| row.user_id),
+        }
+    }
+}
+
 /// Where batches go: a store, or what stands for one in a test.
 pub(super) trait Sink {
     /// Stores a batch, as a whole or not at all.
     fn store(&self, batch: Batch) -> impl Future<Output = Result<Written, StoreError>> + Send;
+
+    /// Those of some learners whose rows are not accepted any more, because they were erased.
+    fn erased(&self, learners: &[UserId]) -> impl Future<Output = Result<Vec<UserId>, StoreError>> + Send;
 }
 
 impl Sink for &dyn Store {
@@ -41,12 +81,18 @@ impl Sink for &dyn Store {
             Batch::Sessions(rows) => self.write_sessions(rows).await,
         }
     }
+
+    async fn erased(&self, learners: &[UserId]) -> Result<Vec<UserId>, StoreError> {
+        self.erased_among(learners).await
+    }
 }
 
 /// What travels together.
 #[derive(Debug)]
 pub(super) struct Chunk {
     batch: Option<Batch>,
+    /// Line of each row of the batch; empty where rows do not lie on one line.
+    lines: Vec<u64>,
     rejects: Vec<Reject>,
     bytes_read: u64,
 }
@@ -87,23 +133,29 @@ impl Feeder {
 
     /// Sends rows on; waits while the store is behind.
     pub(super) fn send(&mut self, batch: Batch) -> Result<(), Ended> {
-        self.push(Some(batch))
+        self.push(Some(batch), Vec::new())
+    }
+
+    /// The same with the line of each row.
+    pub(super) fn send_lines(&mut self, batch: Batch, lines: Vec<u64>) -> Result<(), Ended> {
+        self.push(Some(batch), lines)
     }
 
     /// Reports a reject, sooner or later.
     pub(super) fn reject(&mut self, reject: Reject) -> Result<(), Ended> {
         self.rejects.push(reject);
-        if self.rejects.len() < REJECTS { Ok(()) } else { self.push(None) }
+        if self.rejects.len() < REJECTS { Ok(()) } else { self.push(None, Vec::new()) }
     }
 
     /// Reports progress now and then while there is nothing to store.
     pub(super) fn beat(&mut self) -> Result<(), Ended> {
-        if self.bytes.get() - self.bytes_sent < BEAT_BYTES { Ok(()) } else { self.push(None) }
+        if self.bytes.get() - self.bytes_sent < BEAT_BYTES { Ok(()) } else { self.push(None, Vec::new()) }
     }
 
-    fn push(&mut self, batch: Option<Batch>) -> Result<(), Ended> {
+    fn push(&mut self, batch: Option<Batch>, lines: Vec<u64>) -> Result<(), Ended> {
         self.bytes_sent = self.bytes.get();
-        let chunk = Chunk { batch, rejects: std::mem::take(&mut self.rejects), bytes_read: self.bytes_sent };
+        let rejects = std::mem::take(&mut self.rejects);
+        let chunk = Chunk { batch, lines, rejects, bytes_read: self.bytes_sent };
         self.sender.blocking_send(chunk).map_err(|_| Ended::Unwanted)
     }
 }
@@ -143,7 +195,7 @@ pub(super) async fn run<T: Send + 'static>(
     let mut feeder = Feeder::new(sender);
     let reading = tokio::task::spawn_blocking(move || {
         let result = read(&mut feeder)?;
-        feeder.push(None)?;
+        feeder.push(None, Vec::new())?;
         Ok(result)
     });
 
@@ -166,14 +218,21 @@ async fn take(
     rejects: &mut Rejects,
 ) -> Result<Totals, ImportError> {
     let mut totals = Totals::default();
+    let shared: Arc<str> = Arc::from(file);
     while let Some(chunk) = receiver.recv().await {
         for reject in chunk.rejects {
             rejects.add(reject).map_err(ImportError::Rejects)?;
             totals.rejected += 1;
         }
-        if let Some(batch) = chunk.batch {
-            let written =
-                sink.store(batch).await.map_err(|source| ImportError::Store { file: file.to_owned(), source })?;
+        if let Some(mut batch) = chunk.batch {
+            let failed = |source| ImportError::Store { file: file.to_owned(), source };
+            let erased = sink.erased(&batch.learners()).await.map_err(failed)?;
+            for (place, learner) in batch.take_out(&erased) {
+                let line = chunk.lines.get(place).copied().unwrap_or(0);
+                rejects.add(Reject::of_erased(&shared, line, learner)).map_err(ImportError::Rejects)?;
+                totals.rejected += 1;
+            }
+            let written = sink.store(batch).await.map_err(failed)?;
             totals.written.inserted += written.inserted;
             totals.written.updated += written.updated;
         }

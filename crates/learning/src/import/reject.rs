@@ -4,6 +4,8 @@ use std::fmt;
 use std::io::{self, Write};
 use std::sync::Arc;
 
+use crate::key::UserId;
+
 /// How many rejects are kept for display.
 const KEPT: usize = 10;
 /// Most bytes of a rejected record that are repeated.
@@ -14,13 +16,14 @@ const SHOWN_BYTES: usize = 4096;
 pub struct Reject {
     /// Name of the file.
     pub file: Arc<str>,
-    /// Line on which the record begins, from 1.
+    /// Line on which the record begins, from 1; 0 = a row that was made of several records.
     pub line: u64,
     /// The column, or the field of a statement, that is wrong; `None` if the record as a whole is.
     pub column: Option<String>,
     /// What is wrong, and what is accepted.
     pub reason: String,
-    /// The record as it stands in the file: at most its first 4 KiB, and what is not UTF-8 replaced.
+    /// The record as it stands in the file: at most its first 4 KiB, and what is not UTF-8 replaced. Empty
+    /// if it is about a learner who was erased.
     pub record: String,
 }
 
@@ -35,6 +38,12 @@ impl Reject {
         }
         let record = String::from_utf8_lossy(shown).into_owned();
         Self { file: Arc::clone(file), line, column: column.map(str::to_owned), reason, record }
+    }
+
+    /// A reject of a row about a learner who was erased; the record is not repeated.
+    pub(super) fn of_erased(file: &Arc<str>, line: u64, learner: UserId) -> Self {
+        let reason = format!("learner {learner} was erased; accepted: rows about others");
+        Self { file: Arc::clone(file), line, column: None, reason, record: String::new() }
     }
 }
 

@@ -58,6 +58,7 @@ pub(super) fn read<R: TableRow>(
     let header = read_header::<R>(file, &mut records)?;
     let mut count = 0;
     let mut rows = Vec::new();
+    let mut lines = Vec::new();
     let mut bytes = 0;
     while let Some(found) = next(file, &mut records)? {
         count += 1;
@@ -65,6 +66,7 @@ pub(super) fn read<R: TableRow>(
             Found::Record(record) => match Cells::new(&header, &record, key_type).and_then(|cells| R::read(&cells)) {
                 Ok(row) => {
                     rows.push(row);
+                    lines.push(record.line);
                     bytes += record.bytes();
                 }
                 Err(Fault { column, reason }) => {
@@ -78,12 +80,13 @@ pub(super) fn read<R: TableRow>(
         }
         if rows.len() >= CHUNK_ROWS || bytes >= CHUNK_BYTES {
             let capacity = rows.len();
-            feeder.send(R::batch(std::mem::replace(&mut rows, Vec::with_capacity(capacity))))?;
+            let full = std::mem::replace(&mut rows, Vec::with_capacity(capacity));
+            feeder.send_lines(R::batch(full), std::mem::take(&mut lines))?;
             bytes = 0;
         }
     }
     if !rows.is_empty() {
-        feeder.send(R::batch(rows))?;
+        feeder.send_lines(R::batch(rows), lines)?;
     }
     Ok(count)
 }

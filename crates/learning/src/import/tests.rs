@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::channel::Batch;
 use super::*;
-use crate::key::SessionId;
+use crate::key::{SessionId, UserId};
 
 mod flow;
 
@@ -19,6 +19,8 @@ pub(super) struct Recorder {
     batches: Mutex<usize>,
     refuse_from: Option<usize>,
     stall_from: Option<usize>,
+    /// The learner who was erased.
+    erased: Option<String>,
 }
 
 impl Sink for &Recorder {
@@ -38,6 +40,10 @@ impl Sink for &Recorder {
             Batch::Sessions(rows) => keep(&self.sessions, rows),
         };
         Ok(Written { inserted, updated: 0 })
+    }
+
+    async fn erased(&self, learners: &[UserId]) -> Result<Vec<UserId>, StoreError> {
+        Ok(learners.iter().copied().filter(|learner| Some(learner.to_string()) == self.erased).collect())
     }
 }
 

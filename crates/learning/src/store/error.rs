@@ -3,7 +3,7 @@
 use thiserror::Error;
 
 use crate::calendar::ZoneError;
-use crate::key::KeyType;
+use crate::key::{KeyType, UserId};
 
 /// Failure of a store.
 #[derive(Debug, Error)]
@@ -93,6 +93,9 @@ pub enum StoreError {
     /// Another token of this name is not revoked.
     #[error("a token named {0} exists; choose another name, or revoke it first with `tierkeep token revoke {0}`")]
     TokenNameTaken(String),
+    /// Rows about learners who were erased. Nothing was written.
+    #[error("learner {} was erased; rows about them are not accepted", .0.first().map(ToString::to_string).unwrap_or_default())]
+    Erased(Vec<UserId>),
     /// A stored value of ours cannot be read.
     #[error("stored {what} of learner {learner} cannot be read: {reason}; `tierkeep rederive` rebuilds it")]
     Corrupt {

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::StoreError;
-use crate::key::{CourseProgressId, Key, KeyType};
+use crate::key::{CourseProgressId, Key, KeyType, UserId};
 use crate::rows::{ProgressRow, SessionRow, UserRow};
 
 /// What to do with a row whose id is known.
@@ -16,6 +16,8 @@ pub(super) enum Known {
 /// A row that knows its keys.
 pub(super) trait Incoming {
     fn id(&self) -> Key;
+    /// Whom it is about.
+    fn learner(&self) -> UserId;
     /// The other keys.
     fn references(&self) -> impl Iterator<Item = Key>;
 }
@@ -45,6 +47,10 @@ impl Incoming for UserRow {
         self.id.key()
     }
 
+    fn learner(&self) -> UserId {
+        self.id
+    }
+
     fn references(&self) -> impl Iterator<Item = Key> {
         std::iter::empty()
     }
@@ -55,6 +61,10 @@ impl Incoming for ProgressRow {
         self.id.key()
     }
 
+    fn learner(&self) -> UserId {
+        self.user_id
+    }
+
     fn references(&self) -> impl Iterator<Item = Key> {
         [self.user_id.key(), self.content_id.key()].into_iter()
     }
@@ -63,6 +73,10 @@ impl Incoming for ProgressRow {
 impl Incoming for SessionRow {
     fn id(&self) -> Key {
         self.id.key()
+    }
+
+    fn learner(&self) -> UserId {
+        self.user_id
     }
 
     fn references(&self) -> impl Iterator<Item = Key> {

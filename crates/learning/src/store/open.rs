@@ -11,6 +11,7 @@ use tierkeep_db::{
 use tokio_postgres::Client;
 
 use super::checks::{check_built_sqlite, check_days, check_version, refuse_newer};
+use super::erasure::Removal;
 use super::feed::feed;
 use super::postgres::PostgresStore;
 use super::postgres::feed::Follower;
@@ -80,6 +81,12 @@ const MIGRATIONS: &[(u32, &str, &str, &str)] = &[
     ),
     (4, "feed", include_str!("migrations/postgres/V4__feed.sql"), include_str!("migrations/sqlite/V4__feed.sql")),
     (5, "tokens", include_str!("migrations/postgres/V5__tokens.sql"), include_str!("migrations/sqlite/V5__tokens.sql")),
+    (
+        7,
+        "erasure",
+        include_str!("migrations/postgres/V7__erasure.sql"),
+        include_str!("migrations/sqlite/V7__erasure.sql"),
+    ),
 ];
 
 /// The migration this binary needs.
@@ -332,6 +339,7 @@ async fn open_postgres(
         rules: rules(options),
         sql: statements(Dialect::Postgres, found.keys, Learners::Many, &found.prefix)?,
         sql_of_one: statements(Dialect::Postgres, found.keys, Learners::One, &found.prefix)?,
+        removal: Removal::new(Dialect::Postgres, &options.mapping, found.tables)?,
         tables: found.tables,
         follower,
         read_only,
@@ -397,6 +405,7 @@ async fn open_sqlite(path: &SqlitePath, shown: &str, options: &OpenOptions) -> R
         keys: found.keys,
         rules: rules(options),
         sql: statements(Dialect::Sqlite, found.keys, Learners::One, &found.prefix)?,
+        removal: Removal::new(Dialect::Sqlite, &options.mapping, found.tables)?,
         tables: found.tables,
         feed: feed(found.keys, &options.mapping, found.has_zones)?,
         read_only,

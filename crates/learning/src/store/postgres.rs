@@ -8,6 +8,7 @@ use tierkeep_db::{Connection, Pool};
 use tokio_postgres::Row;
 
 use self::wire::{Bounded, PgHundredths, PgInstant, PgInteger, PgKey, PgKeys, PgLearners};
+use super::erasure::Removal;
 use super::incoming::Known;
 use super::statements::Statements;
 use super::tables::Tables;
@@ -23,6 +24,8 @@ use crate::rows::{ProgressRow, SessionRow, UserRow};
 use crate::session::SessionFacts;
 
 mod copy;
+mod erasure;
+mod export;
 pub(super) mod feed;
 mod folding;
 mod lease;
@@ -30,6 +33,7 @@ mod platform;
 mod reading;
 mod tokens;
 mod totals;
+mod verification;
 mod wire;
 mod writing;
 
@@ -42,6 +46,7 @@ pub(super) struct PostgresStore {
     pub(super) sql: Statements,
     /// The same for a question about one learner.
     pub(super) sql_of_one: Statements,
+    pub(super) removal: Removal,
     pub(super) tables: Tables,
     /// The change feed; `None` where changes cannot be told.
     pub(super) follower: Option<feed::Follower>,
@@ -68,6 +73,19 @@ impl PostgresStore {
 
     fn pg_keys(&self, users: &[UserId]) -> PgKeys {
         PgKeys::new(self.keys, users.iter().map(|user| user.key()))
+    }
+
+    async fn users_after(&self, after: Option<UserId>, limit: u32) -> Result<Vec<UserRow>, StoreError> {
+        let db = self.connection().await?;
+        let rows = match after {
+            None => db.query(&db.prepared(&self.sql.users_first_page).await?, &[&i64::from(limit)]).await?,
+            Some(after) if after.key().key_type() != self.keys => return Ok(Vec::new()),
+            Some(after) => {
+                let statement = db.prepared(&self.sql.users_next_page).await?;
+                db.query(&statement, &[&i64::from(limit), &PgKey(after.key())]).await?
+            }
+        };
+        rows.iter().map(user_row).collect()
     }
 
     fn refuse_read_only(&self) -> Result<(), StoreError> {
@@ -106,16 +124,7 @@ impl Store for PostgresStore {
     }
 
     async fn users(&self, after: Option<UserId>, limit: u32) -> Result<Vec<UserRow>, StoreError> {
-        let db = self.connection().await?;
-        let rows = match after {
-            None => db.query(&db.prepared(&self.sql.users_first_page).await?, &[&i64::from(limit)]).await?,
-            Some(after) if after.key().key_type() != self.keys => return Ok(Vec::new()),
-            Some(after) => {
-                let statement = db.prepared(&self.sql.users_next_page).await?;
-                db.query(&statement, &[&i64::from(limit), &PgKey(after.key())]).await?
-            }
-        };
-        rows.iter().map(user_row).collect()
+        self.users_after(after, limit).await
     }
 
     async fn sessions(

@@ -10,6 +10,7 @@ use tierkeep_db::SqliteDatabase;
 use tierkeep_db::feed::Feed;
 
 use self::wire::{SqlKey, listed_session, micros, user_row};
+use super::erasure::Removal;
 use super::incoming::Known;
 use super::statements::Statements;
 use super::tables::Tables;
@@ -23,12 +24,15 @@ use crate::key::{KeyType, UserId};
 use crate::local_day::LocalDay;
 use crate::rows::{ProgressRow, SessionRow, UserRow};
 
+mod erasure;
+mod export;
 mod feed;
 mod folding;
 mod lease;
 mod reading;
 mod tokens;
 mod totals;
+mod verification;
 mod wire;
 mod writing;
 
@@ -48,6 +52,7 @@ struct Shared {
     keys: KeyType,
     rules: DayRules,
     sql: Statements,
+    removal: Removal,
     tables: Tables,
     feed: Feed,
     /// Whether a change may go unnoticed, so that what is stored proves nothing.
@@ -68,6 +73,7 @@ pub(super) struct Parts {
     pub(super) keys: KeyType,
     pub(super) rules: DayRules,
     pub(super) sql: Statements,
+    pub(super) removal: Removal,
     pub(super) tables: Tables,
     pub(super) feed: Feed,
     pub(super) read_only: bool,
@@ -76,12 +82,12 @@ pub(super) struct Parts {
 
 impl SqliteStore {
     pub(super) fn new(db: SqliteDatabase, follower: Option<SqliteDatabase>, parts: Parts) -> Self {
-        let Parts { keys, rules, sql, tables, feed, read_only, address } = parts;
+        let Parts { keys, rules, sql, removal, tables, feed, read_only, address } = parts;
         let is_broken = AtomicBool::new(false);
         Self {
             db,
             follower,
-            shared: Arc::new(Shared { keys, rules, sql, tables, feed, is_broken, read_only, address }),
+            shared: Arc::new(Shared { keys, rules, sql, removal, tables, feed, is_broken, read_only, address }),
         }
     }
 

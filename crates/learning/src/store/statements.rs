@@ -5,11 +5,12 @@ use tierkeep_db::{Dialect, StatementError, with_prefix};
 use crate::key::KeyType;
 
 macro_rules! statements {
-    (mapped: $($mapped:ident),+; own: $($own:ident),+ $(,)?) => {
+    (mapped: $($mapped:ident),+; changing: $($changing:ident),+; own: $($own:ident),+ $(,)?) => {
         /// Text of every statement that reads or folds, by the name of its file.
         #[derive(Debug)]
         pub(crate) struct Statements {
             $(pub(crate) $mapped: String,)+
+            $(pub(crate) $changing: String,)+
             $(pub(crate) $own: String,)+
         }
 
@@ -30,6 +31,10 @@ macro_rules! statements {
                         include_str!(concat!("sql/postgres/", stringify!($mapped), ".sql")),
                         include_str!(concat!("sql/sqlite/", stringify!($mapped), ".sql")),
                     ))?,)+
+                    $($changing: changing(prefix, text(
+                        include_str!(concat!("sql/postgres/", stringify!($changing), ".sql")),
+                        include_str!(concat!("sql/sqlite/", stringify!($changing), ".sql")),
+                    )),)+
                     $($own: text(
                         include_str!(concat!("sql/postgres/", stringify!($own), ".sql")),
                         include_str!(concat!("sql/sqlite/", stringify!($own), ".sql")),
@@ -42,14 +47,23 @@ macro_rules! statements {
 
 statements! {
     mapped: learner_facts, learner_days, learner_activity, moved_zones, settle_unbuilt, platform_rows, session_rows,
-        course_rows, global_pass, global_recent, users_first_page,
-        users_next_page, sessions_first_page, sessions_next_page;
+        course_rows, global_pass, global_recent, users_first_page, users_next_page, sessions_first_page,
+        sessions_next_page, export_user, export_progress, export_sessions, export_archive, verify_learners,
+        verify_random, erase_traces, erase_leaving, erase_due, erase_is_due;
+    changing: repair_note, erase_note_departed, erase_returned;
     own: global_stored, fold_claim, fold_lock, fold_read, changed_everything,
         fold_state, fold_changes, fold_pages, fold_save_learners, fold_save_pages, fold_delete_pages,
         fold_delete_learners, fold_global, fold_consume, settle_everything, settle_changed,
         settle_is_built, settle_done, import_users_insert, import_users_update, import_progress_insert,
         import_progress_update, import_sessions_insert, import_sessions_update, import_archive_update, lease_take,
         lease_release, token_all, token_unrevoked, token_create, token_revoke, token_used,
+        verify_state, verify_pages, verify_studying, verify_totals, repair_pages, repair_learners,
+        repair_totals, erase_tombstone, erase_among, erase_outbox,
+}
+
+/// Puts the prefix before a statement that reads a platform's tables and changes one of ours.
+fn changing(prefix: &[String], text: String) -> String {
+    if prefix.is_empty() { text } else { ["with ", &prefix.join(", "), " ", &text].concat() }
 }
 
 /// How many learners a statement on PostgreSQL is asked about. A parameter of its own for one learner lets the planner

@@ -12,6 +12,9 @@ const SESSION_READERS: [&str; 6] =
 /// Imports write sessions and look up those they replace.
 const IMPORT_PREFIX: &str = "import_";
 
+/// Erasure removes and counts a learner's rows, export hands them out.
+const WHOLE_LEARNER_PREFIXES: [&str; 2] = ["erase_", "export_"];
+
 /// The folder of the statements that `copy` rows in.
 const COPY_FOLDER: &str = "/sql/copy/";
 
@@ -60,6 +63,7 @@ fn may_read_sessions(file: &SourceFile) -> bool {
     is_migration(&file.path)
         || file.path.contains(COPY_FOLDER)
         || file.stem().starts_with(IMPORT_PREFIX)
+        || WHOLE_LEARNER_PREFIXES.iter().any(|prefix| file.stem().starts_with(prefix))
         || SESSION_READERS.contains(&file.stem())
 }
 

@@ -36,7 +36,7 @@ pub(super) async fn run(arguments: &CacheArgs, context: &Context) -> Result<(), 
             .map_err(|bad| Failure::usage(anyhow!("{}: {}; accepted: {}", bad.parameter, bad.given, bad.accepted)))?;
     }
     let key = if let CacheCommand::Explain { key } = &arguments.command { Some(key.as_str()) } else { None };
-    let answer = match (Node::find(arguments, context).await?, &orders) {
+    let answer = match (Node::find(arguments.server.as_deref(), context).await?, &orders) {
         (Some(node), None) => node.standing(key).await?,
         (Some(node), Some(request)) => node.invalidate(request).await?,
         (None, request) => without_server(request.as_ref(), key, context).await?,
@@ -116,7 +116,7 @@ fn shown(answer: &Value, output: Output) -> String {
 }
 
 /// A running node, by its address.
-struct Node {
+pub(super) struct Node {
     address: String,
     /// The line that says who asks.
     authorization: String,
@@ -124,8 +124,8 @@ struct Node {
 
 impl Node {
     /// `None`: nobody listens at the configured address. A server that was named must answer.
-    async fn find(arguments: &CacheArgs, context: &Context) -> Result<Option<Self>, Failure> {
-        let named = match &arguments.server {
+    pub(super) async fn find(server: Option<&str>, context: &Context) -> Result<Option<Self>, Failure> {
+        let named = match server {
             None => None,
             Some(url) => Some(host_of(url).ok_or_else(|| Failure::usage(anyhow!("{url:?} is no http://host:port")))?),
         };
@@ -148,7 +148,8 @@ impl Node {
         self.send(&format!("GET /v1/admin/cache{query}"), "").await
     }
 
-    async fn invalidate(&self, request: &InvalidateRequest) -> Result<Value, Failure> {
+    /// What `POST /v1/admin/cache/invalidate` answers.
+    pub(super) async fn invalidate(&self, request: &InvalidateRequest) -> Result<Value, Failure> {
         let body = serde_json::to_string(request).map_err(anyhow::Error::from)?;
         self.send("POST /v1/admin/cache/invalidate", &body).await
     }

@@ -3,21 +3,23 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use tierkeep_db::{DatabaseUrl, Error as DatabaseError, SqlitePath};
 use tierkeep_learning::service::Statistics;
 use tierkeep_learning::store::{self, OpenMode, Store, StoreError};
 use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::{Context, Failure, create, progress};
 use crate::access::{Access, Reach};
+use crate::audit::Auditor;
 use crate::cli::ServeArgs;
 use crate::config::{Config, Origin};
 use crate::console::Output;
 use crate::http::{self, App, Limits};
-use crate::{demo, signals, upkeep};
+use crate::{demo, erasure, signals, upkeep};
 
 /// The database of `--demo`.
 const DEMO_FILE: &str = "tierkeep-demo.db";
@@ -80,15 +82,37 @@ async fn serve(
         let unfolded = Arc::clone(&app);
         upkeep::start(store, context.config().freshness.retention(), move || unfolded.tiers.is_unfolded(), stop.clone())
     });
+    let background = watch_in_background(&app, context, stop)?;
     let served = http::serve(listener, http::router(Arc::clone(&app)), stop.clone()).await;
     stop.cancel();
     following.await.context("the task that reads the tokens panicked")?;
+    for task in background {
+        task.await.context("a task in the background panicked")?;
+    }
     if let Some(upkeep) = upkeep {
         upkeep.await.context("the task that folds changes panicked")?;
     }
     app.tiers.close().await;
     console.note("stopped");
     Ok(served?)
+}
+
+/// The auditor, and the erasure of learners who departed; neither where nothing may be written.
+fn watch_in_background(
+    app: &Arc<App>,
+    context: &Context,
+    stop: &CancellationToken,
+) -> Result<Vec<JoinHandle<()>>, Failure> {
+    let store = app.tiers.statistics().store();
+    if store.is_read_only() {
+        return Ok(Vec::new());
+    }
+    let auditor = Auditor::new(Arc::clone(store), Arc::clone(app.tiers.audit()));
+    let grace = SignedDuration::try_from(context.config().retention.erase_grace).map_err(anyhow::Error::from)?;
+    Ok(vec![
+        tokio::spawn(auditor.run(Arc::clone(app), context.config().verify.sample_per_minute, stop.clone())),
+        tokio::spawn(erasure::follow(Arc::clone(app), grace, stop.clone())),
+    ])
 }
 
 /// Refuses an address that is reachable from outside while nobody could be let in.

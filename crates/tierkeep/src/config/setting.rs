@@ -251,6 +251,25 @@ pub(super) const SETTINGS: &[Setting] = &[
         show: |config| json!(config.freshness.outbox_max.to_string()),
     },
     Setting {
+        key: "verify.sample_per_minute",
+        accepted: "0 to 60000",
+        read: |config, given| {
+            let learners = count(given, 0..=60_000)?;
+            config.verify.sample_per_minute = u32::try_from(learners).map_err(|_| Refused::Value)?;
+            Ok(())
+        },
+        show: |config| json!(config.verify.sample_per_minute),
+    },
+    Setting {
+        key: "retention.erase_grace",
+        accepted: "a duration from 0 to 3650d, such as \"7d\"",
+        read: |config, given| {
+            config.retention.erase_grace = duration(given, Duration::ZERO..=DECADE)?;
+            Ok(())
+        },
+        show: |config| json!(format_duration(config.retention.erase_grace)),
+    },
+    Setting {
         key: "days.time_zone",
         accepted: "an IANA time zone name such as \"Europe/Paris\"",
         read: |config, given| {
@@ -316,6 +335,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 const MONTH: Duration = Duration::from_secs(30 * 86_400);
+const DECADE: Duration = Duration::from_secs(3650 * 86_400);
 
 impl Setting {
     pub(super) fn apply(&self, config: &mut Config, given: &Given<'_>, origin: &Origin) -> Result<(), ConfigError> {

@@ -83,6 +83,8 @@ fn every_key_says_what_it_accepts() {
         ("[freshness]\nbound = \"10ms\"", "freshness.bound", "100ms to 1m"),
         ("[freshness]\nmax_stale = \"31d\"", "freshness.max_stale", "0 to 30d"),
         ("[freshness]\noutbox_max = \"1KiB\"", "freshness.outbox_max", "1MiB to 1024GiB"),
+        ("[verify]\nsample_per_minute = -1", "verify.sample_per_minute", "0 to 60000"),
+        ("[retention]\nerase_grace = \"a week\"", "retention.erase_grace", "0 to 3650d"),
         ("[days]\ntime_zone = \"Europe/Pari\"", "days.time_zone", "IANA"),
         ("[days]\nday_start = 24", "days.day_start", "0 to 23"),
         ("[days]\nlanguage = \"fr\"", "days.language", "\"en\" or \"zh\""),

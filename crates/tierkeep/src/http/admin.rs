@@ -163,8 +163,8 @@ pub(crate) struct InvalidateRequest {
 }
 
 /// Who has forgotten it. This node always has.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct Invalidated {
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Invalidated {
     /// Whether every part has.
     complete: bool,
     /// Redis: `given`, `not needed`, or why it has not yet; it is asked again until it has.
@@ -228,6 +228,17 @@ impl InvalidateRequest {
 }
 
 impl Invalidated {
+    /// A node could not be told.
+    pub(crate) fn failed(error: &anyhow::Error) -> Self {
+        Self { complete: false, l2: "unknown".to_owned(), nodes: error.to_string() }
+    }
+
+    /// Whether every part has.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.complete
+    }
+
     pub(crate) fn of(receipts: &[Receipt]) -> Self {
         let worst = |part: fn(&Receipt) -> &Acknowledgement| {
             let parts = receipts.iter().map(part);

@@ -16,7 +16,7 @@ use super::error::{ApiError, Problem};
 use super::routes;
 
 /// The shape of every id.
-pub(super) struct Id;
+pub(crate) struct Id;
 
 impl PartialSchema for Id {
     fn schema() -> RefOr<Schema> {

@@ -196,6 +196,9 @@ pub(super) fn service_problem(error: &ServiceError) -> Problem {
             accepted: Some(format!("up to {latest}")),
             ..problem(KINDS.out_of_range, error.to_string())
         },
+        ServiceError::Store(StoreError::ReadOnly(_)) => {
+            problem(KINDS.read_only, "this server was started with --read-only".to_owned())
+        }
         ServiceError::Store(error) if is_outage(error) => {
             problem(KINDS.unavailable, "the database cannot be reached; try again later".to_owned())
         }
@@ -367,6 +370,7 @@ struct Kinds {
     not_acceptable: Kind,
     timeout: Kind,
     unavailable: Kind,
+    read_only: Kind,
     internal: Kind,
 }
 
@@ -386,6 +390,7 @@ const KINDS: Kinds = Kinds {
     not_acceptable: ("urn:tierkeep:problem:not-acceptable", "No acceptable encoding", 406),
     timeout: ("urn:tierkeep:problem:timeout", "Timeout", 503),
     unavailable: ("urn:tierkeep:problem:unavailable", "Database unavailable", 503),
+    read_only: ("urn:tierkeep:problem:read-only", "Read-only", 403),
     internal: ("urn:tierkeep:problem:internal", "Internal error", 500),
 };
 

@@ -17,7 +17,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::error::ApiError;
-use super::{App, admin, batch, docs, encoding, guard, health, index, learner, users};
+use super::{App, admin, batch, docs, encoding, erasure, guard, health, index, learner, users};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -47,6 +47,8 @@ fn described() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(batch::batch))
         .routes(routes!(users::users))
         .routes(routes!(users::sessions))
+        .routes(routes!(erasure::delete))
+        .routes(routes!(erasure::export))
         .routes(routes!(admin::cache))
         .routes(routes!(admin::invalidate))
         .routes(routes!(health::livez))

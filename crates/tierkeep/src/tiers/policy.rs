@@ -47,6 +47,12 @@ pub fn user_tag(user: UserId) -> Tag {
     Tag::of(USER, user.to_string())
 }
 
+/// What answers about all learners together carry.
+#[must_use]
+pub fn global_tag() -> Tag {
+    Tag::named(GLOBAL)
+}
+
 /// The tag of a name, `user:ID` or `global`; `None` for any other.
 #[must_use]
 pub fn named_tag(name: &str) -> Option<Tag> {

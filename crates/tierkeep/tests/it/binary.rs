@@ -28,6 +28,10 @@ fn wrong_usage_ends_with_2_and_writes_nothing_to_stdout() {
         &["import", "--xapi", "x.json", "--timeout", "10"],
         &["import", "--users", "u.csv", "--read-only"],
         &["migrate", "--read-only"],
+        &["verify", "--sample", "some"],
+        &["erase", "ada"],
+        &["erase", ADA, "--read-only"],
+        &["export"],
         &["serve", "--listen", "everywhere"],
         &["serve", "--demo", "--read-only"],
         &["config", "check", "--config", "absent.toml"],
@@ -46,7 +50,14 @@ fn wrong_usage_ends_with_2_and_writes_nothing_to_stdout() {
 #[test]
 fn only_some_commands_make_a_database() {
     let directory = tempfile::tempdir().unwrap();
-    for arguments in [&["stats", "global"][..], &["stats", "daily", ADA], &["rederive"]] {
+    for arguments in [
+        &["stats", "global"][..],
+        &["stats", "daily", ADA],
+        &["rederive"],
+        &["verify"],
+        &["erase", ADA],
+        &["export", ADA],
+    ] {
         let (code, stdout, stderr) = run(&directory, arguments);
         assert_eq!((code, stdout.as_str()), (1, ""), "{stderr}");
         assert!(stderr.contains("database sqlite://tierkeep.db"), "{stderr}");

@@ -4,6 +4,7 @@
 
 mod binary;
 mod cache;
+mod erasure;
 mod exchange;
 mod fixture;
 mod http;

@@ -116,6 +116,10 @@ impl Node {
         Self { app: Arc::new(App { tiers, access, clock: Clock::Fixed(instant(now)), limits }) }
     }
 
+    pub(crate) fn app(&self) -> &App {
+        &self.app
+    }
+
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
         ask(router(Arc::clone(&self.app)), request).await
     }

@@ -9,12 +9,15 @@ use axum::body::Body;
 use axum::http::{Method, Request};
 use jiff::Timestamp;
 use serde_json::json;
-use tierkeep_learning::key::{KeyType, UserId};
+use tierkeep_learning::key::{CourseProgressId, KeyType, SessionId, UserId};
 use tierkeep_learning::local_day::LocalDay;
 use tierkeep_learning::rows::{ProgressRow, SessionRow, UserRow};
+use tierkeep_learning::store::erasure::{Grace, Traces};
+use tierkeep_learning::store::export::SessionTable;
 use tierkeep_learning::store::{
-    ChangeFeed, Changes, GlobalSnapshot, LearnerActivity, LearnerCourses, LearnerDays, Leases, ListedSession, NewToken,
-    SessionPlace, Settled, Store, StoreError, Token, Tokens, Written,
+    ChangeFeed, Changes, Difference, Erased, Erasure, Export, GlobalSnapshot, LearnerActivity, LearnerCourses,
+    LearnerDays, Leases, ListedSession, NewToken, SessionPlace, Settled, Store, StoreError, Token, Tokens,
+    Verification, Verified, Written,
 };
 
 use crate::fixture::{ADA, BOB, Fixture, NOBODY, app, ask, get, post};
@@ -306,4 +309,76 @@ impl Store for Faulty {
     }
 
     async fn close(&self) {}
+}
+
+#[async_trait]
+impl Verification for Faulty {
+    async fn verify(&self, _: &[UserId]) -> Result<Verified, StoreError> {
+        Err(statement_failed())
+    }
+
+    async fn verify_totals(&self) -> Result<Vec<Difference>, StoreError> {
+        Err(statement_failed())
+    }
+
+    async fn known_learners(&self, _: Option<UserId>, _: u32) -> Result<Vec<UserId>, StoreError> {
+        Err(statement_failed())
+    }
+
+    async fn random_learners(&self, _: u32) -> Result<Vec<UserId>, StoreError> {
+        Err(statement_failed())
+    }
+
+    async fn forget(&self, _: &[UserId]) -> Result<(), StoreError> {
+        Err(statement_failed())
+    }
+}
+
+#[async_trait]
+impl Erasure for Faulty {
+    async fn erase(&self, _: UserId) -> Result<Option<Erased>, StoreError> {
+        Err(StoreError::ReadOnly("sqlite://x.db".to_owned()))
+    }
+
+    async fn traces(&self, _: UserId) -> Result<Traces, StoreError> {
+        Err(statement_failed())
+    }
+
+    async fn erased_among(&self, _: &[UserId]) -> Result<Vec<UserId>, StoreError> {
+        Err(statement_failed())
+    }
+
+    async fn note_departures(&self) -> Result<u64, StoreError> {
+        Err(statement_failed())
+    }
+
+    async fn erase_departed(&self, _: Grace, _: u32) -> Result<Vec<Erased>, StoreError> {
+        Err(statement_failed())
+    }
+}
+
+#[async_trait]
+impl Export for Faulty {
+    async fn export_user(&self, _: UserId) -> Result<Option<UserRow>, StoreError> {
+        Err(statement_failed())
+    }
+
+    async fn export_progress(
+        &self,
+        _: UserId,
+        _: Option<CourseProgressId>,
+        _: u32,
+    ) -> Result<Vec<ProgressRow>, StoreError> {
+        Err(statement_failed())
+    }
+
+    async fn export_sessions(
+        &self,
+        _: UserId,
+        _: SessionTable,
+        _: Option<SessionId>,
+        _: u32,
+    ) -> Result<Vec<ListedSession>, StoreError> {
+        Err(statement_failed())
+    }
 }

@@ -191,3 +191,20 @@ fn files_imported_twice_leave_a_database_as_after_the_first_time() {
         store.close().await;
     });
 }
+
+#[test]
+fn rows_about_an_erased_learner_are_rejected_with_their_lines_and_without_their_text() {
+    let recorder = Recorder { erased: Some("13".to_owned()), ..Recorder::default() };
+    let rows: String = (1..=6)
+        .map(|n| session_with(&[("id", &n.to_string()), ("user_id", if n % 3 == 0 { "13" } else { "42" })]) + "\n")
+        .collect();
+    let text = format!("{SESSION_HEADER}\n{rows}");
+
+    let outcome = import_with(recorder, Table::StudySessions, KeyType::Int, Cursor::new(text));
+
+    let ids: Vec<String> = outcome.sessions().iter().map(|row| row.id.to_string()).collect();
+    assert_eq!(ids, ["1", "2", "4", "5"]);
+    let reason = "learner 13 was erased; accepted: rows about others";
+    assert_eq!(outcome.rejected(), [(4, None, reason), (7, None, reason)]);
+    assert!(outcome.rejects.first().iter().all(|reject| reject.record.is_empty()));
+}

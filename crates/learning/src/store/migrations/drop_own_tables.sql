@@ -9,4 +9,6 @@ drop table tierkeep_global;
 drop table if exists tierkeep_outbox;
 drop table if exists tierkeep_feed;
 drop table if exists tierkeep_lease;
+drop table if exists tierkeep_erased;
+drop table if exists tierkeep_departed;
 drop table tierkeep_migrations;

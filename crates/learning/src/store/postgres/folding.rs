@@ -92,37 +92,50 @@ impl PostgresStore {
         let mut users: Vec<UserId> = users.iter().copied().filter(|user| user.key().key_type() == self.keys).collect();
         users.sort_unstable();
         users.dedup();
-        let keys = self.pg_keys(&users);
 
         let mut db = self.connection().await?;
-        let sql = Prepared::on(&db, self).await?;
-        let (claim, state) = (db.prepared(&self.sql.fold_claim).await?, db.prepared(&self.sql.fold_state).await?);
-        let save = Save::prepared(&db, self).await?;
+        let fold = FoldStatements::prepared(&db, self).await?;
         let tx = db.transaction().await?;
-        tx.execute(&claim, &[&keys]).await?;
+        let rows = self.fold_within(&tx, &fold, &users, Presence::AsFound).await?;
+        tx.commit().await?;
+        Ok(rows)
+    }
+
+    /// Folds learners, in the order of their ids and each once, in the caller's transaction.
+    pub(super) async fn fold_within(
+        &self,
+        tx: &tokio_postgres::Transaction<'_>,
+        FoldStatements { sql, claim, state, save }: &FoldStatements,
+        users: &[UserId],
+        presence: Presence,
+    ) -> Result<u64, StoreError> {
+        let keys = self.pg_keys(users);
+        tx.execute(claim, &[&keys]).await?;
         // locks before everything that is read; the epoch before the changes and the rows it vouches for; the changes
         // before the rows, the learners' own among them: a change read later than its rows would be lost
         let records = tx.query(&sql.lock, &[&keys]).await?;
-        let state = tx.query_one(&state, &[]).await?;
+        let state = tx.query_one(state, &[]).await?;
         check_days(state.try_get(3)?, state.try_get(4)?, &self.rules)?;
         let changes = tx.query(&sql.changes, &[&keys]).await?;
-        let facts = self.facts(&tx, &sql.facts, &users).await?;
-        let standings = standings_of(&users, &facts, &records, &changes)?;
+        let facts = self.facts(tx, &sql.facts, users).await?;
+        let mut standings = standings_of(users, &facts, &records, &changes)?;
+        if presence == Presence::Gone {
+            standings.iter_mut().for_each(|standing| standing.exists = false);
+        }
         let seen = changes.iter().map(|change| change.try_get(0)).collect::<Result<Vec<i64>, _>>()?;
         let plans: Vec<Plan> = standings.iter().map(|standing| standing.plan(&self.rules)).collect();
-        let pages = self.pages(&tx, &sql.pages, &users, &plans).await?;
-        let folds = self.gather(&tx, &sql.session_rows, &users, plans, &standings).await?;
+        let pages = self.pages(tx, &sql.pages, users, &plans).await?;
+        let folds = self.gather(tx, &sql.session_rows, users, plans, &standings).await?;
         let folded: Vec<(UserId, Folded)> = folds
             .into_iter()
             .zip(pages)
             .zip(standings)
-            .zip(&users)
+            .zip(users)
             .map(|(((fold, pages), standing), user)| (*user, fold.finish(standing.record, pages)))
             .collect();
         let rows = folded.iter().map(|(_, folded)| folded.rows).sum();
-        save.run(&tx, self, folded, state.try_get(0)?, state.try_get(1)?).await?;
+        save.run(tx, self, folded, state.try_get(0)?, state.try_get(1)?).await?;
         tx.execute(&save.consume, &[&seen]).await?;
-        tx.commit().await?;
         Ok(rows)
     }
 
@@ -212,12 +225,41 @@ pub(super) fn change(row: &Row) -> Result<Option<Change>, StoreError> {
     Ok(first.zip(last).map(|(first, last)| Change::Sessions { first: first.0, last: last.0 }))
 }
 
+/// What a fold takes learners for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Presence {
+    /// There if their own row is.
+    AsFound,
+    /// Gone, with all that was derived of them, whatever row there is.
+    Gone,
+}
+
+/// The statements of a fold, prepared before its transaction begins.
+pub(super) struct FoldStatements {
+    sql: Prepared,
+    claim: Statement,
+    state: Statement,
+    save: Save,
+}
+
+impl FoldStatements {
+    pub(super) async fn prepared(db: &tierkeep_db::Connection, store: &PostgresStore) -> Result<Self, StoreError> {
+        Ok(Self {
+            sql: Prepared::on(db, store).await?,
+            claim: db.prepared(&store.sql.fold_claim).await?,
+            state: db.prepared(&store.sql.fold_state).await?,
+            save: Save::prepared(db, store).await?,
+        })
+    }
+}
+
 /// The statements that save what was folded.
 struct Save {
     learners: Statement,
     pages: Statement,
     delete_pages: Statement,
     delete_learners: Statement,
+    note_departed: Statement,
     global: Statement,
     consume: Statement,
 }
@@ -229,6 +271,7 @@ impl Save {
             pages: db.prepared(&store.sql.fold_save_pages).await?,
             delete_pages: db.prepared(&store.sql.fold_delete_pages).await?,
             delete_learners: db.prepared(&store.sql.fold_delete_learners).await?,
+            note_departed: db.prepared(&store.sql.erase_note_departed).await?,
             global: db.prepared(&store.sql.fold_global).await?,
             consume: db.prepared(&store.sql.fold_consume).await?,
         })
@@ -280,27 +323,39 @@ impl Save {
             tx.execute(&self.learners, &[&array(kept), &zones, &active_days, &sessions, &epoch, &position]).await?;
         }
         if !gone.is_empty() {
-            tx.execute(&self.delete_learners, &[&array(gone)]).await?;
+            let gone = array(gone);
+            tx.execute(&self.delete_learners, &[&gone]).await?;
+            // from the changes, before they are consumed
+            tx.execute(&self.note_departed, &[&gone]).await?;
         }
         self.add_global(tx, &delta).await
     }
 
     /// Last, so that the rows every fold shares are locked for as short as can be.
     async fn add_global(&self, tx: &tokio_postgres::Transaction<'_>, delta: &GlobalDelta) -> Result<(), StoreError> {
-        let (mut days, mut kinds, mut names) = (Vec::new(), Vec::new(), Vec::new());
-        let (mut sessions, mut minutes) = (Vec::new(), Vec::new());
-        for (key, more_sessions, more_minutes) in delta.iter() {
-            days.push(key.day);
-            kinds.push(key.kind);
-            names.push(key.name.as_str());
-            sessions.push(more_sessions);
-            minutes.push(more_minutes);
-        }
-        if !days.is_empty() {
-            tx.execute(&self.global, &[&days, &kinds, &names, &sessions, &minutes]).await?;
-        }
-        Ok(())
+        add_global(tx, &self.global, delta).await
     }
+}
+
+/// Adds to the global sums.
+pub(super) async fn add_global(
+    tx: &tokio_postgres::Transaction<'_>,
+    statement: &Statement,
+    delta: &GlobalDelta,
+) -> Result<(), StoreError> {
+    let (mut days, mut kinds, mut names) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut sessions, mut minutes) = (Vec::new(), Vec::new());
+    for (key, more_sessions, more_minutes) in delta.iter() {
+        days.push(key.day);
+        kinds.push(key.kind);
+        names.push(key.name.as_str());
+        sessions.push(more_sessions);
+        minutes.push(more_minutes);
+    }
+    if !days.is_empty() {
+        tx.execute(statement, &[&days, &kinds, &names, &sessions, &minutes]).await?;
+    }
+    Ok(())
 }
 
 fn stored_zones(zones: &crate::calendar::ZoneHistory) -> String {

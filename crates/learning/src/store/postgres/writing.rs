@@ -3,7 +3,7 @@
 use tokio_postgres::Transaction;
 use tokio_postgres::error::SqlState;
 
-use super::super::incoming::{Known, accepted};
+use super::super::incoming::{Incoming, Known, accepted};
 use super::super::statements::body;
 use super::super::{StoreError, Written};
 use super::PostgresStore;
@@ -61,11 +61,17 @@ impl PostgresStore {
         self.save(&target, &accepted(rows, self.keys)?, Known::Replace).await
     }
 
-    async fn save<R: CopyRow>(&self, target: &Target<'_>, rows: &[R], known: Known) -> Result<Written, StoreError> {
+    async fn save<R: CopyRow + Incoming>(
+        &self,
+        target: &Target<'_>,
+        rows: &[R],
+        known: Known,
+    ) -> Result<Written, StoreError> {
         let mut db = self.connection().await?;
         let mut tx = db.transaction().await?;
         // the triggers then name every learner, however many
         tx.execute("select set_config('tierkeep.origin', 'import', true)", &[]).await?;
+        self.refuse_erased(&tx, rows.iter().map(Incoming::learner)).await?;
         let archived = target.archive.is_some()
             && tx.query_one("select exists (select from study_sessions_archive)", &[]).await?.try_get(0)?;
         if !archived && let Some(inserted) = copy_all_new(&mut tx, target, rows).await? {

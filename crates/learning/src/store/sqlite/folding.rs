@@ -11,7 +11,7 @@ use super::super::{Settled, StoreError};
 use super::reading::{active_days, corrupt, facts, gather, month_of, zones};
 use super::wire::{SqlKey, instant_at, key_at};
 use super::{Shared, each};
-use crate::fold::{Change, Folded, LearnerRecord, Plan, Standing};
+use crate::fold::{Change, Folded, GlobalDelta, LearnerRecord, Plan, Standing};
 use crate::key::UserId;
 use crate::local_day::Month;
 use crate::month_page::MonthPage;
@@ -73,6 +73,20 @@ pub(super) fn forget_everything_changed(shared: &Shared, db: &Connection) -> Res
 
 /// Folds learners in the caller's transaction and returns how many rows that took.
 pub(super) fn fold(shared: &Shared, db: &Connection, users: &[UserId]) -> Result<u64, StoreError> {
+    fold_as(shared, db, users, |standing| standing)
+}
+
+/// Folds a learner as one who is gone with all that was derived of them, whatever row there is.
+pub(super) fn fold_gone(shared: &Shared, db: &Connection, user: UserId) -> Result<u64, StoreError> {
+    fold_as(shared, db, &[user], |standing| Standing { exists: false, ..standing })
+}
+
+fn fold_as(
+    shared: &Shared,
+    db: &Connection,
+    users: &[UserId],
+    taken: impl Fn(Standing) -> Standing,
+) -> Result<u64, StoreError> {
     let (epoch, position): (i64, i64) = {
         let mut state = db.prepare_cached(&shared.sql.fold_state)?;
         let mut rows = state.query([])?;
@@ -82,7 +96,7 @@ pub(super) fn fold(shared: &Shared, db: &Connection, users: &[UserId]) -> Result
     };
     let mut rows = 0;
     for user in users.iter().copied().filter(|user| user.key().key_type() == shared.keys) {
-        let standing = standing(shared, db, &shared.sql.fold_lock, user)?;
+        let standing = taken(standing(shared, db, &shared.sql.fold_lock, user)?);
         let plan = standing.plan(&shared.rules);
         let pages = pages(shared, db, user, &plan)?;
         let folded = gather(shared, db, user, plan, standing.exists)?.finish(standing.record, pages);
@@ -130,6 +144,14 @@ pub(super) fn pages(
     Ok(pages)
 }
 
+/// Adds to the global sums.
+pub(super) fn add_global(shared: &Shared, db: &Connection, delta: &GlobalDelta) -> Result<(), StoreError> {
+    for (row, sessions, minutes) in delta.iter() {
+        db.prepare_cached(&shared.sql.fold_global)?.execute((row.day, row.kind, &row.name, sessions, minutes))?;
+    }
+    Ok(())
+}
+
 /// First columns of `fold_changes` and `moved_zones`: at, first start, last start, zone, whether the learner's own row
 /// changed. `None`: a session that starts at no time, and so lies on no day.
 pub(super) fn change(row: &rusqlite::Row<'_>) -> Result<Option<Change>, StoreError> {
@@ -164,6 +186,8 @@ fn save(
     match folded.record {
         None => {
             db.prepare_cached(&sql.fold_delete_learners)?.execute([key])?;
+            // from the changes, before they are consumed
+            db.prepare_cached(&sql.erase_note_departed)?.execute([key])?;
         }
         Some(record) => {
             let zones = record.zones.as_ref().map(serde_json::to_string).transpose();
@@ -180,9 +204,7 @@ fn save(
             ))?;
         }
     }
-    for (row, sessions, minutes) in folded.delta.iter() {
-        db.prepare_cached(&sql.fold_global)?.execute((row.day, row.kind, &row.name, sessions, minutes))?;
-    }
+    add_global(shared, db, &folded.delta)?;
     db.prepare_cached(&sql.fold_consume)?.execute([key])?;
     Ok(())
 }

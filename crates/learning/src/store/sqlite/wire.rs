@@ -9,7 +9,7 @@ use super::super::{ListedSession, StoreError};
 use crate::estimator::Estimator;
 use crate::instant::{self, END_MICROS, MIN_MICROS};
 use crate::key::{CourseProgressId, Key, KeyType, SessionId, UserId};
-use crate::rows::{SessionRow, UserRow};
+use crate::rows::{ProgressRow, SessionRow, UserRow};
 use crate::session::SessionFacts;
 
 /// A key as a parameter.
@@ -148,6 +148,24 @@ pub(super) fn listed_session(keys: KeyType, row: &Row<'_>) -> Result<ListedSessi
             estimator: estimator_at(row, 19)?,
         },
         archived: row.get(20)?,
+    })
+}
+
+/// The columns of `export_progress`.
+pub(super) fn progress_row(keys: KeyType, row: &Row<'_>) -> Result<ProgressRow, StoreError> {
+    let est_finish_hour: Option<i64> = row.get(7)?;
+    Ok(ProgressRow {
+        id: CourseProgressId::new(key_at(keys, row, 0)?),
+        user_id: UserId::new(key_at(keys, row, 1)?),
+        content_id: crate::key::ContentId::new(key_at(keys, row, 2)?),
+        subject_name: text_at(row, 3)?.to_owned(),
+        proficiency_level: integer_at(row, 4)?,
+        learning_hour_week: integer_at(row, 5)?,
+        learning_hour_total: integer_at(row, 6)?,
+        est_finish_hour: est_finish_hour.map(|_| integer_at(row, 7)).transpose()?,
+        difficulty: integer_at(row, 8)?,
+        created_at: optional_instant_at(row, 9)?.unwrap_or(Timestamp::UNIX_EPOCH),
+        updated_at: optional_instant_at(row, 10)?.unwrap_or(Timestamp::UNIX_EPOCH),
     })
 }
 

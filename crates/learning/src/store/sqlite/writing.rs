@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use rusqlite::{CachedStatement, Connection, Transaction, params};
 
 use super::super::feed::SESSIONS;
-use super::super::incoming::{Known, accepted};
+use super::super::incoming::{Incoming, Known, accepted};
 use super::super::{StoreError, Written};
 use super::Shared;
+use super::erasure::refuse_erased;
 use super::wire::{SqlKey, key_at, micros};
 use crate::key::{CourseProgressId, Key, UserId};
 use crate::rows::{ProgressRow, SessionRow, UserRow};
@@ -27,7 +28,9 @@ pub(super) fn users(shared: &Shared, db: &Connection, rows: Vec<UserRow>, known:
     let mut insert = db.prepare_cached(&shared.sql.import_users_insert)?;
     let mut update = db.prepare_cached(&shared.sql.import_users_update)?;
     let mut written = Written::default();
-    for row in &accepted(rows, shared.keys)? {
+    let rows = accepted(rows, shared.keys)?;
+    refuse_erased(shared, db, rows.iter().map(Incoming::learner))?;
+    for row in &rows {
         let run = |statement: &mut CachedStatement<'_>| {
             statement.execute(params![
                 SqlKey(row.id.key()),
@@ -53,7 +56,9 @@ pub(super) fn progress(shared: &Shared, db: &Connection, rows: Vec<ProgressRow>)
     let mut insert = db.prepare_cached(&shared.sql.import_progress_insert)?;
     let mut update = db.prepare_cached(&shared.sql.import_progress_update)?;
     let mut written = Written::default();
-    for row in &accepted(rows, shared.keys)? {
+    let rows = accepted(rows, shared.keys)?;
+    refuse_erased(shared, db, rows.iter().map(Incoming::learner))?;
+    for row in &rows {
         let run = |statement: &mut CachedStatement<'_>| {
             statement.execute(params![
                 SqlKey(row.id.key()),
@@ -86,6 +91,7 @@ const BULK: usize = 500;
 /// Writes sessions; the triggers note what few of them touch, many are noted here, once a learner.
 pub(super) fn sessions(shared: &Shared, tx: &Transaction<'_>, rows: Vec<SessionRow>) -> Result<Written, StoreError> {
     let rows = accepted(rows, shared.keys)?;
+    refuse_erased(shared, tx, rows.iter().map(Incoming::learner))?;
     if rows.len() < BULK {
         return save(shared, tx, &rows).map(|(written, _)| written);
     }

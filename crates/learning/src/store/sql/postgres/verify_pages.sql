@@ -1,0 +1,2 @@
+-- Every stored month.
+select user_id, month, days from tierkeep_month

@@ -1,0 +1,8 @@
+-- A learner's course progress in the order of its ids. ?1 learner, ?2 first id, ?3 how many.
+-- A text that is no UUID in lower case is the key of nobody.
+select id, user_id, content_id, subject_name, proficiency_level, learning_hour_week, learning_hour_total, est_finish_hour,
+       difficulty, created_at, updated_at
+from course_progress
+where user_id = ?1 and id >= ?2 and ('{key}' = 'integer' or (length(id) = 36 and id not glob '*[^0-9a-f-]*'))
+order by id
+limit ?3

@@ -1,0 +1,9 @@
+-- A learner's rows in the order of their ids. ?1 learner, ?2 first id, ?3 how many.
+-- A text that is no UUID in lower case is the key of nobody.
+select id, user_id, course_progress_id, start_time, end_time, duration_minutes, effectiveness_rating, focus_score,
+       break_count, is_active, learning_environment, device_type, subject_category, content_covered, notes,
+       created_at, updated_at, goal_id, learning_plan_id, estimator, 0 as archived
+from study_sessions
+where user_id = ?1 and id >= ?2 and ('{key}' = 'integer' or (length(id) = 36 and id not glob '*[^0-9a-f-]*'))
+order by id
+limit ?3
