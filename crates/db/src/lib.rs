@@ -57,5 +57,8 @@ pub use migrate::{
 pub use page::{Cursor, CursorError, Page, PageSize, PageSizeError};
 pub use postgres::{Connection, Pool, PoolConfig, PoolStatus};
 pub use sqlite::{Access, SqliteConfig, SqliteDatabase, Synchronous};
-pub use statement::{ColumnExpr, Dialect, Ident, SqlType, StatementError, TableName, projection, with_prefix};
+pub use statement::{
+    ColumnExpr, Conversion, Dialect, Ident, SqlType, StatementError, TableName, WrittenColumn, delete_rows, insert_row,
+    lock_row, projection, update_row, with_prefix,
+};
 pub use url::{DatabaseUrl, PostgresUrl, SqlitePath, UrlError};

@@ -8,6 +8,10 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+mod rows;
+
+pub use rows::{Conversion, WrittenColumn, delete_rows, insert_row, lock_row, update_row};
+
 /// Longest name PostgreSQL keeps; longer ones it would cut without an error.
 const MAX_IDENT_BYTES: usize = 63;
 

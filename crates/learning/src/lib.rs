@@ -24,6 +24,7 @@ pub mod rows;
 #[cfg(feature = "stores")]
 pub mod service;
 pub mod session;
+pub mod session_change;
 pub mod statistic;
 #[cfg(feature = "stores")]
 pub mod store;

@@ -14,6 +14,10 @@ use tierkeep_db::{CatalogColumn, ColumnExpr, Dialect, Ident, SqlType, TableName,
 use crate::key::KeyType;
 use crate::store::StoreError;
 
+mod written;
+
+pub(crate) use written::WrittenTable;
+
 /// The `[mapping]` table of the configuration.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]

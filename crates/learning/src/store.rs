@@ -17,6 +17,7 @@ use crate::local_day::LocalDay;
 use crate::rows::{ProgressRow, SessionRow, UserRow};
 use crate::statistic::{CourseRow, GlobalTotals};
 use crate::summary::DaySummary;
+use writes::Writes;
 
 mod checks;
 pub mod erasure;
@@ -34,6 +35,7 @@ mod tables;
 mod tokens;
 mod totals;
 pub mod verification;
+pub mod writes;
 
 pub use erasure::{Erased, Erasure};
 pub use error::StoreError;
@@ -153,7 +155,7 @@ pub struct Settled {
 ///
 /// All answers about learners come in the order in which the learners were asked for; `None` = unknown learner.
 #[async_trait]
-pub trait Store: ChangeFeed + Leases + Tokens + Verification + Erasure + Export + Debug + Send + Sync {
+pub trait Store: ChangeFeed + Leases + Tokens + Verification + Erasure + Export + Writes + Debug + Send + Sync {
     /// Which keys this database uses.
     fn key_type(&self) -> KeyType;
 

@@ -14,10 +14,12 @@ mod stores {
     pub(crate) mod outside;
     pub(crate) mod paging;
     pub(crate) mod platform;
+    pub(crate) mod retries;
     pub(crate) mod rows;
     pub(crate) mod seeded;
     pub(crate) mod tokens;
     pub(crate) mod verification;
+    pub(crate) mod writes;
     pub(crate) mod writing;
     pub(crate) mod zones;
 }

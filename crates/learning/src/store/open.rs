@@ -18,6 +18,7 @@ use super::postgres::feed::Follower;
 use super::sqlite::{Parts, SqliteStore};
 use super::statements::{Learners, Statements, absent_learners, no_archive, render};
 use super::tables::Tables;
+use super::writes::RowStatements;
 use super::{Store, StoreError};
 use crate::calendar::{DayStart, Zone};
 use crate::fold::DayRules;
@@ -81,6 +82,7 @@ const MIGRATIONS: &[(u32, &str, &str, &str)] = &[
     ),
     (4, "feed", include_str!("migrations/postgres/V4__feed.sql"), include_str!("migrations/sqlite/V4__feed.sql")),
     (5, "tokens", include_str!("migrations/postgres/V5__tokens.sql"), include_str!("migrations/sqlite/V5__tokens.sql")),
+    (6, "writes", include_str!("migrations/postgres/V6__writes.sql"), include_str!("migrations/sqlite/V6__writes.sql")),
     (
         7,
         "erasure",
@@ -295,11 +297,17 @@ struct Found {
     prefix: Vec<String>,
     /// Whether learners have a column for their zone.
     has_zones: bool,
+    /// Statements that write one row.
+    rows: RowStatements,
 }
 
+/// The columns of the tables.
+type Columns = Vec<(Source, Vec<CatalogColumn>)>;
+
 impl Found {
-    fn own(keys: KeyType) -> Self {
-        Self { keys, tables: Tables::Own, prefix: Vec::new(), has_zones: true }
+    fn own(mapping: &Mapping, dialect: Dialect, keys: KeyType, columns: &Columns) -> Result<Self, StoreError> {
+        let rows = RowStatements::new(mapping, dialect, keys, columns)?;
+        Ok(Self { keys, tables: Tables::Own, prefix: Vec::new(), has_zones: true, rows })
     }
 }
 
@@ -316,7 +324,8 @@ async fn open_postgres(
         check_version(version)?;
         let state = db.query_one("select key_type, time_zone, day_start from tierkeep_state", &[]).await?;
         check_days(state.try_get(1)?, state.try_get(2)?, &rules(options))?;
-        Found::own(key_type(state.try_get(0)?)?)
+        let columns = columns_of_postgres(&db, &options.mapping).await?;
+        Found::own(&options.mapping, Dialect::Postgres, key_type(state.try_get(0)?)?, &columns)?
     } else {
         let is_attached = if version.is_some() { check_attached(&db, version, options).await? } else { false };
         if !is_attached && !read_only {
@@ -340,6 +349,7 @@ async fn open_postgres(
         sql: statements(Dialect::Postgres, found.keys, Learners::Many, &found.prefix)?,
         sql_of_one: statements(Dialect::Postgres, found.keys, Learners::One, &found.prefix)?,
         removal: Removal::new(Dialect::Postgres, &options.mapping, found.tables)?,
+        rows: found.rows,
         tables: found.tables,
         follower,
         read_only,
@@ -361,14 +371,32 @@ async fn check_attached(db: &Client, version: Option<u32>, options: &OpenOptions
 
 /// What a mapping finds in a platform's database.
 async fn mapped_postgres(db: &Client, mapping: &Mapping, is_attached: bool) -> Result<Found, StoreError> {
+    let found = columns_of_postgres(db, mapping).await?;
+    let keys = mapping.key_type(Dialect::Postgres, &found[0].1)?;
+    let archive = if is_attached { columns_postgres(db, &mapping.archive()).await? } else { None };
+    platform(mapping, Dialect::Postgres, keys, &found, is_attached, archive.as_deref())
+}
+
+async fn columns_of_postgres(db: &Client, mapping: &Mapping) -> Result<Columns, StoreError> {
     let mut found = Vec::new();
     for source in Source::ALL {
         let columns = columns_postgres(db, &mapping.table(source)).await?;
         found.push((source, columns.ok_or_else(|| no_table(mapping, source))?));
     }
-    let keys = mapping.key_type(Dialect::Postgres, &found[0].1)?;
-    let archive = if is_attached { columns_postgres(db, &mapping.archive()).await? } else { None };
-    platform(mapping, Dialect::Postgres, keys, &found, is_attached, archive.as_deref())
+    Ok(found)
+}
+
+async fn columns_of_sqlite(db: &SqliteDatabase, mapping: &Mapping) -> Result<Columns, StoreError> {
+    let mapping = mapping.clone();
+    db.read(move |db| {
+        let mut found = Vec::new();
+        for source in Source::ALL {
+            let columns = columns_sqlite(db, &mapping.table(source))?;
+            found.push((source, columns.ok_or_else(|| no_table(&mapping, source))?));
+        }
+        Ok(found)
+    })
+    .await
 }
 
 async fn open_sqlite(path: &SqlitePath, shown: &str, options: &OpenOptions) -> Result<Arc<dyn Store>, StoreError> {
@@ -376,22 +404,13 @@ async fn open_sqlite(path: &SqlitePath, shown: &str, options: &OpenOptions) -> R
     let db = sqlite(path, if read_only { Access::ReadOnly } else { Access::ReadWrite }).await?;
     let found = if options.mapping.is_own() && (!read_only || applied_version_sqlite(&db).await?.is_some()) {
         check_built_sqlite(&db, &rules(options)).await?;
-        Found::own(sqlite_key_type(&db).await?)
+        let columns = columns_of_sqlite(&db, &options.mapping).await?;
+        Found::own(&options.mapping, Dialect::Sqlite, sqlite_key_type(&db).await?, &columns)?
     } else {
         if !read_only {
             return Err(StoreError::NotAttached);
         }
-        let mapping = options.mapping.clone();
-        let found = db
-            .read(move |db| -> Result<_, StoreError> {
-                let mut found = Vec::new();
-                for source in Source::ALL {
-                    let columns = columns_sqlite(db, &mapping.table(source))?;
-                    found.push((source, columns.ok_or_else(|| no_table(&mapping, source))?));
-                }
-                Ok(found)
-            })
-            .await?;
+        let found = columns_of_sqlite(&db, &options.mapping).await?;
         let keys = options.mapping.key_type(Dialect::Sqlite, &found[0].1)?;
         platform(&options.mapping, Dialect::Sqlite, keys, &found, false, None)?
     };
@@ -406,6 +425,7 @@ async fn open_sqlite(path: &SqlitePath, shown: &str, options: &OpenOptions) -> R
         rules: rules(options),
         sql: statements(Dialect::Sqlite, found.keys, Learners::One, &found.prefix)?,
         removal: Removal::new(Dialect::Sqlite, &options.mapping, found.tables)?,
+        rows: found.rows,
         tables: found.tables,
         feed: feed(found.keys, &options.mapping, found.has_zones)?,
         read_only,
@@ -455,5 +475,6 @@ fn platform(
         prefix.push(absent_learners(dialect, keys));
     }
     let tables = if is_attached { Tables::Attached } else { Tables::Platform };
-    Ok(Found { keys, tables, prefix, has_zones: mapping.has(Source::Users, "time_zone", &found[0].1) })
+    let rows = RowStatements::new(mapping, dialect, keys, found)?;
+    Ok(Found { keys, tables, prefix, has_zones: mapping.has(Source::Users, "time_zone", &found[0].1), rows })
 }

@@ -12,6 +12,7 @@ use super::erasure::Removal;
 use super::incoming::Known;
 use super::statements::Statements;
 use super::tables::Tables;
+use super::writes::RowStatements;
 use super::{
     GlobalSnapshot, LearnerActivity, LearnerCourses, LearnerDays, ListedSession, SessionPlace, Settled, Store,
     StoreError, Written,
@@ -35,6 +36,7 @@ mod tokens;
 mod totals;
 mod verification;
 mod wire;
+mod writes;
 mod writing;
 
 /// A store on PostgreSQL.
@@ -47,6 +49,8 @@ pub(super) struct PostgresStore {
     /// The same for a question about one learner.
     pub(super) sql_of_one: Statements,
     pub(super) removal: Removal,
+    /// Statements that write one row.
+    pub(super) rows: RowStatements,
     pub(super) tables: Tables,
     /// The change feed; `None` where changes cannot be told.
     pub(super) follower: Option<feed::Follower>,

@@ -14,6 +14,7 @@ use super::erasure::Removal;
 use super::incoming::Known;
 use super::statements::Statements;
 use super::tables::Tables;
+use super::writes::RowStatements;
 use super::{
     GlobalSnapshot, LearnerActivity, LearnerCourses, LearnerDays, ListedSession, SessionPlace, Settled, Store,
     StoreError, Written,
@@ -34,6 +35,7 @@ mod tokens;
 mod totals;
 mod verification;
 mod wire;
+mod writes;
 mod writing;
 
 /// A store on SQLite.
@@ -53,6 +55,8 @@ struct Shared {
     rules: DayRules,
     sql: Statements,
     removal: Removal,
+    /// Statements that write one row.
+    rows: RowStatements,
     tables: Tables,
     feed: Feed,
     /// Whether a change may go unnoticed, so that what is stored proves nothing.
@@ -74,6 +78,7 @@ pub(super) struct Parts {
     pub(super) rules: DayRules,
     pub(super) sql: Statements,
     pub(super) removal: Removal,
+    pub(super) rows: RowStatements,
     pub(super) tables: Tables,
     pub(super) feed: Feed,
     pub(super) read_only: bool,
@@ -82,12 +87,12 @@ pub(super) struct Parts {
 
 impl SqliteStore {
     pub(super) fn new(db: SqliteDatabase, follower: Option<SqliteDatabase>, parts: Parts) -> Self {
-        let Parts { keys, rules, sql, removal, tables, feed, read_only, address } = parts;
+        let Parts { keys, rules, sql, removal, rows, tables, feed, read_only, address } = parts;
         let is_broken = AtomicBool::new(false);
         Self {
             db,
             follower,
-            shared: Arc::new(Shared { keys, rules, sql, removal, tables, feed, is_broken, read_only, address }),
+            shared: Arc::new(Shared { keys, rules, sql, removal, rows, tables, feed, is_broken, read_only, address }),
         }
     }
 

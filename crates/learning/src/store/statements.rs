@@ -49,7 +49,8 @@ statements! {
     mapped: learner_facts, learner_days, learner_activity, moved_zones, settle_unbuilt, platform_rows, session_rows,
         course_rows, global_pass, global_recent, users_first_page, users_next_page, sessions_first_page,
         sessions_next_page, export_user, export_progress, export_sessions, export_archive, verify_learners,
-        verify_random, erase_traces, erase_leaving, erase_due, erase_is_due;
+        verify_random, erase_traces, erase_leaving, erase_due, erase_is_due,
+        write_session, write_elsewhere, write_learner, write_course, write_overlap;
     changing: repair_note, erase_note_departed, erase_returned;
     own: global_stored, fold_claim, fold_lock, fold_read, changed_everything,
         fold_state, fold_changes, fold_pages, fold_save_learners, fold_save_pages, fold_delete_pages,
@@ -59,6 +60,8 @@ statements! {
         lease_release, token_all, token_unrevoked, token_create, token_revoke, token_used,
         verify_state, verify_pages, verify_studying, verify_totals, repair_pages, repair_learners,
         repair_totals, erase_tombstone, erase_among, erase_outbox,
+        write_learner_kept, write_course_of, write_made_id, write_pass_ids, write_deleted, write_take_key,
+        write_read_key, write_keep_answer, write_forget_keys,
 }
 
 /// Puts the prefix before a statement that reads a platform's tables and changes one of ours.

@@ -14,6 +14,7 @@ use tierkeep_learning::local_day::LocalDay;
 use tierkeep_learning::rows::{ProgressRow, SessionRow, UserRow};
 use tierkeep_learning::store::erasure::{Grace, Traces};
 use tierkeep_learning::store::export::SessionTable;
+use tierkeep_learning::store::writes::{Reply, WriteRequest, Writes};
 use tierkeep_learning::store::{
     ChangeFeed, Changes, Difference, Erased, Erasure, Export, GlobalSnapshot, LearnerActivity, LearnerCourses,
     LearnerDays, Leases, ListedSession, NewToken, SessionPlace, Settled, Store, StoreError, Token, Tokens,
@@ -233,6 +234,21 @@ impl Tokens for Faulty {
     }
 
     async fn note_token_uses(&self, _: Vec<(String, Timestamp)>) -> Result<(), StoreError> {
+        Err(statement_failed())
+    }
+}
+
+#[async_trait]
+impl Writes for Faulty {
+    async fn write(&self, _: WriteRequest) -> Result<Reply, StoreError> {
+        Err(statement_failed())
+    }
+
+    async fn session(&self, _: SessionId) -> Result<Option<ListedSession>, StoreError> {
+        Err(statement_failed())
+    }
+
+    async fn forget_idempotency_keys(&self, _: Timestamp) -> Result<u64, StoreError> {
         Err(statement_failed())
     }
 }

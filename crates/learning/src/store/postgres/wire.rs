@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use crate::instant::{self, END_MICROS, MIN_MICROS};
 use crate::key::{Key, KeyType};
+use crate::store::writes::Value;
 
 type Failure = Box<dyn Error + Sync + Send>;
 
@@ -251,6 +252,39 @@ impl ToSql for PgHundredths {
 
     fn accepts(ty: &Type) -> bool {
         *ty == Type::NUMERIC
+    }
+
+    to_sql_checked!();
+}
+
+impl ToSql for Value<'_> {
+    fn to_sql(&self, ty: &Type, out: &mut BytesMut) -> Result<IsNull, Failure> {
+        match self {
+            Self::Null => Ok(IsNull::Yes),
+            Self::Key(key) => PgKey(*key).to_sql(ty, out),
+            Self::Text(text) => text.to_sql(ty, out),
+            Self::Integer(number) => match *ty {
+                Type::INT2 => i16::try_from(*number)?.to_sql(ty, out),
+                _ => i32::try_from(*number)?.to_sql(ty, out),
+            },
+            Self::Boolean(value) => value.to_sql(ty, out),
+            Self::Instant(instant) => PgInstant(*instant).to_sql(ty, out),
+            Self::Hundredths(focus) => PgHundredths(*focus).to_sql(ty, out),
+        }
+    }
+
+    fn accepts(ty: &Type) -> bool {
+        matches!(
+            *ty,
+            Type::INT8
+                | Type::UUID
+                | Type::TEXT
+                | Type::INT2
+                | Type::INT4
+                | Type::BOOL
+                | Type::TIMESTAMPTZ
+                | Type::NUMERIC
+        )
     }
 
     to_sql_checked!();

@@ -5,10 +5,11 @@ use rusqlite::Row;
 use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
 use uuid::Uuid;
 
+use super::super::writes::Value;
 use super::super::{ListedSession, StoreError};
 use crate::estimator::Estimator;
 use crate::instant::{self, END_MICROS, MIN_MICROS};
-use crate::key::{CourseProgressId, Key, KeyType, SessionId, UserId};
+use crate::key::{ContentId, CourseProgressId, Key, KeyType, SessionId, UserId};
 use crate::rows::{ProgressRow, SessionRow, UserRow};
 use crate::session::SessionFacts;
 
@@ -16,15 +17,21 @@ use crate::session::SessionFacts;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct SqlKey(pub(super) Key);
 
-impl ToSql for SqlKey {
-    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        Ok(match self.0 {
+impl SqlKey {
+    fn output(key: Key) -> ToSqlOutput<'static> {
+        match key {
             Key::Int(number) => ToSqlOutput::from(number),
             Key::Uuid(uuid) => {
                 let mut buffer = Uuid::encode_buffer();
                 ToSqlOutput::from(uuid.hyphenated().encode_lower(&mut buffer).to_owned())
             }
-        })
+        }
+    }
+}
+
+impl ToSql for SqlKey {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(Self::output(self.0))
     }
 }
 
@@ -151,22 +158,37 @@ pub(super) fn listed_session(keys: KeyType, row: &Row<'_>) -> Result<ListedSessi
     })
 }
 
-/// The columns of `export_progress`.
+/// The columns of `export_progress` and of `write_course`.
 pub(super) fn progress_row(keys: KeyType, row: &Row<'_>) -> Result<ProgressRow, StoreError> {
+    let created_at = optional_instant_at(row, 9)?.unwrap_or(Timestamp::UNIX_EPOCH);
     let est_finish_hour: Option<i64> = row.get(7)?;
     Ok(ProgressRow {
         id: CourseProgressId::new(key_at(keys, row, 0)?),
         user_id: UserId::new(key_at(keys, row, 1)?),
-        content_id: crate::key::ContentId::new(key_at(keys, row, 2)?),
+        content_id: ContentId::new(key_at(keys, row, 2)?),
         subject_name: text_at(row, 3)?.to_owned(),
         proficiency_level: integer_at(row, 4)?,
         learning_hour_week: integer_at(row, 5)?,
         learning_hour_total: integer_at(row, 6)?,
         est_finish_hour: est_finish_hour.map(|_| integer_at(row, 7)).transpose()?,
         difficulty: integer_at(row, 8)?,
-        created_at: optional_instant_at(row, 9)?.unwrap_or(Timestamp::UNIX_EPOCH),
-        updated_at: optional_instant_at(row, 10)?.unwrap_or(Timestamp::UNIX_EPOCH),
+        created_at,
+        updated_at: optional_instant_at(row, 10)?.unwrap_or(created_at),
     })
+}
+
+impl ToSql for Value<'_> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(match self {
+            Self::Null => ToSqlOutput::from(rusqlite::types::Null),
+            Self::Key(key) => SqlKey::output(*key),
+            Self::Text(text) => ToSqlOutput::from(*text),
+            Self::Integer(number) => ToSqlOutput::from(*number),
+            Self::Boolean(value) => ToSqlOutput::from(*value),
+            Self::Instant(instant) => ToSqlOutput::from(micros(*instant)),
+            Self::Hundredths(focus) => ToSqlOutput::from(f64::from(*focus) / 100.0),
+        })
+    }
 }
 
 /// The columns of `session_rows`.
