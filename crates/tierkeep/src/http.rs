@@ -3,23 +3,32 @@
 //! [`router`] is a tower service, so tests call it without a socket; [`serve`] puts it behind one.
 
 mod admin;
+mod after_write;
 mod answer;
 mod batch;
 mod body;
+mod courses;
 mod docs;
 mod encoding;
 mod erasure;
 mod error;
 mod extract;
+mod fields;
 mod guard;
 mod health;
+mod idempotency;
 mod index;
 mod language;
 mod learner;
+mod position;
 mod routes;
 mod serve;
+mod session_batch;
+mod session_fields;
+mod sessions;
 mod strict;
 mod users;
+mod write_docs;
 
 use std::time::Duration;
 

@@ -140,6 +140,26 @@ impl Tiers {
         }
     }
 
+    /// Answers from the database, whatever is kept.
+    ///
+    /// # Errors
+    /// [`ServiceError`].
+    pub async fn ask_database(&self, question: Question, now: Timestamp) -> Result<Found, Arc<ServiceError>> {
+        if let Some(user) = question.user()
+            && user.key().key_type() != self.statistics.store().key_type()
+        {
+            return Err(ServiceError::UnknownLearner(user).into());
+        }
+        self.compute(question, now).await
+    }
+
+    /// Whether this node knows of all changes up to a position, asking the database if it did not. Where nothing is kept
+    /// every answer knows of all.
+    pub async fn reach(&self, position: u64) -> bool {
+        let Some(keeping) = &self.keeping else { return true };
+        keeping.position() >= position || keeping.learn().await.is_some_and(|known| known >= position)
+    }
+
     async fn compute(&self, question: Question, now: Timestamp) -> Result<Found, Arc<ServiceError>> {
         Ok(Found::computed(answer(&self.statistics, question, now).await?))
     }

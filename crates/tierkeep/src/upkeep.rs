@@ -1,4 +1,5 @@
-//! What one node of an installation does for all: folding what changed, and removing changes that everybody was told.
+//! What one node of an installation does for all: folding what changed, and removing changes that everybody was told and answers
+//! to writes that nobody will ask for again.
 //!
 //! Answers are exact without it. It keeps the first read after a change short, the global statistic a sum of stored sums,
 //! and the list of changes bounded.
@@ -8,10 +9,13 @@ use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::SignedDuration;
 use tierkeep_learning::store::{Store, StoreError};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
 
 /// Name of the lease of the node that does it.
 const LEASE: &str = "upkeep";
@@ -21,6 +25,9 @@ const LEASE_TIME: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(500);
 /// Time between two looks for changes to remove.
 const PRUNING: Duration = Duration::from_secs(60);
+
+/// How long the answer to a write is kept under its idempotency key.
+const KEYS_ARE_KEPT: SignedDuration = SignedDuration::from_hours(24);
 
 /// How many changes are kept for nodes that have not been told of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,12 +45,13 @@ pub struct Retention {
 pub fn start(
     store: Arc<dyn Store>,
     retention: Retention,
+    clock: Clock,
     is_wanted: impl Fn() -> bool + Send + Sync + 'static,
     stop: CancellationToken,
 ) -> JoinHandle<()> {
     let holder = format!("{}-{:016x}", std::process::id(), RandomState::new().build_hasher().finish());
     tokio::spawn(async move {
-        let mut upkeep = Upkeep { store, retention, holder, pruned: None, is_failing: false };
+        let mut upkeep = Upkeep { store, retention, clock, holder, pruned: None, is_failing: false };
         let mut ticks = tokio::time::interval(PAUSE);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -65,6 +73,7 @@ pub fn start(
 struct Upkeep {
     store: Arc<dyn Store>,
     retention: Retention,
+    clock: Clock,
     holder: String,
     pruned: Option<Instant>,
     is_failing: bool,
@@ -92,6 +101,8 @@ impl Upkeep {
         if self.is_pruning_due() {
             let Retention { keep, most, most_bytes } = self.retention;
             while self.store.prune_changes(keep, most, most_bytes).await? > 0 && !stop.is_cancelled() {}
+            let before = self.clock.now() - KEYS_ARE_KEPT;
+            while self.store.forget_idempotency_keys(before).await? > 0 && !stop.is_cancelled() {}
             self.pruned = Some(Instant::now());
         }
         Ok(())

@@ -14,6 +14,7 @@ const IMPORT_PREFIX: &str = "import_";
 
 /// Erasure removes and counts a learner's rows, export hands them out.
 const WHOLE_LEARNER_PREFIXES: [&str; 2] = ["erase_", "export_"];
+
 /// Writes for the API look up the one row they are about.
 const WRITE_PREFIX: &str = "write_";
 

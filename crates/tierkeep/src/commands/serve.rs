@@ -80,7 +80,8 @@ async fn serve(
     };
     let upkeep = (!store.is_read_only()).then(|| {
         let unfolded = Arc::clone(&app);
-        upkeep::start(store, context.config().freshness.retention(), move || unfolded.tiers.is_unfolded(), stop.clone())
+        let retention = context.config().freshness.retention();
+        upkeep::start(store, retention, context.clock, move || unfolded.tiers.is_unfolded(), stop.clone())
     });
     let background = watch_in_background(&app, context, stop)?;
     let served = http::serve(listener, http::router(Arc::clone(&app)), stop.clone()).await;

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::HeaderMap;
 use axum::response::Response;
 use serde::ser::{SerializeSeq, SerializeStruct};
 use serde::{Deserialize, Serialize, Serializer};
@@ -19,6 +18,7 @@ use super::error::{ApiError, BadParameter, Fault, Problem, service_problem};
 use super::extract::{JsonBody, Parameters};
 use super::language::preferred;
 use super::learner::in_language;
+use super::position::Asked;
 use super::{App, json_bytes};
 
 /// Most learners of one request. The store reads as many at once.
@@ -50,6 +50,7 @@ pub(super) struct BatchRequest {
 /// A learner that is unknown, or whose date lies too far ahead, has an object with `user_id` and `error` in its place.
 #[utoipa::path(
     post, path = "/v1/stats/batch", tag = "statistics",
+    params(("X-Tierkeep-Position" = Option<u64>, Header, description = "What a write returned: the answers are not older")),
     request_body = BatchRequest,
     responses(
         (status = 200, body = Vec<BatchItem>),
@@ -59,7 +60,7 @@ pub(super) struct BatchRequest {
 pub(super) async fn batch(
     State(app): State<Arc<App>>,
     query: Parameters,
-    headers: HeaderMap,
+    asked: Asked,
     JsonBody(request): JsonBody<BatchRequest>,
 ) -> Result<Response, ApiError> {
     query.only(&[])?;
@@ -79,7 +80,7 @@ pub(super) async fn batch(
         StatisticKind::Streaks => write(&users, key_type, statistics.streaks(&known, now).await?),
         StatisticKind::Courses => write(&users, key_type, statistics.courses(&known, now).await?),
         StatisticKind::Analytics => {
-            let language = lang.or_else(|| preferred(&headers)).unwrap_or(statistics.settings().language);
+            let language = lang.or_else(|| preferred(&asked.headers)).unwrap_or(statistics.settings().language);
             let window = days.unwrap_or_default();
             let answers = statistics.analytics(&known, date, window, Some(language), now).await?;
             return Ok(in_language(json_bytes(write(&users, key_type, answers)?), language));

@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 use tower_http::compression::predicate::{DefaultPredicate, Predicate};
 
 use super::error::ApiError;
+use super::idempotency::Unencoded;
 
 /// Refuses a request whose client accepts neither what is compressed nor what is not. The compression would do it as well,
 /// but only once the request was carried out, and would send the answer with it.
@@ -44,10 +45,11 @@ fn is_above_zero(parameter: &str) -> Option<bool> {
     }
 }
 
-/// Which answers are compressed: as the layer decides, but never one that was left out.
+/// Which answers are compressed: as the layer decides, but never one that was left out, or whose tag must stay strong.
 pub(super) fn worthwhile() -> impl Predicate {
-    DefaultPredicate::new()
-        .and(|status: StatusCode, _: Version, _: &HeaderMap, _: &Extensions| status != StatusCode::NOT_MODIFIED)
+    DefaultPredicate::new().and(|status: StatusCode, _: Version, _: &HeaderMap, extensions: &Extensions| {
+        status != StatusCode::NOT_MODIFIED && extensions.get::<Unencoded>().is_none()
+    })
 }
 
 /// A compressed answer has other bytes than a plain one, so its tag promises equal meaning only.

@@ -9,6 +9,8 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use tierkeep_db::Error as DatabaseError;
 use tierkeep_learning::service::ServiceError;
+use tierkeep_learning::session_change::FieldFault;
+use tierkeep_learning::store::writes::Refusal;
 use tierkeep_learning::store::{Scope, StoreError};
 use utoipa::ToSchema;
 
@@ -39,6 +41,22 @@ pub struct Problem {
     /// What would have been accepted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub accepted: Option<String>,
+    /// Every field of the body that was wrong.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    pub errors: Vec<FieldProblem>,
+}
+
+/// What was wrong with a field.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct FieldProblem {
+    /// Its name.
+    pub field: String,
+    /// What it was; absent = it was missing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub given: Option<String>,
+    /// What would have been accepted.
+    pub accepted: String,
 }
 
 /// Why a request has no proper answer.
@@ -72,6 +90,10 @@ pub enum ApiError {
     Denied(Denied),
     /// The client accepts no encoding that there is.
     NotAcceptable,
+    /// A write was refused.
+    Refused(Refusal),
+    /// An idempotency key belongs to another request.
+    KeyTaken,
     /// There was no answer in time.
     Timeout,
     /// A bug, or a failure that nobody outside can mend.
@@ -134,6 +156,12 @@ impl ApiError {
                 accepted: Some("gzip, identity".to_owned()),
                 ..problem(KINDS.not_acceptable, "Accept-Encoding excludes every encoding of this server".to_owned())
             },
+            Self::Refused(refusal) => refusal_problem(refusal),
+            Self::KeyTaken => problem(
+                KINDS.key_taken,
+                "this Idempotency-Key was used for a request with another method, path or body; take a new one"
+                    .to_owned(),
+            ),
             Self::Timeout => problem(KINDS.timeout, "there was no answer in time; try again later".to_owned()),
         }
     }
@@ -205,7 +233,49 @@ pub(super) fn service_problem(error: &ServiceError) -> Problem {
         ServiceError::Store(error) if is_misfit(error) => {
             problem(KINDS.unavailable, format!("this node does not fit the database: {error}"))
         }
+        ServiceError::Store(StoreError::ReadOnly(_)) => {
+            problem(KINDS.read_only, "this server only reads; it was started with --read-only".to_owned())
+        }
         _ => problem(KINDS.internal, INSIDE.to_owned()),
+    }
+}
+
+/// What the client is told of a write that was refused.
+pub(super) fn refusal_problem(refusal: &Refusal) -> Problem {
+    let detail = refusal.to_string();
+    match refusal {
+        Refusal::Fields(faults) => {
+            let names: Vec<&str> = faults.iter().map(|fault| fault.field.as_str()).collect();
+            Problem {
+                errors: faults.iter().map(FieldProblem::of).collect(),
+                ..problem(KINDS.fields, format!("these fields cannot be taken: {}", names.join(", ")))
+            }
+        }
+        Refusal::UnknownSession(_) => problem(KINDS.unknown_session, detail),
+        Refusal::UnknownCourse { .. } => problem(KINDS.unknown_course, detail),
+        Refusal::UnknownLearner(_) => problem(KINDS.unknown_learner, detail),
+        Refusal::Deleted(_) => problem(KINDS.session_deleted, detail),
+        Refusal::Archived(_) => problem(KINDS.session_archived, detail),
+        Refusal::OtherContent(_) => problem(KINDS.session_exists, detail),
+        Refusal::EndedOtherwise(_) => problem(KINDS.session_ended, detail),
+        Refusal::OtherVersion { found, .. } => {
+            Problem { accepted: Some(super::idempotency::tag(found)), ..problem(KINDS.other_version, detail) }
+        }
+        Refusal::Rule { name, is_conflict, .. } => {
+            let kind = if *is_conflict { KINDS.rule_conflict } else { KINDS.rule };
+            Problem { parameter: Some(name.clone()).filter(|name| !name.is_empty()), ..problem(kind, detail) }
+        }
+        _ => problem(KINDS.internal, INSIDE.to_owned()),
+    }
+}
+
+impl FieldProblem {
+    fn of(fault: &FieldFault) -> Self {
+        Self {
+            field: fault.field.clone(),
+            given: Some(fault.given.clone()).filter(|given| !given.is_empty()),
+            accepted: fault.accepted.clone(),
+        }
     }
 }
 
@@ -281,6 +351,12 @@ impl From<Arc<ServiceError>> for ApiError {
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         ServiceError::from(error).into()
+    }
+}
+
+impl From<Refusal> for ApiError {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
     }
 }
 
@@ -368,6 +444,18 @@ struct Kinds {
     unauthorized: Kind,
     forbidden: Kind,
     not_acceptable: Kind,
+    fields: Kind,
+    unknown_session: Kind,
+    unknown_course: Kind,
+    session_exists: Kind,
+    session_archived: Kind,
+    session_deleted: Kind,
+    session_ended: Kind,
+    other_version: Kind,
+    key_taken: Kind,
+    rule: Kind,
+    rule_conflict: Kind,
+    read_only: Kind,
     timeout: Kind,
     unavailable: Kind,
     read_only: Kind,
@@ -388,6 +476,18 @@ const KINDS: Kinds = Kinds {
     unauthorized: ("urn:tierkeep:problem:unauthorized", "Token needed", 401),
     forbidden: ("urn:tierkeep:problem:insufficient-scope", "Scope too small", 403),
     not_acceptable: ("urn:tierkeep:problem:not-acceptable", "No acceptable encoding", 406),
+    fields: ("urn:tierkeep:problem:unfit-fields", "Fields that do not fit", 422),
+    unknown_session: ("urn:tierkeep:problem:unknown-session", "Unknown session", 404),
+    unknown_course: ("urn:tierkeep:problem:unknown-course", "Unknown course progress", 404),
+    session_exists: ("urn:tierkeep:problem:session-exists", "Session exists with other content", 409),
+    session_archived: ("urn:tierkeep:problem:session-archived", "Archived session", 409),
+    session_deleted: ("urn:tierkeep:problem:session-deleted", "Deleted session", 409),
+    session_ended: ("urn:tierkeep:problem:session-ended", "Session ended otherwise", 409),
+    other_version: ("urn:tierkeep:problem:other-version", "Another version", 412),
+    key_taken: ("urn:tierkeep:problem:idempotency-conflict", "Idempotency key of another request", 422),
+    rule: ("urn:tierkeep:problem:refused-by-database", "Refused by the database", 422),
+    rule_conflict: ("urn:tierkeep:problem:refused-by-database", "Refused by the database", 409),
+    read_only: ("urn:tierkeep:problem:read-only", "Read only", 403),
     timeout: ("urn:tierkeep:problem:timeout", "Timeout", 503),
     unavailable: ("urn:tierkeep:problem:unavailable", "Database unavailable", 503),
     read_only: ("urn:tierkeep:problem:read-only", "Read-only", 403),
@@ -395,5 +495,5 @@ const KINDS: Kinds = Kinds {
 };
 
 fn problem((r#type, title, status): Kind, detail: String) -> Problem {
-    Problem { r#type, title, status, detail, parameter: None, given: None, accepted: None }
+    Problem { r#type, title, status, detail, parameter: None, given: None, accepted: None, errors: Vec::new() }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::{HeaderValue, header};
 use axum::response::Response;
 use tierkeep_learning::language::Language;
 use tierkeep_learning::local_day::{LocalDay, Month, Year};
@@ -17,6 +17,7 @@ use super::docs::{Answer, CacheState, GlobalAnswer, Id};
 use super::error::{ApiError, Problem};
 use super::extract::{Learner, Parameters};
 use super::language::preferred;
+use super::position::Asked;
 use crate::tiers::Question;
 
 /// One local day
@@ -25,6 +26,7 @@ use crate::tiers::Question;
     params(
         ("id" = Id, Path, description = "The learner's id"),
         ("If-None-Match" = Option<String>, Header, description = "Tags of answers that the client has"),
+        ("X-Tierkeep-Position" = Option<u64>, Header, description = "What a write returned: the answer is not older"),
         ("date" = Option<String>, Query, format = Date, description = "The day; default: today in the learner's zone"),
     ),
     responses(
@@ -41,11 +43,11 @@ pub(super) async fn daily(
     State(app): State<Arc<App>>,
     Learner(user): Learner,
     query: Parameters,
-    headers: HeaderMap,
+    asked: Asked,
 ) -> Result<Response, ApiError> {
     query.only(&["date"])?;
     let date = query.get::<LocalDay>("date")?;
-    ask(&app, Question::Daily { user, date }, &headers).await
+    ask(&app, Question::Daily { user, date }, &asked).await
 }
 
 /// One week from Monday
@@ -54,6 +56,7 @@ pub(super) async fn daily(
     params(
         ("id" = Id, Path, description = "The learner's id"),
         ("If-None-Match" = Option<String>, Header, description = "Tags of answers that the client has"),
+        ("X-Tierkeep-Position" = Option<u64>, Header, description = "What a write returned: the answer is not older"),
         ("week_start" = Option<String>, Query, format = Date,
             description = "Any day of the week, moved back to its Monday; default: today in the learner's zone"),
     ),
@@ -71,11 +74,11 @@ pub(super) async fn weekly(
     State(app): State<Arc<App>>,
     Learner(user): Learner,
     query: Parameters,
-    headers: HeaderMap,
+    asked: Asked,
 ) -> Result<Response, ApiError> {
     query.only(&["week_start"])?;
     let week_of = query.get::<LocalDay>("week_start")?;
-    ask(&app, Question::Weekly { user, week_of }, &headers).await
+    ask(&app, Question::Weekly { user, week_of }, &asked).await
 }
 
 /// One calendar month
@@ -84,6 +87,7 @@ pub(super) async fn weekly(
     params(
         ("id" = Id, Path, description = "The learner's id"),
         ("If-None-Match" = Option<String>, Header, description = "Tags of answers that the client has"),
+        ("X-Tierkeep-Position" = Option<u64>, Header, description = "What a write returned: the answer is not older"),
         ("month" = Option<String>, Query, description = "YYYY-MM; default: the present month in the learner's zone"),
     ),
     responses(
@@ -100,11 +104,11 @@ pub(super) async fn monthly(
     State(app): State<Arc<App>>,
     Learner(user): Learner,
     query: Parameters,
-    headers: HeaderMap,
+    asked: Asked,
 ) -> Result<Response, ApiError> {
     query.only(&["month"])?;
     let month = query.get::<Month>("month")?;
-    ask(&app, Question::Monthly { user, month }, &headers).await
+    ask(&app, Question::Monthly { user, month }, &asked).await
 }
 
 /// The last days up to a date, with recommendations
@@ -113,6 +117,7 @@ pub(super) async fn monthly(
     params(
         ("id" = Id, Path, description = "The learner's id"),
         ("If-None-Match" = Option<String>, Header, description = "Tags of answers that the client has"),
+        ("X-Tierkeep-Position" = Option<u64>, Header, description = "What a write returned: the answer is not older"),
         ("to" = Option<String>, Query, format = Date, description = "The last day; default: today in the learner's zone"),
         ("days" = Option<u16>, Query, minimum = 2, maximum = 365, description = "How many days; default: 30"),
         ("lang" = Option<String>, Query,
@@ -133,17 +138,17 @@ pub(super) async fn analytics(
     State(app): State<Arc<App>>,
     Learner(user): Learner,
     query: Parameters,
-    headers: HeaderMap,
+    asked: Asked,
 ) -> Result<Response, ApiError> {
     query.only(&["to", "days", "lang"])?;
     let to = query.get::<LocalDay>("to")?;
     let window = query.get::<WindowDays>("days")?.unwrap_or_default();
     let language = match query.get::<Language>("lang")? {
         Some(language) => language,
-        None => preferred(&headers).unwrap_or(app.tiers.statistics().settings().language),
+        None => preferred(&asked.headers).unwrap_or(app.tiers.statistics().settings().language),
     };
     let question = Question::Analytics { user, to, days: window, language };
-    Ok(in_language(ask(&app, question, &headers).await?, language))
+    Ok(in_language(ask(&app, question, &asked).await?, language))
 }
 
 /// Runs of consecutive active days over all history
@@ -152,6 +157,7 @@ pub(super) async fn analytics(
     params(
         ("id" = Id, Path, description = "The learner's id"),
         ("If-None-Match" = Option<String>, Header, description = "Tags of answers that the client has"),
+        ("X-Tierkeep-Position" = Option<u64>, Header, description = "What a write returned: the answer is not older"),
     ),
     responses(
         (status = 200, body = Answer<Streaks>, headers(
@@ -167,10 +173,10 @@ pub(super) async fn streaks(
     State(app): State<Arc<App>>,
     Learner(user): Learner,
     query: Parameters,
-    headers: HeaderMap,
+    asked: Asked,
 ) -> Result<Response, ApiError> {
     query.only(&[])?;
-    ask(&app, Question::Streaks { user }, &headers).await
+    ask(&app, Question::Streaks { user }, &asked).await
 }
 
 /// One calendar year, day by day
@@ -179,6 +185,7 @@ pub(super) async fn streaks(
     params(
         ("id" = Id, Path, description = "The learner's id"),
         ("If-None-Match" = Option<String>, Header, description = "Tags of answers that the client has"),
+        ("X-Tierkeep-Position" = Option<u64>, Header, description = "What a write returned: the answer is not older"),
         ("year" = Option<u16>, Query, minimum = 1, maximum = 9998,
             description = "The year; default: the present one in the learner's zone"),
     ),
@@ -196,11 +203,11 @@ pub(super) async fn heatmap(
     State(app): State<Arc<App>>,
     Learner(user): Learner,
     query: Parameters,
-    headers: HeaderMap,
+    asked: Asked,
 ) -> Result<Response, ApiError> {
     query.only(&["year"])?;
     let year = query.get::<Year>("year")?;
-    ask(&app, Question::Heatmap { user, year }, &headers).await
+    ask(&app, Question::Heatmap { user, year }, &asked).await
 }
 
 /// Course progress
@@ -209,6 +216,7 @@ pub(super) async fn heatmap(
     params(
         ("id" = Id, Path, description = "The learner's id"),
         ("If-None-Match" = Option<String>, Header, description = "Tags of answers that the client has"),
+        ("X-Tierkeep-Position" = Option<u64>, Header, description = "What a write returned: the answer is not older"),
     ),
     responses(
         (status = 200, body = Answer<CourseSummary>, headers(
@@ -224,16 +232,19 @@ pub(super) async fn courses(
     State(app): State<Arc<App>>,
     Learner(user): Learner,
     query: Parameters,
-    headers: HeaderMap,
+    asked: Asked,
 ) -> Result<Response, ApiError> {
     query.only(&[])?;
-    ask(&app, Question::Courses { user }, &headers).await
+    ask(&app, Question::Courses { user }, &asked).await
 }
 
 /// All learners together
 #[utoipa::path(
     get, path = "/v1/stats/global", tag = "statistics",
-    params(("If-None-Match" = Option<String>, Header, description = "Tags of answers that the client has")),
+    params(
+        ("If-None-Match" = Option<String>, Header, description = "Tags of answers that the client has"),
+        ("X-Tierkeep-Position" = Option<u64>, Header, description = "What a write returned: the answer is not older"),
+    ),
     responses(
         (status = 200, body = GlobalAnswer<Global>, headers(
             ("ETag" = String, description = "Equal where the answers are equal, as_of apart"),
@@ -244,18 +255,20 @@ pub(super) async fn courses(
         (status = "default", body = Problem, content_type = "application/problem+json"),
     )
 )]
-pub(super) async fn global(
-    State(app): State<Arc<App>>,
-    query: Parameters,
-    headers: HeaderMap,
-) -> Result<Response, ApiError> {
+pub(super) async fn global(State(app): State<Arc<App>>, query: Parameters, asked: Asked) -> Result<Response, ApiError> {
     query.only(&[])?;
-    ask(&app, Question::Global, &headers).await
+    ask(&app, Question::Global, &asked).await
 }
 
-/// Answers from the nearest tier.
-async fn ask(app: &App, question: Question, headers: &HeaderMap) -> Result<Response, ApiError> {
-    Ok(respond(&app.tiers.ask(question, app.clock.now()).await?, headers))
+/// Answers from the nearest tier, or from the database where this node knows less than the client.
+async fn ask(app: &App, question: Question, asked: &Asked) -> Result<Response, ApiError> {
+    let now = app.clock.now();
+    let found = if asked.may_be_kept {
+        app.tiers.ask(question, now).await?
+    } else {
+        app.tiers.ask_database(question, now).await?
+    };
+    Ok(respond(&found, &asked.headers))
 }
 
 /// Says which language an answer speaks, and that the request's headers decided.

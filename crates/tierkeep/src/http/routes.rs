@@ -17,7 +17,9 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::error::ApiError;
-use super::{App, admin, batch, docs, encoding, erasure, guard, health, index, learner, users};
+use super::{
+    App, admin, batch, courses, docs, encoding, erasure, guard, health, index, learner, session_batch, sessions, users,
+};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -29,6 +31,7 @@ use super::{App, admin, batch, docs, encoding, erasure, guard, health, index, le
     tags(
         (name = "statistics", description = "What is derived from sessions and course progress"),
         (name = "learners", description = "Learners and their sessions"),
+        (name = "sessions", description = "Writing sessions and course progress"),
         (name = "operation", description = "Health, the cache, and this description"),
     )
 )]
@@ -49,6 +52,11 @@ fn described() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(users::sessions))
         .routes(routes!(erasure::delete))
         .routes(routes!(erasure::export))
+        .routes(routes!(sessions::create))
+        .routes(routes!(session_batch::batch))
+        .routes(routes!(sessions::read, sessions::patch, sessions::delete))
+        .routes(routes!(sessions::complete))
+        .routes(routes!(courses::put, courses::delete))
         .routes(routes!(admin::cache))
         .routes(routes!(admin::invalidate))
         .routes(routes!(health::livez))

@@ -19,6 +19,7 @@ use utoipa::ToSchema;
 use super::docs::{Id, PageOf};
 use super::error::{ApiError, BadParameter, Fault, Problem, clip};
 use super::extract::{Learner, Limit, Parameters};
+use super::position::Asked;
 use super::{App, json};
 
 /// A learner in a list. The e-mail address is never shown.
@@ -146,6 +147,7 @@ pub(super) async fn sessions(
     State(app): State<Arc<App>>,
     Learner(user): Learner,
     query: Parameters,
+    _: Asked,
 ) -> Result<Response, ApiError> {
     query.only(&["after", "limit"])?;
     let user = app.known(user)?;

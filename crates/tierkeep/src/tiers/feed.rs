@@ -55,6 +55,8 @@ pub(super) struct Feed {
     epoch: AtomicU64,
     /// When the last question began that was answered, in milliseconds from `started`, plus 1; 0 = never.
     asked: AtomicU64,
+    /// When the last write of this node was found to be in no answer yet, in the same measure; 0 = there is none.
+    doubted: AtomicU64,
     is_whole: AtomicBool,
     is_unfolded: AtomicBool,
     is_silent: AtomicBool,
@@ -74,6 +76,7 @@ impl Feed {
             position: AtomicU64::new(0),
             epoch: AtomicU64::new(0),
             asked: AtomicU64::new(0),
+            doubted: AtomicU64::new(0),
             is_whole: AtomicBool::new(true),
             is_unfolded: AtomicBool::new(true),
             is_silent: AtomicBool::new(false),
@@ -100,13 +103,21 @@ impl Feed {
 
     pub(super) fn standing(&self) -> Standing {
         let behind = self.behind();
-        if self.asked.load(Ordering::Acquire) == 0 || behind > self.bound {
+        let asked = self.asked.load(Ordering::Acquire);
+        if asked <= self.doubted.load(Ordering::Acquire) || behind > self.bound {
             Standing::Behind(behind)
         } else if self.is_whole.load(Ordering::Acquire) {
             Standing::Current
         } else {
             Standing::Untold
         }
+    }
+
+    /// Notes that something was written which this node could not learn of: nothing that was kept is served until a question
+    /// is answered that begins after now.
+    pub(super) fn doubt(&self) {
+        let now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.doubted.fetch_max(now.saturating_add(1), Ordering::AcqRel);
     }
 
     /// Whether a change waited to be folded when the database was last asked.

@@ -142,9 +142,18 @@ impl Keeping {
         self.feed.is_unfolded()
     }
 
-    /// Learns what changed up to now; `None` if the database does not say.
+    /// Learns what changed up to now; `None` if the database does not say, or a change may have gone unnoticed. If it does
+    /// not say, what was kept is not served until it does: a write of this node may be what it would have said.
     pub(super) async fn learn(&self) -> Option<u64> {
-        self.feed.ask(&self.cache).await.then(|| self.feed.position())
+        if !self.feed.ask(&self.cache).await {
+            self.feed.doubt();
+            return None;
+        }
+        (self.feed.standing() != Standing::Untold).then(|| self.feed.position())
+    }
+
+    pub(super) fn position(&self) -> u64 {
+        self.feed.position()
     }
 
     /// How long the database is waited for while it does not say whether anything changed, before a kept answer will do.

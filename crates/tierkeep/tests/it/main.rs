@@ -14,3 +14,4 @@ mod problems;
 mod serve;
 mod tiers;
 mod tokens;
+mod writes;
