@@ -17,6 +17,9 @@ mod deciding;
 mod row_statements;
 mod values;
 
+#[cfg(test)]
+mod tests;
+
 pub(super) use deciding::{absent, before_change, foreign_course, known_as, to_complete, unknown_learner};
 pub(super) use row_statements::RowStatements;
 pub(super) use values::{Value, progress_value, session_value};
