@@ -11,7 +11,7 @@ use super::{CourseWrite, Expected, NewId, Order, Outcome, Refusal, Reply, WriteR
 use crate::calendar::{DayStart, Zone};
 use crate::efficiency::{Focus, Rating};
 use crate::key::{ContentId, Key, KeyType, SessionId, UserId};
-use crate::mapping::{Mapping, Preset};
+use crate::mapping::{Mapping, Preset, Source};
 use crate::rows::SessionRow;
 use crate::session_change::{Completion, NewSession, SessionChange};
 use crate::store::feed::feed;
@@ -30,6 +30,10 @@ async fn platform(schema: &str, keys: KeyType, mapping: Mapping) -> (TestDatabas
     client.batch_execute(schema).await.unwrap();
     migrate_postgres(&mut client, &migrations(Dialect::Postgres, keys, false)).await.unwrap();
     let has_zones = schema.contains("time_zone");
+    let sessions = mapping.table(Source::StudySessions).quoted();
+    let archive =
+        format!("create table study_sessions_archive (like {sessions}, archived_at timestamptz default now())");
+    client.batch_execute(&archive).await.unwrap();
     let tx = client.transaction().await.unwrap();
     feed(keys, &mapping, has_zones).unwrap().install_postgres(&tx).await.unwrap();
     let text = "update tierkeep_state set mapping = $1, time_zone = 'UTC', day_start = 0";
