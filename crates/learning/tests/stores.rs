@@ -17,6 +17,7 @@ mod stores {
     pub(crate) mod retries;
     pub(crate) mod rows;
     pub(crate) mod seeded;
+    pub(crate) mod slow_writes;
     pub(crate) mod tokens;
     pub(crate) mod verification;
     pub(crate) mod writes;
