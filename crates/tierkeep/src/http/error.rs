@@ -233,9 +233,6 @@ pub(super) fn service_problem(error: &ServiceError) -> Problem {
         ServiceError::Store(error) if is_misfit(error) => {
             problem(KINDS.unavailable, format!("this node does not fit the database: {error}"))
         }
-        ServiceError::Store(StoreError::ReadOnly(_)) => {
-            problem(KINDS.read_only, "this server only reads; it was started with --read-only".to_owned())
-        }
         _ => problem(KINDS.internal, INSIDE.to_owned()),
     }
 }
@@ -455,7 +452,6 @@ struct Kinds {
     key_taken: Kind,
     rule: Kind,
     rule_conflict: Kind,
-    read_only: Kind,
     timeout: Kind,
     unavailable: Kind,
     read_only: Kind,
@@ -487,7 +483,6 @@ const KINDS: Kinds = Kinds {
     key_taken: ("urn:tierkeep:problem:idempotency-conflict", "Idempotency key of another request", 422),
     rule: ("urn:tierkeep:problem:refused-by-database", "Refused by the database", 422),
     rule_conflict: ("urn:tierkeep:problem:refused-by-database", "Refused by the database", 409),
-    read_only: ("urn:tierkeep:problem:read-only", "Read only", 403),
     timeout: ("urn:tierkeep:problem:timeout", "Timeout", 503),
     unavailable: ("urn:tierkeep:problem:unavailable", "Database unavailable", 503),
     read_only: ("urn:tierkeep:problem:read-only", "Read-only", 403),
