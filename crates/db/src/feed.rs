@@ -4,7 +4,8 @@
 //! transaction: what commits is noted, what rolls back is not, and it makes no difference whether the writer is this
 //! program, `psql`, `COPY`, a cascade or another process. [`Feed::install_postgres`] and [`Feed::install_sqlite`] set it up
 //! (or [`Feed::install_sql`] prints it for somebody who has the privilege), `poll_*` reads it, `prune_*` and `collapse_*`
-//! keep it small, [`Feed::remove_sql`] takes every trace away.
+//! keep it small (and while nobody does, writers themselves replace the oldest events by an "everything"),
+//! [`Feed::remove_sql`] takes every trace away.
 //!
 //! # Why positions are given by the reader
 //!

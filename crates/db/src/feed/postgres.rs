@@ -124,7 +124,8 @@ impl Feed {
     }
 
     /// Replaces all events by one "everything" if the outbox takes more than `most_bytes` on disk and at least a quarter
-    /// of that is rows that are alive; returns whether it did.
+    /// of that is rows that are alive; returns whether it did. From then on writers keep to that bound, too: while nobody
+    /// prunes, about one in a thousand replaces the oldest events by an "everything".
     ///
     /// Nobody waits for it but another poll that would number. Costs a pass over the outbox if that is so large.
     ///
@@ -133,6 +134,8 @@ impl Feed {
     /// [`FeedError::Postgres`].
     pub async fn collapse_postgres(&self, db: &Client, most_bytes: u64) -> Result<bool, FeedError> {
         let most_bytes = i64::try_from(most_bytes).unwrap_or(i64::MAX);
+        let set = "update tierkeep_feed set most_bytes = $1 where most_bytes <> $1";
+        db.query_typed(set, &[(&most_bytes, Type::INT8)]).await?;
         let rows = db.query_typed(include_str!("sql/postgres/size.sql"), &[(&most_bytes, Type::INT8)]).await?;
         let is_large = rows.first().map_or(Ok(false), |row| row.try_get(0))?;
         if is_large {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 /// The columns of our tables; a table that has others is not ours.
 const OUTBOX_COLUMNS: &str = "id, at, source, key, first, last, note, settled";
-const FEED_COLUMNS: &str = "only_row, position, floor, mark, fingerprint";
+const FEED_COLUMNS: &str = "only_row, position, floor, mark, fingerprint, most_bytes";
 
 /// The parts of a trigger: what it notes of one row.
 const NOTE: &str = "insert into tierkeep_outbox (source, key, first, last, note, settled)
@@ -155,13 +155,15 @@ impl Feed {
         Ok(deleted.len() as u64)
     }
 
-    /// Replaces all events by one "everything" if they take more than `most_bytes`; returns whether it did.
+    /// Replaces all events by one "everything" if they take more than `most_bytes`; returns whether it did. From then on
+    /// writers keep to that bound, too: while nobody prunes, every thousandth event replaces the oldest by an "everything".
     ///
     /// # Errors
     ///
     /// [`FeedError::Sqlite`].
     pub fn collapse_sqlite(&self, tx: &Transaction<'_>, most_bytes: u64) -> Result<bool, FeedError> {
         let most_bytes = i64::try_from(most_bytes).unwrap_or(i64::MAX);
+        tx.execute("update tierkeep_feed set most_bytes = ?1 where most_bytes <> ?1", [most_bytes])?;
         let is_large: bool = tx.query_row(include_str!("sql/sqlite/size.sql"), [most_bytes], |row| row.get(0))?;
         if is_large {
             tx.execute_batch(include_str!("sql/sqlite/collapse.sql"))?;
@@ -231,7 +233,7 @@ impl Feed {
         let names: Vec<String> = db
             .prepare(
                 "select name from sqlite_schema where type = 'trigger' and name like 'tierkeep\\_%' escape '\\' and \
-                 instr(sql, 'tierkeep_outbox') > 0",
+                 name <> 'tierkeep_bound' and instr(sql, 'tierkeep_outbox') > 0",
             )?
             .query_map([], |row| row.get(0))?
             .collect::<Result<_, _>>()?;

@@ -254,3 +254,23 @@ fn what_cannot_be_installed_is_refused() -> Result<()> {
     assert!(error.to_string().ends_with("other.sessions is in another schema, accepted is main"), "{error}");
     Ok(())
 }
+
+/// Nobody polls or prunes; writers go on.
+#[test]
+fn writers_keep_the_outbox_bounded_while_nobody_polls() -> Result<()> {
+    let mut sizes = Vec::new();
+    for most_bytes in [i64::MAX, 100_000] {
+        let mut file = File::new()?;
+        file.db.execute("update tierkeep_feed set most_bytes = ?1", [most_bytes])?;
+        file.db.execute_batch(
+            "with recursive n (i) as (select 1 union all select i + 1 from n where i < 5000)
+             insert into archive (id, learner, start) select i, i, 0 from n",
+        )?;
+        sizes.push(file.db.query_row("select count(*) from tierkeep_outbox", [], |row| row.get::<_, i64>(0))?);
+        let last = file.news()?;
+        assert_eq!(last.contains(&everything("")), most_bytes < i64::MAX);
+    }
+    assert!(sizes[0] >= 5000, "the control");
+    assert!(sizes[1] <= 2500, "1,000 rows at 100 bytes, and what comes until the next look: {}", sizes[1]);
+    Ok(())
+}

@@ -103,3 +103,44 @@ async fn what_nobody_settles_is_born_settled() -> Result<()> {
     assert!(platform.poll().await?.unsettled);
     Ok(())
 }
+
+/// Nobody polls or prunes; writers go on.
+#[tokio::test]
+async fn writers_keep_the_outbox_bounded_while_nobody_polls() -> Result<()> {
+    let mut sizes = Vec::new();
+    for most_bytes in [i64::MAX, 500_000] {
+        let mut platform = Platform::watched().await?;
+        platform.writer.execute("update tierkeep_feed set most_bytes = $1", &[&most_bytes]).await?;
+        for _ in 0..40 {
+            // each statement notes 400 keys
+            let many =
+                "insert into archive select i, i % 400, 'epoch' from generate_series(1, 800) as i; truncate archive";
+            platform.writer.batch_execute(many).await?;
+        }
+        let rows: i64 = platform.writer.query_one("select count(*) from tierkeep_outbox", &[]).await?.get(0);
+        sizes.push(rows);
+        if most_bytes < i64::MAX {
+            assert!(platform.news().await?.contains(&everything("")), "who comes back knows that something is missing");
+        }
+    }
+    let [unbounded, bounded] = sizes[..] else { unreachable!("two rounds") };
+    assert!(unbounded > 16_000, "the control: {unbounded}");
+    // 2,500 rows at 200 bytes, and what comes until the next look
+    assert!(bounded < 12_000, "{bounded}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn rolled_back_bounding_takes_nothing_away() -> Result<()> {
+    let mut platform = with_events(400).await?;
+    platform.writer.execute("update tierkeep_feed set most_bytes = 1", &[]).await?;
+
+    platform.writer.batch_execute("begin; select tierkeep_bound_outbox(); rollback").await?;
+    assert_eq!(platform.news().await?.len(), 400);
+    platform.writer.batch_execute("select tierkeep_bound_outbox()").await?;
+
+    assert_eq!(platform.news().await?, [everything("")]);
+    let rows: i64 = platform.writer.query_one("select count(*) from tierkeep_outbox", &[]).await?.get(0);
+    assert_eq!(rows, 1);
+    Ok(())
+}

@@ -1,3 +1,5 @@
+declare
+    noted bigint;
 begin
     begin
         case tg_op
@@ -10,6 +12,10 @@ begin
             else
 {update}
         end case;
+        get diagnostics noted = row_count;
+        if random() < noted * 0.001 then
+            perform tierkeep_bound_outbox();
+        end if;
     exception when others then
         -- Whatever is wrong with the feed, the write it watches must not fail.
         begin

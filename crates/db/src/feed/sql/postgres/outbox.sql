@@ -7,7 +7,7 @@ begin
     for expected in
         select * from (values
             ('tierkeep_outbox', 'id bigint, position bigint, at timestamp with time zone, source text, key {type}, first timestamp with time zone, last timestamp with time zone, note text, settled boolean'),
-            ('tierkeep_feed', 'only_row boolean, position bigint, floor bigint, mark text, fingerprint text')
+            ('tierkeep_feed', 'only_row boolean, position bigint, floor bigint, mark text, fingerprint text, most_bytes bigint')
         ) as tables (name, columns)
     loop
         select string_agg(a.attname || ' ' || format_type(a.atttypid, a.atttypmod), ', ' order by a.attnum)
@@ -60,7 +60,9 @@ create table if not exists tierkeep_feed (
     position bigint not null default 1,
     floor bigint not null default 1,
     mark text not null default '',
-    fingerprint text not null default ''
+    fingerprint text not null default '',
+    -- how large the outbox may grow while nobody prunes it
+    most_bytes bigint not null default 1073741824
 );
 
 -- If only this table was lost, positions go on.
@@ -69,4 +71,27 @@ select coalesce(max(position), 1), coalesce(max(position), 1) from tierkeep_outb
 on conflict do nothing;
 
 -- Moved by a write that could not be noted; what moves a sequence stays moved whatever becomes of the transaction.
-create sequence if not exists tierkeep_feed_lost
+create sequence if not exists tierkeep_feed_lost;
+
+-- Where nobody prunes, writers do, one in about a thousand: the oldest events become an "everything". A row takes some 200
+-- bytes with its indexes. Beside the size of the files, which deleted rows still fill, the span of the ids must say so.
+create or replace function tierkeep_bound_outbox() returns void
+language plpgsql set search_path from current as $$
+declare
+    excess bigint;
+begin
+    if pg_total_relation_size('tierkeep_outbox') < (select most_bytes from tierkeep_feed) then
+        return;
+    end if;
+    select (select max(id) from tierkeep_outbox) - (select min(id) from tierkeep_outbox) - most_bytes / 200
+    into excess
+    from tierkeep_feed;
+    if excess > 0 then
+        delete from tierkeep_outbox
+        where id in (
+            select id from tierkeep_outbox order by id limit least(excess + 5000, 200000) for update skip locked
+        );
+        insert into tierkeep_outbox (source) values ('');
+    end if;
+end
+$$

@@ -20,6 +20,7 @@ begin
     loop
         execute format('drop function %s', ours.function);
     end loop;
+    execute format('drop function if exists %I.tierkeep_bound_outbox()', current_schema());
     execute format('drop sequence if exists %I.tierkeep_feed_lost', current_schema());
     execute format('drop table if exists %I.tierkeep_outbox', current_schema());
     execute format('drop table if exists %I.tierkeep_feed', current_schema());

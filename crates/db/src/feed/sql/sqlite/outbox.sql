@@ -3,7 +3,9 @@ create table if not exists tierkeep_feed (
     position integer not null default 1,
     floor integer not null default 1,
     mark text not null default '',
-    fingerprint text not null default ''
+    fingerprint text not null default '',
+    -- how large the outbox may grow while nobody prunes it
+    most_bytes integer not null default 1073741824
 ) strict;
 
 insert or ignore into tierkeep_feed (only_row) values (1);
@@ -34,4 +36,13 @@ create index if not exists tierkeep_outbox_unsettled on tierkeep_outbox (key) wh
 -- Positions start as those of PostgreSQL do: 1 is the beginning, the first event is 2.
 insert into sqlite_sequence (name, seq)
 select 'tierkeep_outbox', floor from tierkeep_feed
-where not exists (select 1 from sqlite_sequence where name = 'tierkeep_outbox')
+where not exists (select 1 from sqlite_sequence where name = 'tierkeep_outbox');
+
+-- Where nobody prunes, every thousandth event does: the oldest become an "everything". A row takes some 100 bytes.
+create trigger if not exists tierkeep_bound after insert on tierkeep_outbox
+when new.id % 1000 = 0
+    and new.id - (select min(id) from tierkeep_outbox) > (select most_bytes / 100 from tierkeep_feed)
+begin
+    delete from tierkeep_outbox where id < new.id - (select most_bytes / 100 from tierkeep_feed) + 1000;
+    insert into tierkeep_outbox (source) values ('');
+end
