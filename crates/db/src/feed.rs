@@ -354,6 +354,15 @@ impl Feed {
         Ok(Self { definition: Definition::new(key_type, sources) })
     }
 
+    /// On PostgreSQL, takes a change of the schema of these columns for "everything changed": one that is dropped, renamed
+    /// or rewritten (`alter column … type … using …`) changes values without any trigger. Columns that do not exist are
+    /// looked for all the same. Not for columns of partitions, which follow their parents.
+    #[must_use]
+    pub fn watching_columns(mut self, columns: &[(TableName, Vec<Ident>)]) -> Self {
+        self.definition.watch_columns(columns);
+        self
+    }
+
     /// Returns what [`install_postgres`](Self::install_postgres) or [`install_sqlite`](Self::install_sqlite) run, to be run
     /// by somebody who has the privilege, in one transaction and in this order.
     ///

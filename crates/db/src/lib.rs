@@ -51,8 +51,8 @@ mod url;
 pub use catalog::{CatalogColumn, columns_postgres, columns_sqlite};
 pub use error::Error;
 pub use migrate::{
-    MigrationReport, Migrations, MigrationsError, applied_version_postgres, applied_version_sqlite, migrate_postgres,
-    migrate_sqlite,
+    MigrationReport, Migrations, MigrationsError, applied_version_postgres, applied_version_sqlite,
+    lock_migrations_postgres, migrate_postgres, migrate_sqlite, pending_postgres,
 };
 pub use page::{Cursor, CursorError, Page, PageSize, PageSizeError};
 pub use postgres::{Connection, Pool, PoolConfig, PoolStatus};

@@ -228,6 +228,47 @@ pub async fn migrate_postgres(
     Ok(migrations.report(pending))
 }
 
+/// Keeps other nodes from migrating until the transaction ends.
+///
+/// # Errors
+///
+/// [`Error::Postgres`], also when `lock_timeout` ran out.
+pub async fn lock_migrations_postgres(tx: &tokio_postgres::Transaction<'_>) -> Result<(), Error> {
+    tx.query_typed("select pg_advisory_xact_lock($1)", &[(&POSTGRES_LOCK, Type::INT8)]).await?;
+    Ok(())
+}
+
+/// Returns the statements that [`migrate_postgres`] would run on this database, to be run in their order in one
+/// transaction, by whoever has the privilege. Runs none of them; empty if nothing is missing.
+///
+/// # Errors
+///
+/// As [`migrate_postgres`] if the database and the list do not belong together; [`Error::Postgres`].
+pub async fn pending_postgres(client: &tokio_postgres::Client, migrations: &Migrations) -> Result<Vec<String>, Error> {
+    let applied = applied_postgres(client).await?.unwrap_or_default();
+    let pending = migrations.plan(&applied)?;
+    let mut statements = Vec::new();
+    if !pending.is_empty() {
+        statements.push(include_str!("migrate/sql/postgres/create.sql").trim_end().to_owned());
+    }
+    for migration in pending {
+        statements.push(migration.sql.clone());
+        // the server quotes its own literals
+        let row = client
+            .query_typed_one(
+                "select format('insert into tierkeep_migrations (version, name, checksum) values (%s, %L, %L)', $1, $2, $3)",
+                &[
+                    (&migration.stored_version(), Type::INT4),
+                    (&migration.name, Type::TEXT),
+                    (&migration.checksum(), Type::TEXT),
+                ],
+            )
+            .await?;
+        statements.push(row.try_get(0)?);
+    }
+    Ok(statements)
+}
+
 /// Brings a SQLite database to the version of `migrations`.
 ///
 /// If nothing is missing, nothing is written, also on a database that was opened read-only. The future can be dropped:

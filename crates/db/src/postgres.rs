@@ -155,6 +155,12 @@ impl Pool {
         self.lending.status()
     }
 
+    /// Replaces every connection made until now at its next checkout, or closes it when it is returned: their prepared
+    /// statements may be of a schema that is no more.
+    pub fn renew(&self) {
+        self.lending.renew();
+    }
+
     /// Lends no more, closes the idle connections, and waits up to 5 s for the lent ones to come back; those that do not
     /// are cut.
     ///

@@ -3,7 +3,7 @@
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{FeedSource, Shadow, WatchedRows};
-use crate::{Ident, SqlType};
+use crate::{Ident, SqlType, TableName};
 
 pub(super) const REMOVE_POSTGRES: &str = include_str!("sql/postgres/remove.sql");
 
@@ -69,6 +69,9 @@ pub(super) struct Definition {
     pub(super) functions: Vec<String>,
     pub(super) bodies: Vec<String>,
     pub(super) postgres_fingerprint: String,
+    /// Columns whose schema counts, as two lists of one length: quoted tables, and names.
+    pub(super) column_tables: Vec<String>,
+    pub(super) column_names: Vec<String>,
     /// On SQLite.
     pub(super) triggers: Vec<SqliteTrigger>,
     pub(super) sqlite_fingerprint: String,
@@ -99,12 +102,30 @@ impl Definition {
             functions,
             bodies,
             postgres_fingerprint: String::new(),
+            column_tables: Vec::new(),
+            column_names: Vec::new(),
             triggers,
             sqlite_fingerprint: String::new(),
         };
         definition.postgres_fingerprint = fingerprint(&definition.install_postgres());
         definition.sqlite_fingerprint = fingerprint(&definition.install_sqlite());
         definition
+    }
+
+    /// Nodes that look at other columns are other installations, or each would take the other's mark for a change.
+    pub(super) fn watch_columns(&mut self, columns: &[(TableName, Vec<Ident>)]) {
+        self.column_tables.clear();
+        self.column_names.clear();
+        for (table, names) in columns {
+            for name in names {
+                self.column_tables.push(table.quoted());
+                self.column_names.push(name.as_str().to_owned());
+            }
+        }
+        self.postgres_fingerprint = String::new();
+        let mut parts = self.install_postgres();
+        parts.extend(self.column_tables.iter().zip(&self.column_names).map(|(table, name)| format!("{table} {name}")));
+        self.postgres_fingerprint = fingerprint(&parts);
     }
 
     /// Without a fingerprint, while that is made of the rest.

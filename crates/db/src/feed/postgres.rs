@@ -49,6 +49,27 @@ impl Feed {
         Ok(Installed { changed: row.try_get("changed")? })
     }
 
+    /// Whether everything is as [`install_postgres`](Self::install_postgres) would leave it, so that it would do nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`FeedError::Postgres`].
+    pub async fn is_installed_postgres(&self, db: &Client) -> Result<bool, FeedError> {
+        let tables = "select num_nulls(to_regclass('tierkeep_feed'), to_regclass('tierkeep_outbox'), \
+                      to_regclass('tierkeep_feed_lost')) = 0";
+        if !db.query_typed_one(tables, &[]).await?.try_get::<_, bool>(0)? {
+            return Ok(false);
+        }
+        let state = "select f.fingerprint, l.is_called from tierkeep_feed as f cross join tierkeep_feed_lost as l";
+        let installed = match db.query_typed(state, &[]).await?.first() {
+            Some(row) => {
+                row.try_get::<_, &str>(0)? == self.definition.postgres_fingerprint && !row.try_get::<_, bool>(1)?
+            }
+            None => false,
+        };
+        Ok(installed && self.problems_postgres(db).await?.is_empty())
+    }
+
     /// Numbers what has become visible, reads the events after a position, and checks the triggers.
     ///
     /// At most `limit` events. Do not call it in a transaction. On a replica nothing is numbered, only read. If the future
@@ -73,8 +94,11 @@ impl Feed {
         if !read.is_mark_known {
             problems = self.problems_postgres(db).await?;
         }
+        if read.fingerprint != self.definition.postgres_fingerprint {
+            problems.push(super::OTHER_INSTALLATION.to_owned());
+        }
         // Only a whole feed is remembered: until then each poll looks closely, and when it is whole again the mark has
-        // moved, which adds "everything".
+        // moved, which adds "everything". Nodes that watch something else would move it back and forth.
         let mark = (!read.is_mark_known && problems.is_empty()).then(|| read.mark.clone());
         let mut numbered = 0;
         if (read.has_pending || mark.is_some()) && !read.is_read_only {
@@ -82,9 +106,6 @@ impl Feed {
             if let Some(again) = self.read(db, after, limit).await? {
                 read = again;
             }
-        }
-        if read.fingerprint != self.definition.postgres_fingerprint {
-            problems.push(super::OTHER_INSTALLATION.to_owned());
         }
         if read.lost > 0 {
             problems.push(format!(
@@ -149,7 +170,19 @@ impl Feed {
         let after = i64::try_from(after).unwrap_or(i64::MAX);
         let read = async {
             let statement = db.prepared(include_str!("sql/postgres/read.sql")).await?;
-            Ok::<_, crate::Error>(db.query(&statement, &[&after, &i64::from(limit), &self.definition.tables]).await?)
+            Ok::<_, crate::Error>(
+                db.query(
+                    &statement,
+                    &[
+                        &after,
+                        &i64::from(limit),
+                        &self.definition.tables,
+                        &self.definition.column_tables,
+                        &self.definition.column_names,
+                    ],
+                )
+                .await?,
+            )
         };
         match read.await {
             // Without its one row there is no position.

@@ -71,7 +71,7 @@ struct Shared<C: Connector> {
 struct State<S> {
     /// The one returned last is at the end and is lent first.
     idle: Vec<Idle<S>>,
-    /// Connections made before this moment are not used again: one of them was found dead then.
+    /// Connections made before this moment are not used again: one of them was found dead then, or somebody said so.
     dead_before: Option<Instant>,
     closed: bool,
 }
@@ -137,6 +137,10 @@ impl<C: Connector> Lending<C> {
         }
         let session = shared.connector.connect().await?;
         Ok(shared.lease(session, Instant::now(), place))
+    }
+
+    pub(super) fn renew(&self) {
+        self.shared.lock().dead_before = Some(Instant::now());
     }
 
     pub(super) fn status(&self) -> PoolStatus {

@@ -1,6 +1,7 @@
 //! The change feed against real databases: whoever writes, whatever happens to the triggers.
 
 mod bad_input;
+mod columns;
 mod doors;
 mod errors;
 mod fixture;

@@ -16,7 +16,7 @@ begin
         join pg_proc as p on p.oid = t.tgfoid
         where
             not t.tgisinternal
-            and p.pronamespace = current_schema()::regnamespace and p.proname like 'tierkeep\_note\_%'
+            and p.pronamespace = quote_ident(current_schema())::regnamespace and p.proname like 'tierkeep\_note\_%'
             and not exists (select from relations as r where r.oid = t.tgrelid and r.function = p.proname)
     loop
         execute format('drop trigger %I on %s', stale.tgname, stale.relation);
@@ -26,7 +26,7 @@ begin
         select p.oid::regprocedure as function
         from pg_proc as p
         where
-            p.pronamespace = current_schema()::regnamespace and p.proname like 'tierkeep\_note\_%'
+            p.pronamespace = quote_ident(current_schema())::regnamespace and p.proname like 'tierkeep\_note\_%'
             and p.proname <> all (array[{functions}]::text[])
     loop
         execute format('drop function %s', stale.function);

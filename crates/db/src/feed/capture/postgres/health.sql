@@ -20,7 +20,7 @@ functions as (
             p.proname = w.function and p.pronargs = 0
             and p.pronamespace = coalesce(
                 (select c.relnamespace from pg_class as c where c.oid = to_regclass('tierkeep_feed')),
-                current_schema()::regnamespace
+                quote_ident(current_schema())::regnamespace
             )
 ),
 events (name, kind, before_rows, after_rows) as (

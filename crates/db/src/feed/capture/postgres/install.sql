@@ -11,7 +11,7 @@ begin
     select p.oid into function
     from pg_proc as p
     where
-        p.proname = '{function}' and p.pronamespace = current_schema()::regnamespace and p.pronargs = 0
+        p.proname = '{function}' and p.pronamespace = quote_ident(current_schema())::regnamespace and p.pronargs = 0
         and p.prosrc = body and p.prosecdef
         and array_to_string(p.proconfig, ' ') like '%search\_path=%pg\_temp%';
     if not found then
@@ -26,7 +26,7 @@ begin
         execute format('revoke all on function %I.{function}() from public', current_schema());
         select p.oid into strict function
         from pg_proc as p
-        where p.proname = '{function}' and p.pronamespace = current_schema()::regnamespace and p.pronargs = 0;
+        where p.proname = '{function}' and p.pronamespace = quote_ident(current_schema())::regnamespace and p.pronargs = 0;
         is_changed := true;
     end if;
 

@@ -13,7 +13,14 @@ present as materialized (
                 -- changes when the outbox is emptied by hand
                 pg_relation_filenode('tierkeep_outbox'),
                 cast(extract(epoch from pg_postmaster_start_time()) * 1000000 as bigint),
-                string_agg(concat_ws(',', r.oid, t.oid, t.xmin, p.oid, p.xmin), ' ' order by r.oid, t.oid)
+                string_agg(concat_ws(',', r.oid, t.oid, t.xmin, p.oid, p.xmin), ' ' order by r.oid, t.oid),
+                -- a column that was dropped, renamed or rewritten: no trigger tells of that
+                (
+                    select string_agg(concat_ws(',', a.attrelid, a.attnum, a.attname, a.xmin), ' ' order by a.attrelid, a.attnum)
+                    from unnest($4::text[], $5::text[]) as w (name, column_name)
+                    join pg_attribute as a
+                        on a.attrelid = to_regclass(w.name) and a.attname = w.column_name and not a.attisdropped
+                )
             ), 0
         )::text as mark
     from relations as r

@@ -9,14 +9,14 @@ begin
         join pg_proc as p on p.oid = t.tgfoid
         where
             not t.tgisinternal
-            and p.pronamespace = current_schema()::regnamespace and p.proname like 'tierkeep\_note\_%'
+            and p.pronamespace = quote_ident(current_schema())::regnamespace and p.proname like 'tierkeep\_note\_%'
     loop
         execute format('drop trigger %I on %s', ours.tgname, ours.relation);
     end loop;
     for ours in
         select p.oid::regprocedure as function
         from pg_proc as p
-        where p.pronamespace = current_schema()::regnamespace and p.proname like 'tierkeep\_note\_%'
+        where p.pronamespace = quote_ident(current_schema())::regnamespace and p.proname like 'tierkeep\_note\_%'
     loop
         execute format('drop function %s', ours.function);
     end loop;
