@@ -230,6 +230,12 @@ impl Mapping {
         Ident::new(&name).map_err(|error| StoreError::Mapping(format!("[mapping.{source}] {canonical}: {error}")))
     }
 
+    /// The platform's names of all columns of a table that it may have, by canonical name.
+    pub(crate) fn column_names(&self, source: Source) -> BTreeMap<&'static str, Ident> {
+        let canonical = source.columns().iter();
+        canonical.filter_map(|column| Some((column.name, self.column(source, column.name).ok()?))).collect()
+    }
+
     /// Whether a table whose columns are `found` has a column for this one.
     pub(crate) fn has(&self, source: Source, canonical: &str, found: &[CatalogColumn]) -> bool {
         self.column(source, canonical).is_ok_and(|name| found.iter().any(|column| column.name == name.as_str()))
@@ -263,7 +269,7 @@ impl Mapping {
     }
 
     /// The canonical columns of a table and what stands for each.
-    fn columns(
+    pub(crate) fn columns(
         &self,
         source: Source,
         dialect: Dialect,

@@ -19,6 +19,7 @@ use crate::statistic::{CourseRow, GlobalTotals};
 use crate::summary::DaySummary;
 use writes::Writes;
 
+mod attach;
 mod checks;
 pub mod erasure;
 pub mod error;
@@ -37,6 +38,7 @@ mod totals;
 pub mod verification;
 pub mod writes;
 
+pub use attach::{ArchivedRows, AttachOptions, Attached, Detached, attach, attach_sql, detach};
 pub use erasure::{Erased, Erasure};
 pub use error::StoreError;
 pub use export::Export;

@@ -4,6 +4,7 @@
 mod stores {
     #[macro_use]
     pub(crate) mod fresh;
+    pub(crate) mod attach;
     pub(crate) mod capture;
     pub(crate) mod concurrency;
     pub(crate) mod damage;

@@ -83,6 +83,10 @@ pub enum Command {
     Export(ExportArgs),
     /// Create the tables, or bring them up to date
     Migrate(MigrateArgs),
+    /// Watch a platform's own tables with triggers, and keep summaries beside them (PostgreSQL); again to upgrade
+    Attach(AttachArgs),
+    /// Take away everything that `attach` has made
+    Detach(DetachArgs),
     /// Rebuild everything that depends on `[days]`
     Rederive,
     /// Check or show the configuration
@@ -186,6 +190,25 @@ pub struct MigrateArgs {
     /// Type of the ids [default: what the tables have, else uuid]
     #[arg(long, value_name = "uuid|int", value_parser = KeyType::from_str)]
     pub ids: Option<KeyType>,
+}
+
+/// Arguments of `attach`.
+#[derive(Debug, Args)]
+pub struct AttachArgs {
+    /// Print the statements and the rights they need, and change nothing
+    #[arg(long)]
+    pub print_sql: bool,
+}
+
+/// Arguments of `detach`.
+#[derive(Debug, Args)]
+pub struct DetachArgs {
+    /// Move archived sessions back to the platform's table before
+    #[arg(long, conflicts_with = "keep_archive")]
+    pub restore_all: bool,
+    /// Leave the table of archived sessions where it is; attaching again finds it
+    #[arg(long)]
+    pub keep_archive: bool,
 }
 
 /// The learner that a statistic is about.

@@ -1,5 +1,6 @@
 //! The commands: each opens what it needs, does its work, and says how it ended.
 
+mod attach;
 mod cache;
 mod config;
 mod documents;
@@ -99,6 +100,7 @@ impl From<StoreError> for Failure {
             | StoreError::PlatformTables(_)
             | StoreError::NotAttached
             | StoreError::MappingChanged
+            | StoreError::Attaching(_)
             | StoreError::ForeignTable(_) => Ending::Refused,
             _ => Ending::Failed,
         };
@@ -150,6 +152,8 @@ pub fn run(cli: Cli, console: Console) -> Result<(), Failure> {
             Command::Erase(arguments) => erase::erase(&arguments, &context).await,
             Command::Export(arguments) => erase::export(&arguments, &context).await,
             Command::Migrate(arguments) => migrate::migrate(&arguments, &context).await,
+            Command::Attach(arguments) => attach::attach(&arguments, &context).await,
+            Command::Detach(arguments) => attach::detach(&arguments, &context).await,
             Command::Rederive => migrate::rederive(&context).await,
             Command::Config(command) => config::run(command, &context).await,
             Command::Openapi | Command::Completions { .. } | Command::Man { .. } => Ok(()),
@@ -202,18 +206,18 @@ impl Context {
         }
     }
 
-    /// Refuses to write where writing is not allowed.
+    /// Refuses what writes where writing is not allowed.
     fn guard_writing(&self, command: &str) -> Result<(), Failure> {
         if self.read_only {
             return Err(Failure::usage(anyhow::anyhow!("{command} writes, so it cannot be had with --read-only")));
         }
-        if !self.config().mapping.is_own() {
-            return Err(Failure::refused(anyhow::anyhow!(
-                "[mapping] names a platform's own tables, and {command} would write; this version reads such tables \
-                 with --read-only only"
-            )));
-        }
         Ok(())
+    }
+
+    /// Refuses as well what is for Tierkeep's own tables.
+    fn guard_own_tables(&self, command: &'static str) -> Result<(), Failure> {
+        self.guard_writing(command)?;
+        if self.config().mapping.is_own() { Ok(()) } else { Err(StoreError::PlatformTables(command).into()) }
     }
 
     /// The configured database, to read statistics from.
@@ -236,11 +240,6 @@ impl Context {
     }
 
     async fn open(&self, url: &DatabaseUrl, mode: OpenMode) -> Result<Arc<dyn Store>, Failure> {
-        if !matches!(mode, OpenMode::ReadOnly) && !self.config().mapping.is_own() {
-            return Err(Failure::refused(anyhow::anyhow!(
-                "[mapping] names a platform's own tables, which this version only reads: add --read-only"
-            )));
-        }
         self.announce(url);
         Ok(tierkeep_learning::store::open(url, &self.options(mode)).await?)
     }

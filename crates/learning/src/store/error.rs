@@ -1,6 +1,8 @@
 //! What can go wrong between a statistic and its rows.
 
 use thiserror::Error;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::types::WrongType;
 
 use crate::calendar::ZoneError;
 use crate::key::{KeyType, UserId};
@@ -72,6 +74,9 @@ pub enum StoreError {
         "the database was attached with another [mapping]; restore the old one, or run `tierkeep attach` with the new one"
     )]
     MappingChanged,
+    /// Attaching to a platform's tables, or detaching from them, that would do harm or cannot be done; nothing was changed.
+    #[error("{0}")]
+    Attaching(String),
     /// The change feed cannot be read or installed.
     #[error(transparent)]
     Feed(#[from] tierkeep_db::feed::FeedError),
@@ -107,6 +112,43 @@ pub enum StoreError {
         reason: String,
     },
 }
+
+impl StoreError {
+    /// How the database differs from what this store expects; `None` if it does not. It was changed since the store was
+    /// opened, so one that is opened anew, or with another configuration, would answer.
+    #[must_use]
+    pub fn misfit(&self) -> Option<String> {
+        let refusal = match self {
+            Self::DaysChanged { .. } | Self::MappingChanged | Self::NotAttached => return Some(self.to_string()),
+            Self::Database(tierkeep_db::Error::Postgres(error)) | Self::Postgres(error) => error,
+            _ => return None,
+        };
+        let why = match refusal.as_db_error() {
+            Some(db) if SCHEMA_STATES.contains(db.code()) => db.message().to_owned(),
+            // the driver says so, and not the server
+            None if std::error::Error::source(refusal).is_some_and(<dyn std::error::Error>::is::<WrongType>) => {
+                refusal.to_string()
+            }
+            _ => return None,
+        };
+        Some(format!(
+            "{why}; if the platform's tables have changed, correct [mapping], run `tierkeep attach` and start this node \
+             again"
+        ))
+    }
+}
+
+/// Tables, columns or operators that do not exist, types that do not fit, rights that are missing, and plans of a schema
+/// that is no more.
+const SCHEMA_STATES: [SqlState; 7] = [
+    SqlState::UNDEFINED_TABLE,
+    SqlState::UNDEFINED_COLUMN,
+    SqlState::UNDEFINED_FUNCTION,
+    SqlState::DATATYPE_MISMATCH,
+    SqlState::CANNOT_COERCE,
+    SqlState::INSUFFICIENT_PRIVILEGE,
+    SqlState::FEATURE_NOT_SUPPORTED,
+];
 
 fn postgres_reason(error: &tokio_postgres::Error) -> String {
     match error.as_db_error() {

@@ -111,7 +111,7 @@ pub(super) fn feed(keys: KeyType, mapping: &Mapping, has_zones: bool) -> Result<
     let live = WatchedRows::Owned { id: id.clone(), key: key.clone(), at: at.clone(), shadow: Some(shadow) };
     let archived = WatchedRows::Owned { id, key, at, shadow: None };
     let source = |name, table, rows, settles| FeedSource { name, table, rows, settles };
-    Ok(Feed::new(
+    let feed = Feed::new(
         key_type,
         vec![
             source("users", mapping.table(Source::Users), learners, true),
@@ -120,7 +120,14 @@ pub(super) fn feed(keys: KeyType, mapping: &Mapping, has_zones: bool) -> Result<
             source(SESSIONS, mapping.table(sessions), live, true),
             source("study_sessions_archive", mapping.archive(), archived, true),
         ],
-    )?)
+    )?;
+    if mapping.is_own() {
+        return Ok(feed);
+    }
+    // whatever columns a platform has at the moment: all nodes with this mapping look at the same
+    let columns =
+        Source::ALL.map(|source| (mapping.table(source), mapping.column_names(source).into_values().collect()));
+    Ok(feed.watching_columns(&columns))
 }
 
 fn ident(name: &str) -> Ident {

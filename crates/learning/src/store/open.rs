@@ -4,26 +4,29 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use tierkeep_db::{
-    Access, CatalogColumn, DatabaseUrl, Dialect, MigrationReport, Migrations, Pool, PoolConfig, PostgresUrl,
-    SqliteConfig, SqliteDatabase, SqlitePath, applied_version_postgres, applied_version_sqlite, columns_postgres,
-    columns_sqlite, migrate_postgres, migrate_sqlite,
+    Access, DatabaseUrl, Dialect, MigrationReport, Migrations, Pool, PoolConfig, PostgresUrl, SqliteConfig,
+    SqliteDatabase, SqlitePath, applied_version_postgres, applied_version_sqlite, migrate_postgres, migrate_sqlite,
 };
 use tokio_postgres::Client;
 
+use self::found::{Found, columns_of_postgres, columns_of_sqlite, platform};
 use super::checks::{check_built_sqlite, check_days, check_version, refuse_newer};
 use super::erasure::Removal;
 use super::feed::feed;
 use super::postgres::PostgresStore;
 use super::postgres::feed::Follower;
 use super::sqlite::{Parts, SqliteStore};
-use super::statements::{Learners, Statements, absent_learners, no_archive, render};
+use super::statements::{Learners, Statements, render};
 use super::tables::Tables;
-use super::writes::RowStatements;
 use super::{Store, StoreError};
 use crate::calendar::{DayStart, Zone};
 use crate::fold::DayRules;
 use crate::key::KeyType;
-use crate::mapping::{Mapping, Source};
+use crate::mapping::Mapping;
+
+mod found;
+
+pub(super) use found::mapped_postgres;
 
 /// How to open a database.
 #[derive(Debug, Clone)]
@@ -95,7 +98,7 @@ const MIGRATIONS: &[(u32, &str, &str, &str)] = &[
 pub(super) const NEEDED: u32 = MIGRATIONS[MIGRATIONS.len() - 1].0;
 
 /// Tables that are dropped when an empty database changes the type of its keys. Fixed text, no name from outside.
-const DROP_OWN_TABLES: &str = include_str!("migrations/drop_own_tables.sql");
+pub(super) const DROP_OWN_TABLES: &str = include_str!("migrations/drop_own_tables.sql");
 
 /// Migrations that make and watch the tables of rows: on a platform's tables there is nothing of theirs to do.
 const OF_OWN_ROWS: [u32; 2] = [1, 3];
@@ -191,7 +194,13 @@ async fn migrate_own_postgres(
     refuse_foreign(version, taken)?;
     if let Some(version) = version {
         refuse_newer(version)?;
-        found = Some(key_type(db.query_one("select key_type from tierkeep_state", &[]).await?.try_get(0)?)?);
+        // the first migrations have no column of that name
+        let state = "select key_type, to_jsonb(s) ->> 'mapping' is not null from tierkeep_state s";
+        let state = db.query_one(state, &[]).await?;
+        if state.try_get(1)? {
+            return Err(StoreError::MappingChanged);
+        }
+        found = Some(key_type(state.try_get(0)?)?);
     }
     if let (Some(found), Some(asked)) = (found, asked.filter(|asked| Some(*asked) != found)) {
         let tx = db.transaction().await?;
@@ -289,28 +298,6 @@ async fn sqlite_key_type(db: &SqliteDatabase) -> Result<KeyType, StoreError> {
     key_type(&stored)
 }
 
-/// What was found about the tables of a database.
-struct Found {
-    keys: KeyType,
-    tables: Tables,
-    /// Shows a platform's tables under the canonical names.
-    prefix: Vec<String>,
-    /// Whether learners have a column for their zone.
-    has_zones: bool,
-    /// Statements that write one row.
-    rows: RowStatements,
-}
-
-/// The columns of the tables.
-type Columns = Vec<(Source, Vec<CatalogColumn>)>;
-
-impl Found {
-    fn own(mapping: &Mapping, dialect: Dialect, keys: KeyType, columns: &Columns) -> Result<Self, StoreError> {
-        let rows = RowStatements::new(mapping, dialect, keys, columns)?;
-        Ok(Self { keys, tables: Tables::Own, prefix: Vec::new(), has_zones: true, rows })
-    }
-}
-
 async fn open_postgres(
     address: &PostgresUrl,
     shown: &str,
@@ -322,7 +309,10 @@ async fn open_postgres(
     let version = applied_version_postgres(&db).await?;
     let found = if options.mapping.is_own() && (version.is_some() || !read_only) {
         check_version(version)?;
-        let state = db.query_one("select key_type, time_zone, day_start from tierkeep_state", &[]).await?;
+        let state = db.query_one("select key_type, time_zone, day_start, mapping from tierkeep_state", &[]).await?;
+        if state.try_get::<_, Option<&str>>(3)?.is_some() {
+            return Err(StoreError::MappingChanged);
+        }
         check_days(state.try_get(1)?, state.try_get(2)?, &rules(options))?;
         let columns = columns_of_postgres(&db, &options.mapping).await?;
         Found::own(&options.mapping, Dialect::Postgres, key_type(state.try_get(0)?)?, &columns)?
@@ -340,8 +330,15 @@ async fn open_postgres(
         let name = format!("{} changes", options.pool.application_name);
         let alone = PoolConfig { size: 1, overflow: 0, application_name: name, ..options.pool.clone() };
         let feed = feed(found.keys, &options.mapping, found.has_zones)?;
-        Some(Follower { feed, pool: Pool::new(address, alone)?, is_broken: AtomicBool::new(false) })
+        Some(Follower {
+            feed,
+            pool: Pool::new(address, alone)?,
+            is_broken: AtomicBool::new(false),
+            platform: found.platform,
+            is_misfit: AtomicBool::new(false),
+        })
     };
+    let mapping = (found.tables == Tables::Attached).then(|| options.mapping.to_string());
     Ok(Arc::new(PostgresStore {
         pool,
         keys: found.keys,
@@ -351,6 +348,7 @@ async fn open_postgres(
         removal: Removal::new(Dialect::Postgres, &options.mapping, found.tables)?,
         rows: found.rows,
         tables: found.tables,
+        mapping,
         follower,
         read_only,
         address: shown.to_owned(),
@@ -369,36 +367,6 @@ async fn check_attached(db: &Client, version: Option<u32>, options: &OpenOptions
     Ok(true)
 }
 
-/// What a mapping finds in a platform's database.
-async fn mapped_postgres(db: &Client, mapping: &Mapping, is_attached: bool) -> Result<Found, StoreError> {
-    let found = columns_of_postgres(db, mapping).await?;
-    let keys = mapping.key_type(Dialect::Postgres, &found[0].1)?;
-    let archive = if is_attached { columns_postgres(db, &mapping.archive()).await? } else { None };
-    platform(mapping, Dialect::Postgres, keys, &found, is_attached, archive.as_deref())
-}
-
-async fn columns_of_postgres(db: &Client, mapping: &Mapping) -> Result<Columns, StoreError> {
-    let mut found = Vec::new();
-    for source in Source::ALL {
-        let columns = columns_postgres(db, &mapping.table(source)).await?;
-        found.push((source, columns.ok_or_else(|| no_table(mapping, source))?));
-    }
-    Ok(found)
-}
-
-async fn columns_of_sqlite(db: &SqliteDatabase, mapping: &Mapping) -> Result<Columns, StoreError> {
-    let mapping = mapping.clone();
-    db.read(move |db| {
-        let mut found = Vec::new();
-        for source in Source::ALL {
-            let columns = columns_sqlite(db, &mapping.table(source))?;
-            found.push((source, columns.ok_or_else(|| no_table(&mapping, source))?));
-        }
-        Ok(found)
-    })
-    .await
-}
-
 async fn open_sqlite(path: &SqlitePath, shown: &str, options: &OpenOptions) -> Result<Arc<dyn Store>, StoreError> {
     let read_only = options.mode == OpenMode::ReadOnly;
     let db = sqlite(path, if read_only { Access::ReadOnly } else { Access::ReadWrite }).await?;
@@ -408,7 +376,11 @@ async fn open_sqlite(path: &SqlitePath, shown: &str, options: &OpenOptions) -> R
         Found::own(&options.mapping, Dialect::Sqlite, sqlite_key_type(&db).await?, &columns)?
     } else {
         if !read_only {
-            return Err(StoreError::NotAttached);
+            return Err(StoreError::Attaching(
+                "[mapping] speaks of a platform's tables, and tierkeep attaches to those on PostgreSQL only: add \
+                 --read-only to read them on SQLite"
+                    .to_owned(),
+            ));
         }
         let found = columns_of_sqlite(&db, &options.mapping).await?;
         let keys = options.mapping.key_type(Dialect::Sqlite, &found[0].1)?;
@@ -434,7 +406,7 @@ async fn open_sqlite(path: &SqlitePath, shown: &str, options: &OpenOptions) -> R
     Ok(Arc::new(SqliteStore::new(db, follower, parts)))
 }
 
-fn rules(options: &OpenOptions) -> DayRules {
+pub(super) fn rules(options: &OpenOptions) -> DayRules {
     DayRules { default_zone: options.default_zone, day_start: options.day_start }
 }
 
@@ -445,36 +417,4 @@ fn statements(
     prefix: &[String],
 ) -> Result<Statements, StoreError> {
     Statements::render(dialect, keys, learners, prefix).map_err(|error| StoreError::Mapping(error.to_string()))
-}
-
-fn no_table(mapping: &Mapping, source: Source) -> StoreError {
-    StoreError::Mapping(format!(
-        "there is no table {} for {source}; name the platform's table in [mapping.{source}]",
-        mapping.table(source).quoted()
-    ))
-}
-
-/// What a platform's tables are, once their columns are `found`. `archive` are the columns of the archive.
-fn platform(
-    mapping: &Mapping,
-    dialect: Dialect,
-    keys: KeyType,
-    found: &[(Source, Vec<CatalogColumn>)],
-    is_attached: bool,
-    archive: Option<&[CatalogColumn]>,
-) -> Result<Found, StoreError> {
-    let mut prefix = Vec::new();
-    for (source, columns) in found {
-        prefix.push(mapping.projection(*source, dialect, keys, columns)?);
-    }
-    prefix.push(match archive {
-        Some(columns) => mapping.archive_projection(dialect, keys, columns)?,
-        None => no_archive(),
-    });
-    if !is_attached {
-        prefix.push(absent_learners(dialect, keys));
-    }
-    let tables = if is_attached { Tables::Attached } else { Tables::Platform };
-    let rows = RowStatements::new(mapping, dialect, keys, found)?;
-    Ok(Found { keys, tables, prefix, has_zones: mapping.has(Source::Users, "time_zone", &found[0].1), rows })
 }

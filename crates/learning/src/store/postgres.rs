@@ -18,18 +18,20 @@ use super::{
     StoreError, Written,
 };
 use crate::fold::DayRules;
-use crate::instant;
-use crate::key::{Key, KeyType, SessionId, UserId};
+use crate::key::{Key, KeyType, UserId};
 use crate::local_day::LocalDay;
 use crate::rows::{ProgressRow, SessionRow, UserRow};
 use crate::session::SessionFacts;
 
 mod copy;
+pub(super) mod drift;
 mod erasure;
 mod export;
 pub(super) mod feed;
 mod folding;
+mod healing;
 mod lease;
+mod listing;
 mod platform;
 mod reading;
 mod tokens;
@@ -52,6 +54,8 @@ pub(super) struct PostgresStore {
     /// Statements that write one row.
     pub(super) rows: RowStatements,
     pub(super) tables: Tables,
+    /// The mapping that this store is attached with, as the database keeps it.
+    pub(super) mapping: Option<String>,
     /// The change feed; `None` where changes cannot be told.
     pub(super) follower: Option<feed::Follower>,
     pub(super) read_only: bool,
@@ -61,6 +65,9 @@ pub(super) struct PostgresStore {
 
 impl PostgresStore {
     async fn connection(&self) -> Result<Connection, StoreError> {
+        if self.follower.as_ref().is_some_and(feed::Follower::is_misfit) {
+            return Err(StoreError::MappingChanged);
+        }
         Ok(self.pool.get().await?)
     }
 
@@ -79,21 +86,17 @@ impl PostgresStore {
         PgKeys::new(self.keys, users.iter().map(|user| user.key()))
     }
 
-    async fn users_after(&self, after: Option<UserId>, limit: u32) -> Result<Vec<UserRow>, StoreError> {
-        let db = self.connection().await?;
-        let rows = match after {
-            None => db.query(&db.prepared(&self.sql.users_first_page).await?, &[&i64::from(limit)]).await?,
-            Some(after) if after.key().key_type() != self.keys => return Ok(Vec::new()),
-            Some(after) => {
-                let statement = db.prepared(&self.sql.users_next_page).await?;
-                db.query(&statement, &[&i64::from(limit), &PgKey(after.key())]).await?
-            }
-        };
-        rows.iter().map(user_row).collect()
-    }
-
     fn refuse_read_only(&self) -> Result<(), StoreError> {
         if self.read_only { Err(StoreError::ReadOnly(self.address.clone())) } else { Ok(()) }
+    }
+
+    /// Rows are written to Tierkeep's own tables only.
+    fn refuse_rows(&self) -> Result<(), StoreError> {
+        self.refuse_read_only()?;
+        match self.tables {
+            Tables::Own => Ok(()),
+            Tables::Attached | Tables::Platform => Err(StoreError::PlatformTables("writing rows")),
+        }
     }
 }
 
@@ -112,23 +115,23 @@ impl Store for PostgresStore {
         users: &[UserId],
         days: RangeInclusive<LocalDay>,
     ) -> Result<Vec<Option<LearnerDays>>, StoreError> {
-        self.read_days(users, days).await
+        self.healed(|| self.read_days(users, days.clone())).await
     }
 
     async fn learner_activity(&self, users: &[UserId]) -> Result<Vec<Option<LearnerActivity>>, StoreError> {
-        self.read_activity(users).await
+        self.healed(|| self.read_activity(users)).await
     }
 
     async fn learner_courses(&self, users: &[UserId]) -> Result<Vec<Option<LearnerCourses>>, StoreError> {
-        self.read_courses(users).await
+        self.healed(|| self.read_courses(users)).await
     }
 
     async fn global_totals(&self, today: LocalDay) -> Result<GlobalSnapshot, StoreError> {
-        self.read_totals(today).await
+        self.healed(|| self.read_totals(today)).await
     }
 
     async fn users(&self, after: Option<UserId>, limit: u32) -> Result<Vec<UserRow>, StoreError> {
-        self.users_after(after, limit).await
+        self.healed(|| self.users_after(after, limit)).await
     }
 
     async fn sessions(
@@ -137,52 +140,32 @@ impl Store for PostgresStore {
         after: Option<SessionPlace>,
         limit: u32,
     ) -> Result<Option<Vec<ListedSession>>, StoreError> {
-        let db = self.connection().await?;
-        let facts = self.facts(&*db, &db.prepared(&self.sql.learner_facts).await?, &[user]).await?;
-        if !facts.iter().any(|facts| facts.exists) {
-            return Ok(None);
-        }
-        let accepted = instant::accepted();
-        let rows = match after {
-            None => {
-                let statement = db.prepared(&self.sql.sessions_first_page).await?;
-                let (first, end) = (PgInstant(accepted.start), PgInstant(accepted.end));
-                db.query(&statement, &[&PgKey(user.key()), &i64::from(limit), &first, &end]).await?
-            }
-            Some(place) if place.id.key().key_type() != self.keys => return Ok(Some(Vec::new())),
-            Some(place) => {
-                let statement = db.prepared(&self.sql.sessions_next_page).await?;
-                let (start, id) = (PgInstant(place.start_time), PgKey(place.id.key()));
-                let first = PgInstant(accepted.start);
-                db.query(&statement, &[&PgKey(user.key()), &i64::from(limit), &start, &id, &first]).await?
-            }
-        };
-        rows.iter().map(listed_session).collect::<Result<Vec<_>, _>>().map(Some)
+        self.healed(|| self.list_sessions(user, after, limit)).await
     }
 
     async fn write_users(&self, rows: Vec<UserRow>) -> Result<Written, StoreError> {
-        self.refuse_read_only()?;
+        self.refuse_rows()?;
         self.save_users(rows, Known::Replace).await
     }
 
     async fn add_missing_users(&self, rows: Vec<UserRow>) -> Result<Written, StoreError> {
-        self.refuse_read_only()?;
+        self.refuse_rows()?;
         self.save_users(rows, Known::Keep).await
     }
 
     async fn write_progress(&self, rows: Vec<ProgressRow>) -> Result<Written, StoreError> {
-        self.refuse_read_only()?;
+        self.refuse_rows()?;
         self.save_progress(rows).await
     }
 
     async fn write_sessions(&self, rows: Vec<SessionRow>) -> Result<Written, StoreError> {
-        self.refuse_read_only()?;
+        self.refuse_rows()?;
         self.save_sessions(rows).await
     }
 
     async fn settle(&self) -> Result<Settled, StoreError> {
         self.refuse_read_only()?;
-        self.settle_batch().await
+        self.healed(|| self.settle_batch()).await
     }
 
     async fn installation(&self) -> Result<Option<String>, StoreError> {
@@ -210,47 +193,6 @@ impl Store for PostgresStore {
         }
         self.pool.close().await;
     }
-}
-
-fn user_row(row: &Row) -> Result<UserRow, StoreError> {
-    Ok(UserRow {
-        id: UserId::new(row.try_get::<_, PgKey>(0)?.0),
-        email: text(row, 1)?.to_owned(),
-        username: text(row, 2)?.to_owned(),
-        is_active: row.try_get::<_, Option<bool>>(3)?.unwrap_or(false),
-        last_login: instant_at(row, 4)?,
-        created_at: instant_at(row, 5)?.unwrap_or(Timestamp::UNIX_EPOCH),
-        time_zone: row.try_get(6)?,
-    })
-}
-
-fn listed_session(row: &Row) -> Result<ListedSession, StoreError> {
-    let start_time = row.try_get::<_, PgInstant>(3)?.0;
-    Ok(ListedSession {
-        row: SessionRow {
-            id: SessionId::new(row.try_get::<_, PgKey>(0)?.0),
-            user_id: UserId::new(row.try_get::<_, PgKey>(1)?.0),
-            course_progress_id: key(row, 2)?.map(crate::key::CourseProgressId::new),
-            start_time,
-            end_time: instant_at(row, 4)?,
-            duration_minutes: integer(row, 5)?.unwrap_or_default(),
-            effectiveness_rating: integer(row, 6)?,
-            focus_hundredths: row.try_get::<_, Option<PgHundredths>>(7)?.map(|focus| focus.0),
-            break_count: integer(row, 8)?.unwrap_or_default(),
-            is_active: row.try_get::<_, Option<bool>>(9)?.unwrap_or(false),
-            learning_environment: text(row, 10)?.to_owned(),
-            device_type: text(row, 11)?.to_owned(),
-            subject_category: text(row, 12)?.to_owned(),
-            content_covered: text(row, 13)?.to_owned(),
-            notes: text(row, 14)?.to_owned(),
-            created_at: instant_at(row, 15)?.unwrap_or(start_time),
-            updated_at: instant_at(row, 16)?.unwrap_or(start_time),
-            goal_id: key(row, 17)?,
-            learning_plan_id: key(row, 18)?,
-            estimator: estimator(row, 19)?,
-        },
-        archived: row.try_get(20)?,
-    })
 }
 
 /// The columns of `session_rows`, which begin with the learner's place.

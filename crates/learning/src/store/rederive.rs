@@ -1,12 +1,14 @@
 //! Building all summaries anew, with other `[days]` if need be.
 
 use tierkeep_db::{Access, DatabaseUrl, Pool, SqliteDatabase};
+use tokio_postgres::Client;
 
 use super::StoreError;
 use super::checks::{check_postgres, check_sqlite};
 use super::open::{OpenOptions, sqlite};
 use super::statements::body;
 use crate::calendar::ZoneHistory;
+use crate::mapping::Mapping;
 
 /// Stores the `[days]` of `options` and forgets all summaries, damaged ones too, so that they are built anew from rows.
 ///
@@ -34,6 +36,7 @@ pub async fn rederive(url: &DatabaseUrl, options: &OpenOptions) -> Result<(), St
 async fn rederive_postgres(pool: &Pool, options: &OpenOptions) -> Result<(), StoreError> {
     let mut db = pool.get().await?;
     check_postgres(&db).await?;
+    check_mapping(&db, &options.mapping).await?;
     let tx = db.transaction().await?;
     // a fold takes its first lock on a row of this table: those under way end before, new ones begin after
     tx.batch_execute("lock table tierkeep_learner in exclusive mode").await?;
@@ -50,6 +53,9 @@ async fn rederive_postgres(pool: &Pool, options: &OpenOptions) -> Result<(), Sto
 
 async fn rederive_sqlite(db: &SqliteDatabase, options: &OpenOptions) -> Result<(), StoreError> {
     check_sqlite(db).await?;
+    if !options.mapping.is_own() {
+        return Err(StoreError::PlatformTables("rederive"));
+    }
     let (zone, day_start) = (options.default_zone.name(), options.day_start.get());
     db.write(move |tx| -> Result<(), StoreError> {
         let stored: Vec<String> =
@@ -62,6 +68,17 @@ async fn rederive_sqlite(db: &SqliteDatabase, options: &OpenOptions) -> Result<(
         Ok(())
     })
     .await
+}
+
+/// Whether the database is attached with this mapping, or has Tierkeep's own tables and the mapping speaks of those.
+async fn check_mapping(db: &Client, mapping: &Mapping) -> Result<(), StoreError> {
+    let row = db.query_one("select mapping from tierkeep_state", &[]).await?;
+    match row.try_get::<_, Option<&str>>(0)? {
+        None if mapping.is_own() => Ok(()),
+        None => Err(StoreError::NotAttached),
+        Some(stored) if stored == mapping.to_string() => Ok(()),
+        Some(_) => Err(StoreError::MappingChanged),
+    }
 }
 
 const STORED_ZONES: &str = "select distinct zones from tierkeep_learner where zones is not null";

@@ -55,7 +55,7 @@ struct Done {
 }
 
 pub(super) async fn run(arguments: &ImportArgs, context: &Context) -> Result<(), Failure> {
-    context.guard_writing("import")?;
+    context.guard_own_tables("import")?;
     let inputs = inputs(arguments)?;
     let ids = key_type(arguments.ids, &inputs)?;
     let database = &context.config().database.url;

@@ -9,7 +9,7 @@ use crate::console::Output;
 use crate::signals;
 
 pub(super) async fn migrate(arguments: &MigrateArgs, context: &Context) -> Result<(), Failure> {
-    context.guard_writing("migrate")?;
+    context.guard_own_tables("migrate")?;
     let url = &context.config().database.url;
     context.announce(url);
     let done = store::migrate(url, &context.options(create(arguments.ids))).await?;

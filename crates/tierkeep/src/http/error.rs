@@ -227,12 +227,13 @@ pub(super) fn service_problem(error: &ServiceError) -> Problem {
         ServiceError::Store(StoreError::ReadOnly(_)) => {
             problem(KINDS.read_only, "this server was started with --read-only".to_owned())
         }
-        ServiceError::Store(error) if is_outage(error) => {
-            problem(KINDS.unavailable, "the database cannot be reached; try again later".to_owned())
-        }
-        ServiceError::Store(error) if is_misfit(error) => {
-            problem(KINDS.unavailable, format!("this node does not fit the database: {error}"))
-        }
+        ServiceError::Store(error) => match error.misfit() {
+            Some(why) => problem(KINDS.unavailable, format!("this node does not fit the database: {why}")),
+            None if is_outage(error) => {
+                problem(KINDS.unavailable, "the database cannot be reached; try again later".to_owned())
+            }
+            None => problem(KINDS.internal, INSIDE.to_owned()),
+        },
         _ => problem(KINDS.internal, INSIDE.to_owned()),
     }
 }
@@ -321,11 +322,6 @@ fn is_outage(error: &StoreError) -> bool {
         StoreError::NotMigrated | StoreError::Outdated { .. } => true,
         _ => false,
     }
-}
-
-/// Whether the database was changed under this node, so that a node that is started anew would answer.
-fn is_misfit(error: &StoreError) -> bool {
-    matches!(error, StoreError::DaysChanged { .. } | StoreError::MappingChanged | StoreError::NotAttached)
 }
 
 /// Connection failures, too many connections, and a server that is shutting down, starting up or failing over.

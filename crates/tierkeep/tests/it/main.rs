@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "the helpers of tests may unwrap, like the tests")]
 
+mod attach;
 mod binary;
 mod cache;
 mod erasure;

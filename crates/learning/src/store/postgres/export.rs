@@ -7,8 +7,9 @@ use tokio_postgres::Row;
 use super::super::export::{Export, SessionTable};
 use super::super::verification::first_key;
 use super::super::{ListedSession, StoreError};
+use super::listing::{listed_session, user_row};
 use super::wire::PgKey;
-use super::{PostgresStore, instant_at, integer, listed_session, text, user_row};
+use super::{PostgresStore, instant_at, integer, text};
 use crate::key::{ContentId, CourseProgressId, Key, SessionId, UserId};
 use crate::rows::{ProgressRow, UserRow};
 

@@ -4,12 +4,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tierkeep_db::Pool;
 use tierkeep_db::feed::Feed;
+use tierkeep_db::{Connection, Pool};
 
 use super::super::StoreError;
 use super::super::feed::{ChangeFeed, Changes, EVENTS_PER_CALL};
 use super::PostgresStore;
+use super::drift::Platform;
 
 /// What the feed is followed with.
 #[derive(Debug)]
@@ -19,6 +20,30 @@ pub(in crate::store) struct Follower {
     pub(in crate::store) pool: Pool,
     /// Whether a change may go unnoticed, so that what is stored proves nothing.
     pub(in crate::store) is_broken: AtomicBool,
+    /// The platform's columns, where Tierkeep is attached to them.
+    pub(in crate::store) platform: Option<Platform>,
+    /// Whether the database is attached with another mapping now.
+    pub(in crate::store) is_misfit: AtomicBool,
+}
+
+impl Follower {
+    pub(super) fn is_misfit(&self) -> bool {
+        self.is_misfit.load(Ordering::Acquire)
+    }
+
+    /// Looks whether the platform's columns are as they were, which can be otherwise only after something that the feed
+    /// took for "everything changed", or for a defect.
+    async fn look_closely(&self, db: &Connection, changes: &mut Changes) -> Result<(), StoreError> {
+        let Some(platform) = &self.platform else { return Ok(()) };
+        let was_broken = self.is_broken.load(Ordering::Acquire);
+        if changes.everybody.is_none() && changes.broken.is_empty() && !was_broken {
+            return Ok(());
+        }
+        let found = platform.look(db).await?;
+        self.is_misfit.store(found.is_misfit, Ordering::Release);
+        changes.broken.splice(0..0, found.problems);
+        Ok(())
+    }
 }
 
 impl PostgresStore {
@@ -34,7 +59,8 @@ impl ChangeFeed for PostgresStore {
     async fn changes(&self, after: u64) -> Result<Option<Changes>, StoreError> {
         let Some(follower) = &self.follower else { return Ok(None) };
         let db = follower.pool.get().await?;
-        let changes = Changes::read(after, follower.feed.poll_postgres(&db, after, EVENTS_PER_CALL).await?);
+        let mut changes = Changes::read(after, follower.feed.poll_postgres(&db, after, EVENTS_PER_CALL).await?);
+        follower.look_closely(&db, &mut changes).await?;
         follower.is_broken.store(!changes.broken.is_empty(), Ordering::Release);
         Ok(Some(changes))
     }

@@ -116,6 +116,9 @@ impl PostgresStore {
         let records = tx.query(&sql.lock, &[&keys]).await?;
         let state = tx.query_one(state, &[]).await?;
         check_days(state.try_get(3)?, state.try_get(4)?, &self.rules)?;
+        if state.try_get::<_, Option<&str>>(5)? != self.mapping.as_deref() {
+            return Err(StoreError::MappingChanged);
+        }
         let changes = tx.query(&sql.changes, &[&keys]).await?;
         let facts = self.facts(tx, &sql.facts, users).await?;
         let mut standings = standings_of(users, &facts, &records, &changes)?;

@@ -10,8 +10,9 @@ use super::super::writes::{
     IdempotencyKey, Order, Outcome, Refusal, Reply, Value, WriteRequest, Writes, WrittenSession,
 };
 use super::super::{ListedSession, StoreError};
+use super::PostgresStore;
+use super::listing::listed_session;
 use super::wire::{PgInstant, PgKey};
-use super::{PostgresStore, listed_session};
 use crate::key::{Key, SessionId};
 
 mod courses;

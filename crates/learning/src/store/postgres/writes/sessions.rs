@@ -8,7 +8,7 @@ use super::super::super::writes::{
     to_complete, unknown_learner,
 };
 use super::super::super::{ListedSession, StoreError};
-use super::super::listed_session;
+use super::super::listing::listed_session;
 use super::super::wire::{PgInstant, PgKey};
 use super::Writing;
 use crate::key::{Key, KeyType, SessionId};
