@@ -8,6 +8,7 @@ mod stores {
     pub(crate) mod capture;
     pub(crate) mod concurrency;
     pub(crate) mod damage;
+    pub(crate) mod erased_writes;
     pub(crate) mod erasure;
     pub(crate) mod feed;
     pub(crate) mod model;

@@ -123,10 +123,24 @@ impl Removal {
         statements.push(("study_sessions_archive", fill(&mapping.archive(), &owner)));
         let owner = mapping.column(Source::CourseProgress, "user_id")?;
         statements.push(("course_progress", fill(&mapping.table(Source::CourseProgress), &owner)));
+        let answers = body(match dialect {
+            Dialect::Postgres => include_str!("sql/postgres/erase_answers.sql"),
+            Dialect::Sqlite => include_str!("sql/sqlite/erase_answers.sql"),
+        });
+        statements.push(("tierkeep_idempotency", answers));
+        let named = own("tierkeep_idempotency_learner");
+        statements.push(("tierkeep_idempotency_learner", fill(&named, &ident("user_id"))));
         statements.push(("tierkeep_departed", fill(&own("tierkeep_departed"), &ident("user_id"))));
         let nobody_returns =
             "lock table {table} in share mode".replace("{table}", &mapping.table(Source::Users).quoted());
         Ok(Self { statements, nobody_returns })
+    }
+
+    /// Takes the learner's own row off a count where it is the platform's: an erasure neither removes it nor misses it.
+    pub(super) fn leave_to_platform(&self, traces: &mut Traces) {
+        if self.statements.iter().all(|(table, _)| *table != "users") {
+            traces.remove("users");
+        }
     }
 }
 

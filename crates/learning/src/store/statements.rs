@@ -61,7 +61,7 @@ statements! {
         verify_state, verify_pages, verify_studying, verify_totals, repair_pages, repair_learners,
         repair_totals, erase_tombstone, erase_among, erase_outbox,
         write_learner_kept, write_course_of, write_made_id, write_pass_ids, write_deleted, write_take_key,
-        write_read_key, write_keep_answer, write_forget_keys,
+        write_read_key, write_keep_answer, write_keep_learners, write_forget_keys,
 }
 
 /// Puts the prefix before a statement that reads a platform's tables and changes one of ours.

@@ -20,7 +20,9 @@ mod values;
 #[cfg(test)]
 mod tests;
 
-pub(super) use deciding::{absent, before_change, foreign_course, known_as, to_complete, unknown_learner};
+pub(super) use deciding::{
+    Standing, absent, before_change, foreign_course, known_as, spoken_of, to_complete, unknown_learner,
+};
 pub(super) use row_statements::RowStatements;
 pub(super) use values::{Value, progress_value, session_value};
 
@@ -266,6 +268,9 @@ pub enum Refusal {
     /// No learner has this id.
     #[error("learner {0} is unknown")]
     UnknownLearner(UserId),
+    /// The learner was erased.
+    #[error("learner {0} was erased, and nothing is written about them any more")]
+    ErasedLearner(UserId),
     /// The learner has no progress in this content.
     #[error("learner {user_id} has no course progress in {content_id}")]
     UnknownCourse {
@@ -326,6 +331,9 @@ pub enum Reply {
     Repeated(Vec<u8>),
     /// The key belongs to another request.
     KeyTaken,
+    /// A request with this key was carried out, and its answer spoke of a learner who was erased since. What was asked is not
+    /// known any more, either.
+    AnswerErased,
 }
 
 impl Reply {
@@ -347,6 +355,9 @@ pub trait Writes {
     ///
     /// Rows are locked one by one, in the order given. Of requests with one key one is carried out; the others wait for
     /// it and get its answer. A request of which nothing was accepted leaves its key free.
+    ///
+    /// Nothing is written about a learner who was erased, whether or not a platform keeps their row ([`Refusal::ErasedLearner`]);
+    /// what is stored of them may be deleted. An erasure under way is waited for, and waits for a request under way.
     ///
     /// # Errors
     /// [`StoreError`]; then nothing was written, unless the connection was lost while the transaction ended.

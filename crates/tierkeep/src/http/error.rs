@@ -14,9 +14,12 @@ use tierkeep_learning::store::writes::Refusal;
 use tierkeep_learning::store::{Scope, StoreError};
 use utoipa::ToSchema;
 
+use self::kinds::{KINDS, Kind};
 use super::body::Misfit;
 use crate::access::Denied;
 use crate::config::ByteSize;
+
+mod kinds;
 
 /// What was wrong (RFC 9457).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -94,6 +97,8 @@ pub enum ApiError {
     Refused(Refusal),
     /// An idempotency key belongs to another request.
     KeyTaken,
+    /// The answer under an idempotency key was erased with a learner.
+    AnswerErased,
     /// There was no answer in time.
     Timeout,
     /// A bug, or a failure that nobody outside can mend.
@@ -162,6 +167,12 @@ impl ApiError {
                 "this Idempotency-Key was used for a request with another method, path or body; take a new one"
                     .to_owned(),
             ),
+            Self::AnswerErased => problem(
+                KINDS.answer_erased,
+                "a request with this Idempotency-Key was carried out, and its answer was erased with a learner it spoke of; \
+                 nothing was written now"
+                    .to_owned(),
+            ),
             Self::Timeout => problem(KINDS.timeout, "there was no answer in time; try again later".to_owned()),
         }
     }
@@ -227,6 +238,7 @@ pub(super) fn service_problem(error: &ServiceError) -> Problem {
         ServiceError::Store(StoreError::ReadOnly(_)) => {
             problem(KINDS.read_only, "this server was started with --read-only".to_owned())
         }
+        ServiceError::Store(error @ StoreError::Erased(_)) => problem(KINDS.erased_learner, error.to_string()),
         ServiceError::Store(error) => match error.misfit() {
             Some(why) => problem(KINDS.unavailable, format!("this node does not fit the database: {why}")),
             None if is_outage(error) => {
@@ -252,6 +264,7 @@ pub(super) fn refusal_problem(refusal: &Refusal) -> Problem {
         Refusal::UnknownSession(_) => problem(KINDS.unknown_session, detail),
         Refusal::UnknownCourse { .. } => problem(KINDS.unknown_course, detail),
         Refusal::UnknownLearner(_) => problem(KINDS.unknown_learner, detail),
+        Refusal::ErasedLearner(_) => problem(KINDS.erased_learner, detail),
         Refusal::Deleted(_) => problem(KINDS.session_deleted, detail),
         Refusal::Archived(_) => problem(KINDS.session_archived, detail),
         Refusal::OtherContent(_) => problem(KINDS.session_exists, detail),
@@ -418,72 +431,6 @@ pub(super) fn clip(text: &str) -> String {
         None => text.to_owned(),
     }
 }
-
-/// A kind of problem: type, title, status.
-type Kind = (&'static str, &'static str, u16);
-
-/// The kinds there are.
-struct Kinds {
-    unknown_learner: Kind,
-    unknown_path: Kind,
-    wrong_method: Kind,
-    unreadable: Kind,
-    out_of_range: Kind,
-    unknown_parameter: Kind,
-    syntax: Kind,
-    shape: Kind,
-    too_large: Kind,
-    media_type: Kind,
-    unauthorized: Kind,
-    forbidden: Kind,
-    not_acceptable: Kind,
-    fields: Kind,
-    unknown_session: Kind,
-    unknown_course: Kind,
-    session_exists: Kind,
-    session_archived: Kind,
-    session_deleted: Kind,
-    session_ended: Kind,
-    other_version: Kind,
-    key_taken: Kind,
-    rule: Kind,
-    rule_conflict: Kind,
-    timeout: Kind,
-    unavailable: Kind,
-    read_only: Kind,
-    internal: Kind,
-}
-
-const KINDS: Kinds = Kinds {
-    unknown_learner: ("urn:tierkeep:problem:unknown-learner", "Unknown learner", 404),
-    unknown_path: ("urn:tierkeep:problem:unknown-path", "Unknown path", 404),
-    wrong_method: ("urn:tierkeep:problem:wrong-method", "Wrong method", 405),
-    unreadable: ("urn:tierkeep:problem:unreadable-parameter", "Unreadable parameter", 400),
-    out_of_range: ("urn:tierkeep:problem:out-of-range", "Parameter out of range", 422),
-    unknown_parameter: ("urn:tierkeep:problem:unknown-parameter", "Unknown parameter", 400),
-    syntax: ("urn:tierkeep:problem:malformed-body", "Malformed body", 400),
-    shape: ("urn:tierkeep:problem:unfit-body", "Body that does not fit", 422),
-    too_large: ("urn:tierkeep:problem:body-too-large", "Body too large", 413),
-    media_type: ("urn:tierkeep:problem:unsupported-media-type", "Unsupported media type", 415),
-    unauthorized: ("urn:tierkeep:problem:unauthorized", "Token needed", 401),
-    forbidden: ("urn:tierkeep:problem:insufficient-scope", "Scope too small", 403),
-    not_acceptable: ("urn:tierkeep:problem:not-acceptable", "No acceptable encoding", 406),
-    fields: ("urn:tierkeep:problem:unfit-fields", "Fields that do not fit", 422),
-    unknown_session: ("urn:tierkeep:problem:unknown-session", "Unknown session", 404),
-    unknown_course: ("urn:tierkeep:problem:unknown-course", "Unknown course progress", 404),
-    session_exists: ("urn:tierkeep:problem:session-exists", "Session exists with other content", 409),
-    session_archived: ("urn:tierkeep:problem:session-archived", "Archived session", 409),
-    session_deleted: ("urn:tierkeep:problem:session-deleted", "Deleted session", 409),
-    session_ended: ("urn:tierkeep:problem:session-ended", "Session ended otherwise", 409),
-    other_version: ("urn:tierkeep:problem:other-version", "Another version", 412),
-    key_taken: ("urn:tierkeep:problem:idempotency-conflict", "Idempotency key of another request", 422),
-    rule: ("urn:tierkeep:problem:refused-by-database", "Refused by the database", 422),
-    rule_conflict: ("urn:tierkeep:problem:refused-by-database", "Refused by the database", 409),
-    timeout: ("urn:tierkeep:problem:timeout", "Timeout", 503),
-    unavailable: ("urn:tierkeep:problem:unavailable", "Database unavailable", 503),
-    read_only: ("urn:tierkeep:problem:read-only", "Read-only", 403),
-    internal: ("urn:tierkeep:problem:internal", "Internal error", 500),
-};
 
 fn problem((r#type, title, status): Kind, detail: String) -> Problem {
     Problem { r#type, title, status, detail, parameter: None, given: None, accepted: None, errors: Vec::new() }

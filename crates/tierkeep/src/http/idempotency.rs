@@ -94,6 +94,7 @@ impl Incoming {
             Reply::Done(_, answer) => (Kept::from_bytes(&answer)?, false),
             Reply::Repeated(answer) => (Kept::from_bytes(&answer)?, true),
             Reply::KeyTaken => return Err(ApiError::KeyTaken),
+            Reply::AnswerErased => return Err(ApiError::AnswerErased),
         };
         let mut response = kept.into_response();
         let headers = response.headers_mut();

@@ -17,6 +17,7 @@ on_both!(
     a_repeated_request_is_answered_as_before,
     versions_keep_changes_from_being_lost,
     courses_are_put_and_deleted,
+    nothing_is_written_about_an_erased_learner,
 );
 
 /// A session of the fixture, and one that does not exist.
@@ -372,4 +373,38 @@ async fn a_server_that_only_reads_writes_nothing() {
     let answer = node.send(request(Method::POST, "/v1/sessions", &new_session(1))).await;
 
     insta::assert_snapshot!("write_read_only", answer.shown());
+}
+
+async fn nothing_is_written_about_an_erased_learner(dialect: Dialect) {
+    let installation = Installation::new(dialect).await;
+    let node = installation.node(None).await;
+    let keyed = || with(Method::POST, "/v1/sessions", &[("idempotency-key", "k")], &new_session(30));
+    assert_eq!(node.send(keyed()).await.status, 201);
+    let receipt = node.send(request(Method::DELETE, &format!("/v1/users/{ADA}"), &Value::Null)).await;
+    assert_eq!(receipt.json()["removed"]["tierkeep_idempotency"], 1, "{}", receipt.shown());
+    let told = |answer: &Answer| (answer.status.as_u16(), answer.json()["type"].as_str().unwrap().to_owned());
+    let erased = (409, "urn:tierkeep:problem:erased-learner".to_owned());
+
+    let again = node.send(keyed()).await;
+    assert_eq!(told(&again), (409, "urn:tierkeep:problem:answer-erased".to_owned()), "{}", again.shown());
+    let course = json!({ "subject_name": "x", "proficiency_level": 4 });
+    let course_address = format!("/v1/users/{ADA}/courses/{BOB}");
+    // with the row in `users` that a platform keeps, and without
+    for keeps_row in [false, true] {
+        if keeps_row {
+            let row = format!("insert into users (id, email, username) values ('{ADA}', 'a', 'a')");
+            installation.run(&row).await;
+        }
+        let create = node.send(request(Method::POST, "/v1/sessions", &new_session(30))).await;
+        assert_eq!(told(&create), erased, "{}", create.shown());
+        let put = node.send(request(Method::PUT, &course_address, &course)).await;
+        assert_eq!(told(&put), erased, "{}", put.shown());
+        let batch = json!({ "sessions": [new_session(5)] });
+        let rejected = node.send(request(Method::POST, "/v1/sessions/batch", &batch)).await.json();
+        assert_eq!(rejected["results"][0]["error"]["type"], erased.1, "{rejected}");
+    }
+
+    // the control
+    installation.run("delete from tierkeep_erased").await;
+    assert_eq!(node.send(request(Method::POST, "/v1/sessions", &new_session(30))).await.status, 201);
 }

@@ -11,6 +11,7 @@ drop table if exists tierkeep_feed;
 drop table if exists tierkeep_lease;
 drop table if exists tierkeep_erased;
 drop table if exists tierkeep_departed;
+drop table if exists tierkeep_idempotency_learner;
 drop table if exists tierkeep_idempotency;
 drop table if exists tierkeep_deleted_session;
 drop table if exists tierkeep_made_ids;

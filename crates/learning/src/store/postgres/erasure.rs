@@ -31,7 +31,7 @@ impl Erasure for PostgresStore {
             return Ok(Traces::new());
         }
         let db = self.connection().await?;
-        count_traces(&*db, &db.prepared(&self.sql.erase_traces).await?, user).await
+        self.count_traces(&*db, &db.prepared(&self.sql.erase_traces).await?, user).await
     }
 
     async fn erased_among(&self, users: &[UserId]) -> Result<Vec<UserId>, StoreError> {
@@ -116,7 +116,7 @@ impl PostgresStore {
                 return Ok(None);
             }
         }
-        let mut removed = count_traces(&tx, &traces, user).await?;
+        let mut removed = self.count_traces(&tx, &traces, user).await?;
         if removed.values().all(|rows| *rows == 0) {
             return Ok(None);
         }
@@ -130,14 +130,14 @@ impl PostgresStore {
 
         // not in the transaction above, which would lock changes that others lock in another order
         db.execute(&outbox, &[&PgKey(user.key())]).await?;
-        let mut remaining = count_traces(&*db, &traces, user).await?;
+        let mut remaining = self.count_traces(&*db, &traces, user).await?;
         if remaining.get("tierkeep_outbox").is_some_and(|changes| *changes > 0) {
             // somebody wrote while the rows were removed: what they noted is folded as every change is
             drop(db);
             self.fold(&[user]).await?;
             let db = self.connection().await?;
             db.execute(&db.prepared(&self.sql.erase_outbox).await?, &[&PgKey(user.key())]).await?;
-            remaining = count_traces(&*db, &db.prepared(&self.sql.erase_traces).await?, user).await?;
+            remaining = self.count_traces(&*db, &db.prepared(&self.sql.erase_traces).await?, user).await?;
         }
         Ok(Some(Erased { user_id: user, erased_at, removed, remaining }))
     }
@@ -167,12 +167,18 @@ impl PostgresStore {
         let rows = db.query(&self.sql.erase_among, &[&self.pg_keys(&learners)]).await?;
         rows.iter().map(|row| Ok(UserId::new(row.try_get::<_, PgKey>(0)?.0))).collect()
     }
-}
 
-async fn count_traces(db: &impl GenericClient, statement: &Statement, user: UserId) -> Result<Traces, StoreError> {
-    let mut traces = Traces::new();
-    for row in db.query(statement, &[&PgKey(user.key())]).await? {
-        traces.insert(row.try_get(0)?, u64::try_from(row.try_get::<_, i64>(1)?).unwrap_or(0));
+    async fn count_traces(
+        &self,
+        db: &impl GenericClient,
+        statement: &Statement,
+        user: UserId,
+    ) -> Result<Traces, StoreError> {
+        let mut traces = Traces::new();
+        for row in db.query(statement, &[&PgKey(user.key())]).await? {
+            traces.insert(row.try_get(0)?, u64::try_from(row.try_get::<_, i64>(1)?).unwrap_or(0));
+        }
+        self.removal.leave_to_platform(&mut traces);
+        Ok(traces)
     }
-    Ok(traces)
 }

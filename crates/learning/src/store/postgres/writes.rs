@@ -7,13 +7,13 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 
 use super::super::writes::{
-    IdempotencyKey, Order, Outcome, Refusal, Reply, Value, WriteRequest, Writes, WrittenSession,
+    IdempotencyKey, Order, Outcome, Refusal, Reply, Standing, Value, WriteRequest, Writes, WrittenSession, spoken_of,
 };
 use super::super::{ListedSession, StoreError};
 use super::PostgresStore;
 use super::listing::listed_session;
 use super::wire::{PgInstant, PgKey};
-use crate::key::{Key, SessionId};
+use crate::key::{Key, SessionId, UserId};
 
 mod courses;
 mod sessions;
@@ -21,6 +21,12 @@ mod sessions;
 /// How often a transaction is begun that the database asked to repeat: two that wait for each other, or a platform's table
 /// that was altered after the statement was prepared.
 const ATTEMPTS: usize = 3;
+
+/// A rule that a platform checks at the end of the transaction would otherwise refuse all rows for one. The lock is that of
+/// everybody who writes rows of learners: taken before any other, and outside of the savepoints, which give theirs back, it
+/// keeps an erasure from beginning between the look at its tombstones and the end of the transaction.
+const BEGIN: &str = "begin isolation level read committed; set constraints all immediate; \
+                     lock table tierkeep_erased in row share mode";
 
 type Parameters<'a> = [&'a (dyn ToSql + Sync)];
 
@@ -64,8 +70,7 @@ impl PostgresStore {
     /// One transaction. A connection that is given back in the middle of it is rolled back by the pool.
     async fn attempt(&self, request: &WriteRequest) -> Result<Reply, StoreError> {
         let db = self.connection().await?;
-        // a rule that a platform checks at the end of the transaction would otherwise refuse all rows for one
-        db.batch_execute("begin isolation level read committed; set constraints all immediate").await?;
+        db.batch_execute(BEGIN).await?;
         let writing = Writing { store: self, db: &db, now: request.now };
         match writing.carry_out(request).await {
             Ok((reply, Ending::Commit)) => {
@@ -107,6 +112,8 @@ impl Writing<'_> {
         }
         if let Some(key) = &request.idempotency {
             self.execute(&self.store.sql.write_keep_answer, &[&key.key, &answer]).await?;
+            let learners = self.store.pg_keys(&spoken_of(&request.orders, &outcomes, self.store.keys));
+            self.execute(&self.store.sql.write_keep_learners, &[&key.key, &learners]).await?;
         }
         Ok((Reply::Done(outcomes, answer), Ending::Commit))
     }
@@ -121,8 +128,12 @@ impl Writing<'_> {
             }
             // none = forgotten in between
             if let Some(row) = self.query(&self.store.sql.write_read_key, &[&key.key]).await? {
-                let is_same = row.try_get::<_, &[u8]>(0)? == request;
-                return Ok(Some(if is_same { Reply::Repeated(row.try_get(1)?) } else { Reply::KeyTaken }));
+                let asked: &[u8] = row.try_get(0)?;
+                return Ok(Some(match asked {
+                    [] => Reply::AnswerErased,
+                    asked if asked == request => Reply::Repeated(row.try_get(1)?),
+                    _ => Reply::KeyTaken,
+                }));
             }
         }
     }
@@ -183,15 +194,22 @@ impl Writing<'_> {
         }
     }
 
-    async fn has_learner(&self, user: crate::key::UserId) -> Result<bool, StoreError> {
+    async fn standing(&self, user: UserId) -> Result<Standing, StoreError> {
         if user.key().key_type() != self.store.keys {
-            return Ok(false);
+            return Ok(Standing::Unknown);
         }
         let text = match self.store.tables {
             super::Tables::Own => &self.store.sql.write_learner_kept,
             _ => &self.store.sql.write_learner,
         };
-        Ok(self.query(text, &[&PgKey(user.key())]).await?.is_some())
+        let row = self.db.query_one(&self.db.prepared(text).await?, &[&PgKey(user.key())]).await?;
+        Ok(Standing::of(row.try_get(0)?, row.try_get(1)?))
+    }
+
+    /// The refusal to write about a learner who was erased and of whom rows are there all the same.
+    async fn erased(&self, user: UserId) -> Result<Option<Refusal>, StoreError> {
+        let erased = self.store.erased_in(&**self.db, std::iter::once(user)).await?;
+        Ok(erased.first().map(|user| Refusal::ErasedLearner(*user)))
     }
 
     /// An integer id that nobody has had from here.

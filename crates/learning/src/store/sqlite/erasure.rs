@@ -120,6 +120,7 @@ fn traces(shared: &Shared, db: &Connection, user: UserId) -> Result<Traces, Stor
         traces.insert(row.get(0)?, u64::try_from(row.get::<_, i64>(1)?).unwrap_or(0));
         Ok(())
     })?;
+    shared.removal.leave_to_platform(&mut traces);
     Ok(traces)
 }
 

@@ -8,9 +8,10 @@ use jiff::Timestamp;
 use rusqlite::{Connection, ErrorCode, OptionalExtension as _, params_from_iter};
 
 use super::super::writes::{
-    IdempotencyKey, Order, Outcome, Refusal, Reply, Value, WriteRequest, Writes, WrittenSession,
+    IdempotencyKey, Order, Outcome, Refusal, Reply, Standing, Value, WriteRequest, Writes, WrittenSession, spoken_of,
 };
 use super::super::{ListedSession, StoreError};
+use super::erasure::erased_among;
 use super::wire::{SqlKey, key_at, listed_session, micros};
 use super::{Shared, SqliteStore};
 use crate::key::{Key, SessionId, UserId};
@@ -73,10 +74,14 @@ impl Writing<'_> {
         }
         let answer = (request.respond)(&outcomes);
         let is_accepted = !outcomes.iter().all(Outcome::is_refused);
-        if let Some(IdempotencyKey { key, request }) = request.idempotency.as_ref().filter(|_| is_accepted) {
-            let taken = (key, request.as_slice(), micros(self.now));
+        if let Some(IdempotencyKey { key, request: asked }) = request.idempotency.as_ref().filter(|_| is_accepted) {
+            let taken = (key, asked.as_slice(), micros(self.now));
             self.db.prepare_cached(&self.shared.sql.write_take_key)?.execute(taken)?;
             self.db.prepare_cached(&self.shared.sql.write_keep_answer)?.execute((key, &answer))?;
+            let mut statement = self.db.prepare_cached(&self.shared.sql.write_keep_learners)?;
+            for user in spoken_of(&request.orders, &outcomes, self.shared.keys) {
+                statement.execute((key, SqlKey(user.key())))?;
+            }
         }
         Ok(Reply::Done(outcomes, answer))
     }
@@ -86,7 +91,11 @@ impl Writing<'_> {
         let mut statement = self.db.prepare_cached(&self.shared.sql.write_read_key)?;
         let row: Option<(Vec<u8>, Vec<u8>)> =
             statement.query_row([&key.key], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
-        Ok(row.map(|(request, answer)| if request == key.request { Reply::Repeated(answer) } else { Reply::KeyTaken }))
+        Ok(row.map(|(asked, answer)| match asked.as_slice() {
+            [] => Reply::AnswerErased,
+            asked if asked == key.request => Reply::Repeated(answer),
+            _ => Reply::KeyTaken,
+        }))
     }
 
     fn order(&self, order: &Order) -> Result<Outcome, StoreError> {
@@ -127,15 +136,22 @@ impl Writing<'_> {
         }
     }
 
-    fn has_learner(&self, user: UserId) -> Result<bool, StoreError> {
+    fn standing(&self, user: UserId) -> Result<Standing, StoreError> {
         if user.key().key_type() != self.shared.keys {
-            return Ok(false);
+            return Ok(Standing::Unknown);
         }
         let text = match self.shared.tables {
             super::Tables::Own => &self.shared.sql.write_learner_kept,
             _ => &self.shared.sql.write_learner,
         };
-        self.exists(text, [SqlKey(user.key())])
+        let mut statement = self.db.prepare_cached(text)?;
+        Ok(statement.query_row([SqlKey(user.key())], |row| Ok(Standing::of(row.get(0)?, row.get(1)?)))?)
+    }
+
+    /// The refusal to write about a learner who was erased and of whom rows are there all the same.
+    fn erased(&self, user: UserId) -> Result<Option<Refusal>, StoreError> {
+        let erased = erased_among(self.shared, self.db, std::iter::once(user))?;
+        Ok(erased.first().map(|user| Refusal::ErasedLearner(*user)))
     }
 
     /// An integer id that nobody has had from here.

@@ -1,7 +1,9 @@
 //! Decisions that both stores make alike: pure, from what they read.
 
-use super::{Expected, Refusal, SessionVersion};
-use crate::key::SessionId;
+use std::collections::BTreeSet;
+
+use super::{Expected, Order, Outcome, Refusal, SessionVersion};
+use crate::key::{KeyType, SessionId, UserId};
 use crate::rows::SessionRow;
 use crate::session_change::{Completion, FieldFault, SessionChange, same_content};
 use crate::store::ListedSession;
@@ -62,4 +64,45 @@ pub(in crate::store) fn unknown_learner(row: &SessionRow) -> FieldFault {
 pub(in crate::store) fn foreign_course(row: &SessionRow) -> Option<FieldFault> {
     let given = row.course_progress_id?.to_string();
     Some(FieldFault::new("course_progress_id", &given, "the id of course progress of this learner, or null"))
+}
+
+/// What a store knows of a learner of whom something is to be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::store) enum Standing {
+    Known,
+    Unknown,
+    Erased,
+}
+
+impl Standing {
+    pub(in crate::store) fn of(is_there: bool, is_erased: bool) -> Self {
+        match (is_there, is_erased) {
+            (_, true) => Self::Erased,
+            (true, false) => Self::Known,
+            (false, false) => Self::Unknown,
+        }
+    }
+
+    /// Why nothing can be written about a learner.
+    pub(in crate::store) fn refusal(self, user: UserId) -> Option<Refusal> {
+        match self {
+            Self::Known => None,
+            Self::Unknown => Some(Refusal::UnknownLearner(user)),
+            Self::Erased => Some(Refusal::ErasedLearner(user)),
+        }
+    }
+}
+
+/// Of whom an answer speaks: whose rows were written, and who is named by an order that was refused, whose fields the
+/// answer repeats.
+pub(in crate::store) fn spoken_of(orders: &[Order], outcomes: &[Outcome], keys: KeyType) -> Vec<UserId> {
+    let named = orders.iter().filter_map(|order| match order {
+        Order::Create { session, .. } => Some(session.user_id),
+        Order::PutCourse(course) => Some(course.user_id),
+        Order::DeleteCourse { user_id, .. } => Some(*user_id),
+        Order::Change { .. } | Order::Complete { .. } | Order::Delete { .. } => None,
+    });
+    let written = outcomes.iter().filter_map(Outcome::touched);
+    let users: BTreeSet<UserId> = named.chain(written).filter(|user| user.key().key_type() == keys).collect();
+    users.into_iter().collect()
 }

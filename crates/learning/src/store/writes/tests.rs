@@ -22,6 +22,7 @@ const PLATFORM: &str = include_str!("../../../tests/stores/schemas/platform.sql"
 const DJANGO: &str = include_str!("../../../tests/stores/schemas/django_default.sql");
 
 const UUID: &str = "0191f9a0-0000-7000-8000-000000000001";
+const OTHER: &str = "0191f9a0-0000-7000-8000-0000000000f1";
 
 /// A platform's database with Tierkeep's own tables beside its.
 async fn platform(schema: &str, keys: KeyType, mapping: Mapping) -> (TestDatabase, Arc<dyn Store>) {
@@ -268,4 +269,89 @@ async fn sessions_of_another_platform_are_written_under_its_names_and_what_it_la
     let delete = Order::Delete { id: chosen.id, expected: Expected::Any };
     assert_eq!(one(&*store, delete).await, Outcome::Deleted(user));
     assert_eq!(one(&*store, change(chosen.id, said())).await, Outcome::Refused(Refusal::Deleted(chosen.id)));
+}
+
+async fn until_waiting(watch: &tokio_postgres::Client, wanted: i64) {
+    let waiting =
+        "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+    while watch.query_one(waiting, &[]).await.unwrap().get::<_, i64>(0) < wanted {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// A platform keeps the learner's row, so nothing but the lock and the tombstone stands between a write and an erasure.
+#[tokio::test]
+async fn a_write_that_meets_an_erasure_waits_for_it_and_is_refused() {
+    for asks in [true, false] {
+        let (database, store) = guide().await;
+        let open = row(one(&*store, create(UUID, None, said())).await);
+        let (holder, other, watch) =
+            (database.client().await.unwrap(), database.client().await.unwrap(), database.client().await.unwrap());
+        holder.batch_execute("begin; select from study_sessions for update").await.unwrap();
+        let erasing = tokio::spawn({
+            let store = Arc::clone(&store);
+            async move { store.erase(UUID.parse().unwrap()).await }
+        });
+        until_waiting(&watch, 1).await;
+
+        let outcome = if asks {
+            let writing = tokio::spawn({
+                let store = Arc::clone(&store);
+                async move { one(&*store, create(UUID, Some(OTHER), said())).await }
+            });
+            until_waiting(&watch, 2).await;
+            holder.batch_execute("commit").await.unwrap();
+            Some(writing.await.unwrap())
+        } else {
+            // the control: another program asks nobody, is not kept waiting, and is not found either
+            let copy = format!(
+                "insert into study_sessions select (jsonb_populate_record(s, '{{\"id\": \"{OTHER}\"}}')).* from study_sessions s"
+            );
+            other.batch_execute(&copy).await.unwrap();
+            holder.batch_execute("commit").await.unwrap();
+            None
+        };
+
+        let erased = erasing.await.unwrap().unwrap().unwrap();
+        assert_eq!(erased.user_id, open.user_id);
+        assert!(!erased.removed.contains_key("users"), "{erased:?}");
+        let left: i64 = watch.query_one("select count(*) from study_sessions", &[]).await.unwrap().get(0);
+        if asks {
+            assert_eq!(outcome, Some(Outcome::Refused(Refusal::ErasedLearner(open.user_id))));
+            assert_eq!((left, erased.is_complete()), (0, true), "{erased:?}");
+        } else {
+            assert_eq!((left, erased.is_complete()), (1, false), "{erased:?}");
+        }
+        let users: i64 = watch.query_one("select count(*) from users", &[]).await.unwrap().get(0);
+        assert_eq!(users, 1, "the learner's row is the platform's");
+    }
+}
+
+/// The other way round: an erasure waits for a request under way, and removes what it wrote.
+#[tokio::test]
+async fn an_erasure_that_meets_a_write_waits_for_it() {
+    let (database, store) = guide().await;
+    let first = row(one(&*store, create(UUID, None, said())).await);
+    let (holder, watch) = (database.client().await.unwrap(), database.client().await.unwrap());
+    holder.batch_execute("begin; select from study_sessions for update").await.unwrap();
+    let notes = SessionChange { notes: Some("x".to_owned()), ..SessionChange::default() };
+    let orders =
+        vec![create(UUID, Some(OTHER), said()), Order::Change { id: first.id, change: notes, expected: Expected::Any }];
+    let writing = tokio::spawn({
+        let store = Arc::clone(&store);
+        async move { all(&*store, orders).await }
+    });
+    until_waiting(&watch, 1).await;
+    let erasing = tokio::spawn({
+        let store = Arc::clone(&store);
+        async move { store.erase(UUID.parse().unwrap()).await }
+    });
+    until_waiting(&watch, 2).await;
+
+    holder.batch_execute("commit").await.unwrap();
+
+    assert!(writing.await.unwrap().iter().all(|outcome| !outcome.is_refused()));
+    let erased = erasing.await.unwrap().unwrap().unwrap();
+    assert_eq!((erased.removed["study_sessions"], erased.is_complete()), (2, true), "{erased:?}");
+    assert_eq!(store.erase(first.user_id).await.unwrap(), None, "the platform's row is no trace");
 }

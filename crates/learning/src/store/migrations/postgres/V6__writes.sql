@@ -8,8 +8,15 @@ create table tierkeep_idempotency (
     created_at timestamptz not null
 );
 create index tierkeep_idempotency_created on tierkeep_idempotency (created_at);
+-- Whom an answer speaks of: erasing a learner finds it by this. Goes with the key.
+create table tierkeep_idempotency_learner (
+    user_id {key} not null,
+    key text not null references tierkeep_idempotency (key) on delete cascade,
+    primary key (user_id, key)
+);
+create index tierkeep_idempotency_learner_key on tierkeep_idempotency_learner (key);
 
--- A retry of the create must not bring a deleted session back.
+-- A retry of the create must not bring a deleted session back. Says nothing of whose it was, so it outlives an erasure.
 create table tierkeep_deleted_session (
     id {key} primary key,
     deleted_at timestamptz not null

@@ -8,8 +8,20 @@ create table tierkeep_idempotency (
     created_at integer not null
 ) strict;
 create index tierkeep_idempotency_created on tierkeep_idempotency (created_at);
+-- Whom an answer speaks of: erasing a learner finds it by this. Goes with the key, by a trigger: foreign keys are not
+-- enforced on our connections, as the tables of a platform are not ours to enforce.
+create table tierkeep_idempotency_learner (
+    user_id {key} not null,
+    key text not null,
+    primary key (user_id, key)
+) strict, without rowid;
+create index tierkeep_idempotency_learner_key on tierkeep_idempotency_learner (key);
+create trigger tierkeep_idempotency_forgotten after delete on tierkeep_idempotency
+begin
+    delete from tierkeep_idempotency_learner where key = old.key;
+end;
 
--- A retry of the create must not bring a deleted session back.
+-- A retry of the create must not bring a deleted session back. Says nothing of whose it was, so it outlives an erasure.
 create table tierkeep_deleted_session (
     id {key} primary key not null,
     deleted_at integer not null

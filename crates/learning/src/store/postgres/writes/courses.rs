@@ -4,7 +4,7 @@ use tokio_postgres::Row;
 
 use super::super::super::StoreError;
 use super::super::super::tables::Tables;
-use super::super::super::writes::{CourseWrite, Outcome, Refusal, Value, progress_value};
+use super::super::super::writes::{CourseWrite, Outcome, Refusal, Standing, Value, progress_value};
 use super::super::wire::PgKey;
 use super::super::{instant_at, integer, text};
 use super::Writing;
@@ -24,8 +24,8 @@ impl Writing<'_> {
         let rows = &self.store.rows;
         for _ in 0..MADE_IDS {
             self.lock_course(course.user_id, course.content_id).await?;
-            if !self.has_learner(course.user_id).await? {
-                return Ok(Outcome::Refused(Refusal::UnknownLearner(course.user_id)));
+            if let Some(refusal) = self.standing(course.user_id).await?.refusal(course.user_id) {
+                return Ok(Outcome::Refused(refusal));
             }
             if let Some(before) = self.course(course.user_id, course.content_id).await? {
                 return self
@@ -61,7 +61,7 @@ impl Writing<'_> {
     }
 
     pub(super) async fn delete_course(&self, user: UserId, content: ContentId) -> Result<Outcome, StoreError> {
-        if !self.has_learner(user).await? {
+        if self.standing(user).await? == Standing::Unknown {
             return Ok(Outcome::Refused(Refusal::UnknownLearner(user)));
         }
         let unknown = Outcome::Refused(Refusal::UnknownCourse { user_id: user, content_id: content });

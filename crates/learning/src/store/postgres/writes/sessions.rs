@@ -4,8 +4,8 @@ use jiff::SignedDuration;
 
 use super::super::super::tables::Tables;
 use super::super::super::writes::{
-    Expected, NewId, Outcome, Refusal, Value, absent, before_change, foreign_course, known_as, live, session_value,
-    to_complete, unknown_learner,
+    Expected, NewId, Outcome, Refusal, Standing, Value, absent, before_change, foreign_course, known_as, live,
+    session_value, to_complete, unknown_learner,
 };
 use super::super::super::{ListedSession, StoreError};
 use super::super::listing::listed_session;
@@ -38,10 +38,11 @@ impl Writing<'_> {
             let accepted = format!("an id of type {keys}, as this database has them, or none");
             faults.push(FieldFault::new("id", &id.to_string(), accepted));
         }
-        if !self.has_learner(row.user_id).await? {
-            faults.push(unknown_learner(&row));
-        } else if faults.is_empty() {
-            faults.extend(self.course_fault(&row).await?);
+        match self.standing(row.user_id).await? {
+            Standing::Erased => return Ok(Outcome::Refused(Refusal::ErasedLearner(row.user_id))),
+            Standing::Unknown => faults.push(unknown_learner(&row)),
+            Standing::Known if faults.is_empty() => faults.extend(self.course_fault(&row).await?),
+            Standing::Known => {}
         }
         if !faults.is_empty() {
             return Ok(Outcome::Refused(Refusal::Fields(faults)));
@@ -99,7 +100,7 @@ impl Writing<'_> {
             }
             self.pass_ids().await?;
             // undoing has given the learner's lock back
-            if !self.has_learner(row.user_id).await? {
+            if self.standing(row.user_id).await? != Standing::Known {
                 return Ok(Outcome::Refused(Refusal::Fields(vec![unknown_learner(&row)])));
             }
         }
@@ -112,7 +113,7 @@ impl Writing<'_> {
         change: &SessionChange,
         expected: &Expected,
     ) -> Result<Outcome, StoreError> {
-        match self.locked(id, expected).await? {
+        match self.writable(id, expected).await? {
             Ok(before) => self.apply(before, change).await,
             Err(refusal) => Ok(Outcome::Refused(refusal)),
         }
@@ -124,7 +125,7 @@ impl Writing<'_> {
         completion: &Completion,
         expected: &Expected,
     ) -> Result<Outcome, StoreError> {
-        let before = match self.locked(id, expected).await? {
+        let before = match self.writable(id, expected).await? {
             Ok(before) => before,
             Err(refusal) => return Ok(Outcome::Refused(refusal)),
         };
@@ -159,6 +160,15 @@ impl Writing<'_> {
         }
         let (is_archived, is_deleted) = self.elsewhere(id).await?;
         Ok(Err(absent(id, is_archived, is_deleted)))
+    }
+
+    /// The same of a learner who was not erased.
+    async fn writable(&self, id: SessionId, expected: &Expected) -> Result<Result<ListedSession, Refusal>, StoreError> {
+        let before = match self.locked(id, expected).await? {
+            Ok(before) => before,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        Ok(self.erased(before.row.user_id).await?.map_or(Ok(before), Err))
     }
 
     async fn apply(&self, before: ListedSession, change: &SessionChange) -> Result<Outcome, StoreError> {

@@ -8,4 +8,8 @@ union all select 'tierkeep_month', count(*) from tierkeep_month where user_id = 
 union all select 'tierkeep_learner', count(*) from tierkeep_learner where user_id = $1::{key}
 union all select 'tierkeep_outbox', count(*) from tierkeep_outbox
     where key = $1::{key} and (not settled or first is not null or note is not null)
+union all select 'tierkeep_idempotency', count(*) from tierkeep_idempotency
+    where key in (select key from tierkeep_idempotency_learner where user_id = $1::{key})
+union all select 'tierkeep_idempotency_learner', count(*) from tierkeep_idempotency_learner
+    where user_id = $1::{key}
 union all select 'tierkeep_departed', count(*) from tierkeep_departed where user_id = $1::{key}

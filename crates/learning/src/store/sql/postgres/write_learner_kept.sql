@@ -1,2 +1,3 @@
--- A row if the learner exists, who then does not go before this transaction ends. $1 learner.
-select 1 from users where id = $1::{key} for key share
+-- Whether a learner exists, who then does not go before this transaction ends, and whether they were erased. $1 learner.
+select (select 1 from users where id = $1::{key} for key share) is not null,
+       exists (select from tierkeep_erased where user_id = $1::{key})

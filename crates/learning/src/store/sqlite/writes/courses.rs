@@ -2,7 +2,7 @@
 
 use super::super::super::StoreError;
 use super::super::super::tables::Tables;
-use super::super::super::writes::{CourseWrite, Outcome, Refusal, Value, progress_value};
+use super::super::super::writes::{CourseWrite, Outcome, Refusal, Standing, Value, progress_value};
 use super::super::wire::{SqlKey, progress_row};
 use super::Writing;
 use crate::key::{ContentId, CourseProgressId, Key, KeyType, UserId};
@@ -20,8 +20,8 @@ impl Writing<'_> {
         let is_unnamed = self.shared.keys == KeyType::Int;
         let rows = &self.shared.rows;
         for _ in 0..MADE_IDS {
-            if !self.has_learner(course.user_id)? {
-                return Ok(Outcome::Refused(Refusal::UnknownLearner(course.user_id)));
+            if let Some(refusal) = self.standing(course.user_id)?.refusal(course.user_id) {
+                return Ok(Outcome::Refused(refusal));
             }
             if let Some(before) = self.course(course.user_id, course.content_id)? {
                 return self.replace_course(course.row(
@@ -58,7 +58,7 @@ impl Writing<'_> {
     }
 
     pub(super) fn delete_course(&self, user: UserId, content: ContentId) -> Result<Outcome, StoreError> {
-        if !self.has_learner(user)? {
+        if self.standing(user)? == Standing::Unknown {
             return Ok(Outcome::Refused(Refusal::UnknownLearner(user)));
         }
         let unknown = Outcome::Refused(Refusal::UnknownCourse { user_id: user, content_id: content });

@@ -4,8 +4,8 @@ use jiff::SignedDuration;
 
 use super::super::super::tables::Tables;
 use super::super::super::writes::{
-    Expected, NewId, Outcome, Refusal, Value, absent, before_change, foreign_course, known_as, live, session_value,
-    to_complete, unknown_learner,
+    Expected, NewId, Outcome, Refusal, Standing, Value, absent, before_change, foreign_course, known_as, live,
+    session_value, to_complete, unknown_learner,
 };
 use super::super::super::{ListedSession, StoreError};
 use super::super::wire::{SqlKey, micros};
@@ -37,10 +37,11 @@ impl Writing<'_> {
             let accepted = format!("an id of type {keys}, as this database has them, or none");
             faults.push(FieldFault::new("id", &id.to_string(), accepted));
         }
-        if !self.has_learner(row.user_id)? {
-            faults.push(unknown_learner(&row));
-        } else if faults.is_empty() {
-            faults.extend(self.course_fault(&row)?);
+        match self.standing(row.user_id)? {
+            Standing::Erased => return Ok(Outcome::Refused(Refusal::ErasedLearner(row.user_id))),
+            Standing::Unknown => faults.push(unknown_learner(&row)),
+            Standing::Known if faults.is_empty() => faults.extend(self.course_fault(&row)?),
+            Standing::Known => {}
         }
         if !faults.is_empty() {
             return Ok(Outcome::Refused(Refusal::Fields(faults)));
@@ -98,7 +99,7 @@ impl Writing<'_> {
         change: &SessionChange,
         expected: &Expected,
     ) -> Result<Outcome, StoreError> {
-        match self.locked(id, expected)? {
+        match self.writable(id, expected)? {
             Ok(before) => self.apply(before, change),
             Err(refusal) => Ok(Outcome::Refused(refusal)),
         }
@@ -110,7 +111,7 @@ impl Writing<'_> {
         completion: &Completion,
         expected: &Expected,
     ) -> Result<Outcome, StoreError> {
-        let before = match self.locked(id, expected)? {
+        let before = match self.writable(id, expected)? {
             Ok(before) => before,
             Err(refusal) => return Ok(Outcome::Refused(refusal)),
         };
@@ -142,6 +143,15 @@ impl Writing<'_> {
         }
         let (is_archived, is_deleted) = self.elsewhere(id)?;
         Ok(Err(absent(id, is_archived, is_deleted)))
+    }
+
+    /// The same of a learner who was not erased.
+    fn writable(&self, id: SessionId, expected: &Expected) -> Result<Result<ListedSession, Refusal>, StoreError> {
+        let before = match self.locked(id, expected)? {
+            Ok(before) => before,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        Ok(self.erased(before.row.user_id)?.map_or(Ok(before), Err))
     }
 
     fn apply(&self, before: ListedSession, change: &SessionChange) -> Result<Outcome, StoreError> {
