@@ -146,7 +146,8 @@ impl Inner {
         match (read.status, read.tier.as_str()) {
             (0, _) if self.is_in(read, Trouble::Gone) => return None,
             (503, _) if self.is_in(read, Trouble::Database) || self.is_in(read, Trouble::Gone) => return None,
-            (200, "stale") if !self.is_in(read, Trouble::Database) => {
+            // a database that was waited for in vain for the bound does not answer, whatever the reason: a busy machine is one
+            (200, "stale") if !self.is_in(read, Trouble::Database) && read.returned - read.begun < BOUND => {
                 return told("marked stale although the database can be reached");
             }
             (200, _) => {}

@@ -22,7 +22,7 @@ pub(crate) fn addresses(user: i64) -> [String; 3] {
 }
 
 /// Questions of a node that may wait at one time; further ones are not asked.
-const IN_FLIGHT: usize = 100;
+const IN_FLIGHT: usize = 1000;
 
 /// Asks a node until `stop`, every few milliseconds, whether or not what was asked before is answered.
 pub(crate) fn start(
