@@ -358,7 +358,11 @@ impl<'a> World<'a> {
         let mut read = self.nodes[node].ask(question, self.terms(node), None, &self.ticks);
         tokio::select! {
             biased;
-            read = &mut read => self.history.push(Event::Read(read.unwrap())),
+            read = &mut read => {
+                // who has met the gate in its place must not wait for ever
+                gate.open.send_replace(true);
+                self.history.push(Event::Read(read.unwrap()));
+            }
             reached = gate.reached.acquire() => {
                 reached.unwrap().forget();
                 self.held.push(held(None));

@@ -12,6 +12,9 @@ const RECOVERY: Duration = Duration::from_secs(3);
 /// For what must happen some time.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
+/// The phase in which what was noted of writes is removed by hand.
+pub(crate) const EMPTIED: &str = "the outbox was emptied by hand";
+
 #[derive(Debug, Clone, Copy)]
 struct Write {
     number: u64,
@@ -49,6 +52,9 @@ pub(crate) enum Trouble {
 struct Inner {
     writes: BTreeMap<i64, Vec<Write>>,
     reads: Vec<Read>,
+    /// Reads of what was just written, and which of them did not see it.
+    own_writes: BTreeMap<&'static str, usize>,
+    missed: Vec<String>,
     phase: &'static str,
     /// Node, what, from when, until when.
     troubles: Vec<(usize, Trouble, Instant, Option<Instant>)>,
@@ -103,6 +109,23 @@ impl History {
         });
     }
 
+    /// A writer has read what they wrote: whoever did not get what is marked, or an error, must see it at once.
+    pub(crate) fn own_write(&self, place: &'static str, written: u64, status: u16, tier: &str, seen: Option<u64>) {
+        if status != 200 || tier == "stale" {
+            return;
+        }
+        let mut inner = self.0.lock().unwrap();
+        // where what was noted is taken away by hand, the next question finds out: that is within the bound, not at once
+        if inner.phase == EMPTIED {
+            return;
+        }
+        *inner.own_writes.entry(place).or_default() += 1;
+        if seen != Some(written) {
+            let told = format!("F1, {place}, {}: wrote {written}, saw {seen:?} from {tier}", inner.phase);
+            inner.missed.push(told);
+        }
+    }
+
     /// How many reads came from a tier, and how many writes were acknowledged (`writes`).
     pub(crate) fn totals(&self) -> BTreeMap<String, usize> {
         let inner = self.0.lock().unwrap();
@@ -112,6 +135,7 @@ impl History {
             *totals.entry(what).or_default() += 1;
         }
         let acknowledged = inner.writes.values().flatten().filter(|write| write.acknowledged.is_some());
+        totals.extend(inner.own_writes.iter().map(|(place, times)| (format!("own writes {place}"), *times)));
         totals.insert("writes".to_owned(), acknowledged.count());
         totals
     }
@@ -124,7 +148,8 @@ impl History {
     /// As if this had been promised.
     pub(crate) fn violations_of(&self, bound: Duration) -> Vec<String> {
         let inner = self.0.lock().unwrap();
-        inner.reads.iter().filter_map(|read| inner.judge(read, bound)).collect()
+        let missed = inner.missed.iter().cloned();
+        inner.reads.iter().filter_map(|read| inner.judge(read, bound)).chain(missed).collect()
     }
 }
 
