@@ -193,7 +193,8 @@ impl Keeping {
                 };
                 Ok(Found { body, tier, age })
             }
-            Err(LoadError::Loader(error)) => Err(error),
+            Err(LoadError::Loader(error)) if !is_not_asked(&error) => Err(error),
+            // another reader's look at what is left, from when the database did not answer, which this one has joined; or
             // of another day by a clock that was set, or something of the cache failed: the database knows
             Ok(_) | Err(_) => Ok(Found::computed(answer(statistics, question, now).await?)),
         }
@@ -204,8 +205,7 @@ impl Keeping {
         if behind > self.options.freshness.max_stale {
             return None;
         }
-        let nothing =
-            async |_| Err::<Loaded<Body>, _>(ServiceError::from(StoreError::from(tierkeep_db::Error::Closed)));
+        let nothing = async |_| Err::<Loaded<Body>, _>(not_asked());
         let kept = self.view(&question).fetch(&question, nothing);
         let kept = tokio::time::timeout(self.patience(), kept).await.ok()?.ok()?;
         let body = kept.value.filter(|body| body.holds().contains(&now))?;
@@ -262,6 +262,16 @@ impl Keeping {
         }
         self.cache.close().await;
     }
+}
+
+/// What a look at kept answers fails with where there is none. It may be waiting in the cache for another node when the
+/// database answers again, and whoever asks then joins it, so they must know it from a failure of the database.
+fn not_asked() -> ServiceError {
+    StoreError::from(tierkeep_db::Error::Closed).into()
+}
+
+fn is_not_asked(error: &ServiceError) -> bool {
+    matches!(error, ServiceError::Store(StoreError::Database(tierkeep_db::Error::Closed)))
 }
 
 /// Names of keys begin with the installation's own: two installations on one Redis never meet.
