@@ -31,6 +31,7 @@ pub(super) mod feed;
 mod folding;
 mod lease;
 mod platform;
+mod pool_use;
 mod reading;
 mod tokens;
 mod totals;
