@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use tierkeep::clock::Clock;
 use tierkeep::config::{Config, Freshness, Redis};
 use tierkeep::tiers::{KeepingOptions, Question, Standing, Tiers};
 use tierkeep_learning::service::{ServiceError, Statistics};
@@ -69,6 +70,8 @@ impl Node {
             redis: Redis { url: setting.redis.as_ref().map(|url| url.parse().unwrap()), ..config.redis },
             freshness: Freshness { bound: setting.bound, max_stale: setting.max_stale, ..config.freshness },
             patience: config.http.request_timeout,
+            warmup: config.warmup,
+            clock: Clock::Fixed(NOW.parse().unwrap()),
         };
         let tiers = Tiers::open(Statistics::new(Arc::clone(&store), config.days), &kept).await.unwrap();
         let node = Self { index, life, tiers: Arc::new(tiers), store, switches };
