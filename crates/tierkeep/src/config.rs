@@ -146,8 +146,18 @@ pub struct Verify {
 /// How long data is kept.
 #[derive(Debug, Clone, Copy)]
 pub struct Retention {
+    /// Whether anything is removed without being asked for; `None` = on Tierkeep's own tables only.
+    pub enabled: Option<bool>,
     /// A learner whose own row is gone for this time is erased.
     pub erase_grace: Duration,
+}
+
+impl Retention {
+    /// Whether anything is removed without being asked for, of the tables of a mapping: of a platform's only if that was said.
+    #[must_use]
+    pub fn is_enabled(&self, mapping: &Mapping) -> bool {
+        self.enabled.unwrap_or_else(|| mapping.is_own())
+    }
 }
 
 /// What is computed before anybody asks.
@@ -194,7 +204,7 @@ impl Default for Config {
                 outbox_max: ByteSize::mebibytes(1024),
             },
             verify: Verify { sample_per_minute: 60 },
-            retention: Retention { erase_grace: Duration::from_secs(7 * 24 * 3600) },
+            retention: Retention { enabled: None, erase_grace: Duration::from_secs(7 * 24 * 3600) },
             warmup: Warmup { delay: Duration::from_secs(5), concurrency: 4, rate: 100 },
             days: Settings { default_zone: Zone::utc(), day_start: DayStart::default(), language: Language::default() },
             http: Http {

@@ -92,13 +92,15 @@ pub async fn plan(store: &dyn Store, user: UserId) -> Result<Option<Value>, Stor
     Ok(is_known.then(|| json!({ "user_id": user, "dry_run": true, "would_remove": traces })))
 }
 
-/// Takes note of learners whose own row went and erases those who have been gone for `grace`. One look; how many were erased.
+/// Takes note of learners whose own row went and erases those who have been gone for `grace`; `None` = only takes note. One
+/// look; how many were erased.
 ///
 /// # Errors
 /// [`StoreError`]; who was erased before it stays so.
-pub async fn follow_departures(tiers: &Tiers, grace: Grace) -> Result<usize, StoreError> {
+pub async fn follow_departures(tiers: &Tiers, grace: Option<Grace>) -> Result<usize, StoreError> {
     let store = tiers.statistics().store();
     while store.note_departures().await? > 0 {}
+    let Some(grace) = grace else { return Ok(0) };
     let erased = store.erase_departed(grace, ERASED_PER_LOOK).await?;
     let count = erased.len();
     for erased in erased {
@@ -112,7 +114,7 @@ pub async fn follow_departures(tiers: &Tiers, grace: Grace) -> Result<usize, Sto
 }
 
 /// Looks for departures now and then until `stop`. Any number of nodes may do so at once.
-pub async fn follow(app: Arc<App>, grace: SignedDuration, stop: CancellationToken) {
+pub async fn follow(app: Arc<App>, grace: Option<SignedDuration>, stop: CancellationToken) {
     let mut looks = tokio::time::interval(LOOK);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -120,7 +122,8 @@ pub async fn follow(app: Arc<App>, grace: SignedDuration, stop: CancellationToke
             () = stop.cancelled() => return,
             _ = looks.tick() => {}
         }
-        if let Err(error) = follow_departures(&app.tiers, Grace { length: grace, now: None }).await {
+        let grace = grace.map(|length| Grace { length, now: None });
+        if let Err(error) = follow_departures(&app.tiers, grace).await {
             tracing::warn!(%error, "departed learners are looked for again in a minute");
         }
     }

@@ -114,9 +114,11 @@ fn watch_in_background(
         return Ok(Vec::new());
     }
     let auditor = Auditor::new(Arc::clone(store), Arc::clone(app.tiers.audit()));
-    let grace = SignedDuration::try_from(context.config().retention.erase_grace).map_err(anyhow::Error::from)?;
+    let config = context.config();
+    let grace = SignedDuration::try_from(config.retention.erase_grace).map_err(anyhow::Error::from)?;
+    let grace = config.retention.is_enabled(&config.mapping).then_some(grace);
     Ok(vec![
-        tokio::spawn(auditor.run(Arc::clone(app), context.config().verify.sample_per_minute, stop.clone())),
+        tokio::spawn(auditor.run(Arc::clone(app), config.verify.sample_per_minute, stop.clone())),
         tokio::spawn(erasure::follow(Arc::clone(app), grace, stop.clone())),
     ])
 }

@@ -261,6 +261,16 @@ pub(super) const SETTINGS: &[Setting] = &[
         show: |config| json!(config.verify.sample_per_minute),
     },
     Setting {
+        key: "retention.enabled",
+        accepted: "true or false",
+        read: |config, given| {
+            let Given::Bool(value) = given else { return Err(Refused::Value) };
+            config.retention.enabled = Some(*value);
+            Ok(())
+        },
+        show: |config| json!(config.retention.is_enabled(&config.mapping)),
+    },
+    Setting {
         key: "retention.erase_grace",
         accepted: "a duration from 0 to 3650d, such as \"7d\"",
         read: |config, given| {

@@ -84,6 +84,7 @@ fn every_key_says_what_it_accepts() {
         ("[freshness]\nmax_stale = \"31d\"", "freshness.max_stale", "0 to 30d"),
         ("[freshness]\noutbox_max = \"1KiB\"", "freshness.outbox_max", "1MiB to 1024GiB"),
         ("[verify]\nsample_per_minute = -1", "verify.sample_per_minute", "0 to 60000"),
+        ("[retention]\nenabled = 1", "retention.enabled", "true or false"),
         ("[retention]\nerase_grace = \"a week\"", "retention.erase_grace", "0 to 3650d"),
         ("[warmup]\ndelay = \"2h\"", "warmup.delay", "0 to 1h"),
         ("[warmup]\nconcurrency = -1", "warmup.concurrency", "0 to 1000"),
@@ -175,4 +176,17 @@ fn a_bad_value_of_the_environment_names_its_variable() {
     let message = load(&Flags::default(), &environment).unwrap_err().to_string();
 
     assert!(message.starts_with("TIERKEEP_LISTEN: `http.listen` is \"here\""), "{message}");
+}
+
+#[test]
+fn nothing_of_a_platform_is_removed_unless_that_was_said() {
+    let of = |text: &str| {
+        let config = read(text).unwrap().config;
+        config.retention.is_enabled(&config.mapping)
+    };
+
+    assert!(of(""));
+    assert!(!of("[retention]\nenabled = false"));
+    assert!(!of("[mapping]\npreset = \"platform\""));
+    assert!(of("[mapping]\npreset = \"platform\"\n[retention]\nenabled = true"));
 }
