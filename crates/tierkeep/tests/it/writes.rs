@@ -392,8 +392,8 @@ async fn nothing_is_written_about_an_erased_learner(dialect: Dialect) {
     // with the row in `users` that a platform keeps, and without
     for keeps_row in [false, true] {
         if keeps_row {
-            let row = format!("insert into users (id, email, username) values ('{ADA}', 'a', 'a')");
-            installation.run(&row).await;
+            let row = "insert into users (id, email, username) values ('ADA', 'a', 'a')";
+            installation.run(&row.replace("ADA", ADA)).await;
         }
         let create = node.send(request(Method::POST, "/v1/sessions", &new_session(30))).await;
         assert_eq!(told(&create), erased, "{}", create.shown());

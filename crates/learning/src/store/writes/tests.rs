@@ -304,10 +304,9 @@ async fn a_write_that_meets_an_erasure_waits_for_it_and_is_refused() {
             Some(writing.await.unwrap())
         } else {
             // the control: another program asks nobody, is not kept waiting, and is not found either
-            let copy = format!(
-                "insert into study_sessions select (jsonb_populate_record(s, '{{\"id\": \"{OTHER}\"}}')).* from study_sessions s"
-            );
-            other.batch_execute(&copy).await.unwrap();
+            let copy = "insert into study_sessions
+                        select (jsonb_populate_record(s, jsonb_build_object('id', $1::text))).* from study_sessions s";
+            other.execute(copy, &[&OTHER]).await.unwrap();
             holder.batch_execute("commit").await.unwrap();
             None
         };

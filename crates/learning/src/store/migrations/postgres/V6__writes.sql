@@ -11,7 +11,7 @@ create index tierkeep_idempotency_created on tierkeep_idempotency (created_at);
 -- Whom an answer speaks of: erasing a learner finds it by this. Goes with the key.
 create table tierkeep_idempotency_learner (
     user_id {key} not null,
-    key text not null references tierkeep_idempotency (key) on delete cascade,
+    key text not null,
     primary key (user_id, key)
 );
 create index tierkeep_idempotency_learner_key on tierkeep_idempotency_learner (key);

@@ -8,8 +8,7 @@ create table tierkeep_idempotency (
     created_at integer not null
 ) strict;
 create index tierkeep_idempotency_created on tierkeep_idempotency (created_at);
--- Whom an answer speaks of: erasing a learner finds it by this. Goes with the key, by a trigger: foreign keys are not
--- enforced on our connections, as the tables of a platform are not ours to enforce.
+-- Whom an answer speaks of: erasing a learner finds it by this. Goes with the key, by a trigger.
 create table tierkeep_idempotency_learner (
     user_id {key} not null,
     key text not null,
