@@ -11,6 +11,7 @@ mod stores {
     pub(crate) mod erased_writes;
     pub(crate) mod erasure;
     pub(crate) mod feed;
+    pub(crate) mod lease;
     pub(crate) mod model;
     pub(crate) mod opening;
     pub(crate) mod outside;

@@ -6,4 +6,4 @@ set holder = excluded.holder,
     until = excluded.until,
     fence = l.fence + case when l.holder = excluded.holder then 0 else 1 end
 where l.holder = excluded.holder or l.until < cast(unixepoch('subsec') * 1000000 as integer)
-returning l.fence
+returning fence
