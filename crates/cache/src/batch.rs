@@ -1,6 +1,7 @@
 //! Many keys at once: one question to the remote tier, one call of the loader, one flight per key.
 
 mod loader;
+mod piece;
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -9,6 +10,7 @@ use std::hash::Hash;
 use std::sync::Arc;
 
 use self::loader::{ErasedBatch, erase_batch, single};
+use self::piece::{Pick, Piece};
 use crate::budget::Urgency;
 use crate::clock::Tick;
 use crate::counters::Count;
@@ -23,7 +25,7 @@ use crate::loaded::{Content, Loaded, Notes};
 use crate::remote::{Claim, Filled, LeaseAnswer, LeaseRequest, RemoteKey, RemoteTier, StampRecord, StampRequest};
 use crate::shared_read::{Fenced, Permission, Plan, Worth, stamps_before};
 use crate::tag::TagId;
-use crate::view::{Demand, View, value_of};
+use crate::view::{Demand, Found, View};
 
 /// One key of a batch that this call loads.
 struct Seat {
@@ -34,8 +36,8 @@ struct Seat {
 }
 
 /// What the tiers have of a batch.
-struct There<K, V> {
-    found: HashMap<K, Arc<V>>,
+struct There<K, T> {
+    found: HashMap<K, T>,
     /// The keys that memory does not have.
     missing: Vec<K>,
     /// The places of those that the remote tier does not have either.
@@ -66,7 +68,7 @@ where
 {
     /// The values that memory or the remote tier have, in one round trip. Keys without a fresh value are left out.
     pub async fn get_many(&self, keys: &[K]) -> HashMap<K, Arc<V>> {
-        let there = self.there(keys).await;
+        let there = self.there(keys, Self::value_alone).await;
         there.open.iter().for_each(|_| self.shared.count(Count::Miss));
         there.found
     }
@@ -103,7 +105,33 @@ where
         R: Into<Loaded<V>>,
         E: fmt::Display + Send + Sync + 'static,
     {
-        self.many(keys, Urgency::Reader, loader).await
+        self.many(keys, Urgency::Reader, loader, Self::value_alone).await
+    }
+
+    /// As [`get_many_or_load`](Self::get_many_or_load), and tells of each value where it came from and how old it is.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let cache = tierkeep_cache::Cache::builder("shop").build()?;
+    /// let squares = cache.view::<u64, u64>("squares").build()?;
+    ///
+    /// let load = async |keys: Vec<u64>| Ok::<_, String>(keys.into_iter().map(|key| (key, key * key)).collect::<Vec<_>>());
+    /// assert_eq!(squares.fetch_many(&[2], load).await?[&2].source, tierkeep_cache::Source::Loader);
+    /// assert_eq!(squares.fetch_many(&[2], load).await?[&2].source, tierkeep_cache::Source::Memory);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`View::get_or_load`]; one key that fails fails the call, while values that came are stored.
+    pub async fn fetch_many<I, R, E, F, Fut>(&self, keys: &[K], loader: F) -> Result<HashMap<K, Found<V>>, LoadError<E>>
+    where
+        F: Fn(Vec<K>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<I, E>> + Send + 'static,
+        I: IntoIterator<Item = (K, R)> + Send,
+        R: Into<Loaded<V>>,
+        E: fmt::Display + Send + Sync + 'static,
+    {
+        self.many(keys, Urgency::Reader, loader, Self::value_and_origin).await
     }
 
     /// Brings values into the tiers before anybody asks, with the lowest urgency: at most half of the load limit, and
@@ -119,15 +147,16 @@ where
         R: Into<Loaded<V>>,
         E: fmt::Display + Send + Sync + 'static,
     {
-        Ok(self.many(keys, Urgency::WarmUp, loader).await?.len())
+        Ok(self.many(keys, Urgency::WarmUp, loader, Self::value_alone).await?.len())
     }
 
-    async fn many<I, R, E, F, Fut>(
+    async fn many<T, I, R, E, F, Fut>(
         &self,
         keys: &[K],
         urgency: Urgency,
         loader: F,
-    ) -> Result<HashMap<K, Arc<V>>, LoadError<E>>
+        pick: Pick<K, V, T>,
+    ) -> Result<HashMap<K, T>, LoadError<E>>
     where
         F: Fn(Vec<K>) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<I, E>> + Send + 'static,
@@ -135,7 +164,7 @@ where
         R: Into<Loaded<V>>,
         E: fmt::Display + Send + Sync + 'static,
     {
-        let There { mut found, missing, mut open, glimpse } = self.there(keys).await;
+        let There { mut found, missing, mut open, glimpse } = self.there(keys, pick).await;
         if open.is_empty() {
             return Ok(found);
         }
@@ -145,11 +174,13 @@ where
         let batch = Batch { loader: erase_batch(Arc::clone(&keys), Arc::new(loader)), keys, urgency };
         while !open.is_empty() {
             let mut again = Vec::new();
-            for ticket in self.embark(&batch, &open, glimpse.take(), &mut found)? {
+            for ticket in self.embark(&batch, &open, glimpse.take(), |key, piece| {
+                found.extend(pick(self, piece).map(|picked| (key, picked)));
+            })? {
                 match self.arrive(&ticket).await {
                     Waited::Served(served) => {
-                        if let Some(value) = value_of(self.counted(served).value.as_ref()) {
-                            found.insert(batch.keys[ticket.place].clone(), value);
+                        if let Some(picked) = pick(self, Piece::of(&self.counted(served))) {
+                            found.insert(batch.keys[ticket.place].clone(), picked);
                         }
                     }
                     Waited::Failed(failure) => return Err(failure.into()),
@@ -162,27 +193,22 @@ where
     }
 
     /// What memory and the remote tier have of these keys.
-    async fn there(&self, keys: &[K]) -> There<K, V> {
+    async fn there<T>(&self, keys: &[K], pick: Pick<K, V, T>) -> There<K, T> {
         let mut found = HashMap::with_capacity(keys.len());
         let mut wanted: HashSet<&K> = HashSet::with_capacity(keys.len());
         let mut missing: Vec<K> = Vec::new();
         for key in keys.iter().filter(|key| wanted.insert(*key)) {
             match self.fresh_where(key, |_, _| true) {
-                Some(entry) => {
-                    if let Some(value) = value_of(entry.value.as_ref()) {
-                        found.insert(key.clone(), value);
-                    }
-                }
+                Some(entry) => found.extend(pick(self, Piece::in_memory(&entry)).map(|picked| (key.clone(), picked))),
                 None => missing.push(key.clone()),
             }
         }
         let mut glimpse = if missing.is_empty() { None } else { self.glimpse(&missing).await };
         let mut open: Vec<usize> = (0..missing.len()).collect();
         if let Some(glimpse) = &mut glimpse {
-            for (place, value) in std::mem::take(&mut glimpse.found) {
-                if let Some(value) = value_of(value.as_ref()) {
-                    found.insert(missing[place].clone(), value);
-                }
+            for (place, value, loaded_at) in std::mem::take(&mut glimpse.found) {
+                let piece = Piece { value: value.as_ref(), source: Source::Remote, stale: false, loaded_at };
+                found.extend(pick(self, piece).map(|picked| (missing[place].clone(), picked)));
             }
             open = glimpse.missing.iter().map(|(place, _)| *place).collect();
         }
@@ -195,7 +221,7 @@ where
         batch: &Batch<K>,
         open: &[usize],
         glimpse: Option<Arc<Glimpse>>,
-        found: &mut HashMap<K, Arc<V>>,
+        mut there: impl FnMut(K, Piece<'_>),
     ) -> Result<Vec<Ticket>, LoadError<E>> {
         let keys = &batch.keys;
         let (mut tickets, mut seats) = (Vec::with_capacity(open.len()), Vec::with_capacity(open.len()));
@@ -205,9 +231,7 @@ where
             let (flight, joined) = match self.engine.board(&job, self.entry_key(&bytes)) {
                 Begun::Entry(entry) => {
                     self.shared.count(Count::MemoryHit);
-                    if let Some(value) = value_of(entry.value.as_ref()) {
-                        found.insert(keys[place].clone(), value);
-                    }
+                    there(keys[place].clone(), Piece::in_memory(&entry));
                     continue;
                 }
                 Begun::Wait { flight, since } => (flight, Some(self.engine.joined(since))),

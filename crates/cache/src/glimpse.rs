@@ -23,8 +23,9 @@ use crate::view::View;
 
 /// What was learnt of the keys that are not there.
 pub(crate) struct Glimpse {
-    /// The places of the keys whose value was found, and the values; `None` where the source is known to have none.
-    pub(crate) found: Vec<(usize, Option<AnyValue>)>,
+    /// The places of the keys whose value was found, the values (`None` where the source is known to have none), and when
+    /// their loads began.
+    pub(crate) found: Vec<(usize, Option<AnyValue>, Tick)>,
     /// The places of the others, and how a lease for each is to be asked for.
     pub(crate) missing: Vec<(usize, Claim)>,
     tags: Vec<TagId>,
@@ -84,7 +85,7 @@ where
                 Worth::Fresh(opened) => {
                     self.shared.count(Count::RemoteHit);
                     // This reader came before the token was taken: whatever happens meanwhile, the value is its.
-                    found.push((place, opened.value.clone()));
+                    found.push((place, opened.value.clone(), opened.times(&seen.job, sent).loaded_at));
                     engine.copy(&self.shared, seen, opened, sent);
                 }
                 Worth::Stale(_) => {

@@ -14,6 +14,7 @@ mod fencing;
 mod fixture;
 mod line;
 mod model;
+mod origins;
 mod paths;
 mod promises;
 mod stale;
