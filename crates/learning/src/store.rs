@@ -28,6 +28,7 @@ pub mod feed;
 mod incoming;
 pub mod lease;
 mod open;
+pub mod pool_use;
 mod postgres;
 mod rederive;
 mod sqlite;
@@ -45,6 +46,7 @@ pub use export::Export;
 pub use feed::{ChangeFeed, Changes};
 pub use lease::Leases;
 pub use open::{Migrated, OpenMode, OpenOptions, migrate, open};
+pub use pool_use::PoolUse;
 pub use rederive::rederive;
 pub use tokens::{NewToken, Scope, Token, TokenHash, TokenName, TokenTextError, Tokens};
 pub use verification::{Difference, Verification, Verified};
@@ -157,7 +159,9 @@ pub struct Settled {
 ///
 /// All answers about learners come in the order in which the learners were asked for; `None` = unknown learner.
 #[async_trait]
-pub trait Store: ChangeFeed + Leases + Tokens + Verification + Erasure + Export + Writes + Debug + Send + Sync {
+pub trait Store:
+    ChangeFeed + Leases + PoolUse + Tokens + Verification + Erasure + Export + Writes + Debug + Send + Sync
+{
     /// Which keys this database uses.
     fn key_type(&self) -> KeyType;
 

@@ -234,7 +234,9 @@ impl Context {
             cache: config.cache.clone(),
             redis: config.redis.clone(),
             freshness: config.freshness,
+            warmup: config.warmup,
             patience: config.http.request_timeout,
+            clock: self.clock,
         };
         Ok(Tiers::open(statistics, &options).await.context("the tiers cannot be had")?)
     }

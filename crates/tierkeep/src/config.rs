@@ -50,6 +50,8 @@ pub struct Config {
     pub verify: Verify,
     /// `[retention]`
     pub retention: Retention,
+    /// `[warmup]`
+    pub warmup: Warmup,
     /// `[days]`
     pub days: Settings,
     /// `[http]`
@@ -148,6 +150,18 @@ pub struct Retention {
     pub erase_grace: Duration,
 }
 
+/// What is computed before anybody asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Warmup {
+    /// Time after a learner's last change, before what is often asked about them is computed anew; after the first of
+    /// many at most six times as long.
+    pub delay: Duration,
+    /// Answers computed at once; 0 = none at all.
+    pub concurrency: usize,
+    /// Answers begun a second, at least 1.
+    pub rate: u32,
+}
+
 /// How the API listens.
 #[derive(Debug, Clone)]
 pub struct Http {
@@ -181,6 +195,7 @@ impl Default for Config {
             },
             verify: Verify { sample_per_minute: 60 },
             retention: Retention { erase_grace: Duration::from_secs(7 * 24 * 3600) },
+            warmup: Warmup { delay: Duration::from_secs(5), concurrency: 4, rate: 100 },
             days: Settings { default_zone: Zone::utc(), day_start: DayStart::default(), language: Language::default() },
             http: Http {
                 listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8420)),

@@ -20,6 +20,7 @@ mod idempotency;
 mod index;
 mod language;
 mod learner;
+mod metrics;
 mod position;
 mod routes;
 mod serve;
@@ -42,6 +43,7 @@ use tierkeep_learning::service::{ServiceError, Statistics};
 use crate::access::Access;
 use crate::clock::Clock;
 use crate::config::ByteSize;
+use crate::metrics::Metrics;
 use crate::tiers::Tiers;
 
 pub use self::admin::Invalidated;
@@ -63,6 +65,8 @@ pub struct App {
     pub clock: Clock,
     /// Limits of one request.
     pub limits: Limits,
+    /// What is counted.
+    pub metrics: Metrics,
 }
 
 /// Limits of one request.

@@ -17,6 +17,7 @@ pub mod demo;
 pub mod erasure;
 pub mod export;
 pub mod http;
+pub mod metrics;
 pub mod signals;
 pub mod tiers;
 pub mod upkeep;

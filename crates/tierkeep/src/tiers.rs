@@ -6,25 +6,30 @@
 //! changed. A tier that fails costs time and never changes an answer.
 
 mod body;
+mod computing;
 mod feed;
 mod keeping;
 mod policy;
 mod question;
 mod told;
+mod warmup;
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tierkeep_learning::key::UserId;
 use tierkeep_learning::service::{Answers, ServiceError, Statistics};
 use tierkeep_learning::store::Basis;
 
 pub use self::body::Body;
-pub use self::feed::Standing;
+pub use self::feed::{Polls, Standing};
 pub use self::keeping::{KeepingOptions, OpenError, SharedTier, State, ViewState};
 pub(crate) use self::policy::default_ttl;
 pub use self::policy::{global_tag, named_tag, user_tag};
 pub use self::question::{Question, QuestionError};
+pub use self::warmup::WarmupCounts;
 
 use self::keeping::Keeping;
 use crate::audit::AuditCounts;
@@ -45,6 +50,22 @@ pub enum Tier {
 }
 
 impl Tier {
+    /// How far from the nearest it is.
+    fn distance(self) -> u8 {
+        match self {
+            Self::L1 => 0,
+            Self::L2 => 1,
+            Self::L3 => 2,
+            Self::Miss => 3,
+            Self::Stale => 4,
+        }
+    }
+
+    /// The farthest of some tiers; a kept answer that may be out of date is worse than any that was computed.
+    pub fn worst(tiers: impl IntoIterator<Item = Self>) -> Option<Self> {
+        tiers.into_iter().max_by_key(|tier| tier.distance())
+    }
+
     /// Its name in the header `X-Cache`.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -160,6 +181,75 @@ impl Tiers {
         keeping.position() >= position || keeping.learn().await.is_some_and(|known| known >= position)
     }
 
+    /// Answers one question about many learners, in their order, from the nearest tiers: one question to Redis, and one
+    /// computation for all that no tier has.
+    ///
+    /// # Errors
+    /// [`ServiceError`] where the database does not answer, and what was kept does not suffice.
+    pub async fn ask_many(
+        &self,
+        users: &[UserId],
+        question: Question,
+        now: Timestamp,
+    ) -> Result<ManyFound, Arc<ServiceError>> {
+        let known = self.known(users);
+        let found = match &self.keeping {
+            _ if known.is_empty() => HashMap::new(),
+            None => compute_many(&self.statistics, &known, question, now).await?,
+            Some(keeping) => match keeping.standing() {
+                Standing::Current => keeping.ask_many(&self.statistics, &known, question, now).await?,
+                Standing::Untold => compute_many(&self.statistics, &known, question, now).await?,
+                Standing::Behind(behind) => self.ask_many_past(keeping, behind, &known, question, now).await?,
+            },
+        };
+        Ok(in_order(users, &found))
+    }
+
+    /// As [`Tiers::ask_many`], from the database, whatever is kept.
+    ///
+    /// # Errors
+    /// [`ServiceError`].
+    pub async fn ask_database_many(
+        &self,
+        users: &[UserId],
+        question: Question,
+        now: Timestamp,
+    ) -> Result<ManyFound, Arc<ServiceError>> {
+        let known = self.known(users);
+        Ok(in_order(users, &compute_many(&self.statistics, &known, question, now).await?))
+    }
+
+    /// Each learner once, without those whose id is of the type that this database does not have: they are nobody.
+    fn known(&self, users: &[UserId]) -> Vec<UserId> {
+        let key_type = self.statistics.store().key_type();
+        let mut seen = HashSet::with_capacity(users.len());
+        users.iter().copied().filter(|user| user.key().key_type() == key_type && seen.insert(*user)).collect()
+    }
+
+    /// As [`Tiers::ask_past`], for many.
+    async fn ask_many_past(
+        &self,
+        keeping: &Keeping,
+        behind: Duration,
+        users: &[UserId],
+        question: Question,
+        now: Timestamp,
+    ) -> Result<FoundByUser, Arc<ServiceError>> {
+        let mut computing = std::pin::pin!(compute_many(&self.statistics, users, question, now));
+        let error = match tokio::time::timeout(keeping.patience(), &mut computing).await {
+            Ok(Err(error)) if matches!(*error, ServiceError::Store(_)) => Some(error),
+            Ok(answers) => return answers,
+            Err(_) => None,
+        };
+        if let Some(kept) = keeping.leftovers(behind, users, question, now).await {
+            return Ok(kept);
+        }
+        match error {
+            Some(error) => Err(error),
+            None => computing.await,
+        }
+    }
+
     async fn compute(&self, question: Question, now: Timestamp) -> Result<Found, Arc<ServiceError>> {
         Ok(Found::computed(answer(&self.statistics, question, now).await?))
     }
@@ -235,26 +325,66 @@ pub enum Invalidation {
     Everything,
 }
 
+/// One answer, or why there is none, for each learner of many.
+pub type ManyFound = Vec<Result<Found, Arc<ServiceError>>>;
+type FoundByUser = HashMap<UserId, Result<Found, Arc<ServiceError>>>;
+
+fn in_order(users: &[UserId], found: &FoundByUser) -> ManyFound {
+    let answer = |user: &UserId| {
+        let unknown = || Err(ServiceError::UnknownLearner(*user).into());
+        found.get(user).cloned().unwrap_or_else(unknown)
+    };
+    users.iter().map(answer).collect()
+}
+
+/// Computes the answers about some learners, each asked for once.
+async fn compute_many(
+    statistics: &Statistics,
+    users: &[UserId],
+    question: Question,
+    now: Timestamp,
+) -> Result<FoundByUser, Arc<ServiceError>> {
+    let answers = answers(statistics, users, question, now).await?;
+    let found = answers.into_iter().map(|answer| answer.map(Found::computed).map_err(Arc::new));
+    Ok(users.iter().copied().zip(found).collect())
+}
+
+/// Computes the answers to one question about some learners and encodes them, in the order of the learners.
+async fn answers(
+    statistics: &Statistics,
+    users: &[UserId],
+    question: Question,
+    now: Timestamp,
+) -> Result<Vec<Result<Body, ServiceError>>, ServiceError> {
+    Ok(match question {
+        Question::Daily { date, .. } => encoded(statistics.daily(users, date, now).await?),
+        Question::Weekly { week_of, .. } => encoded(statistics.weekly(users, week_of, now).await?),
+        Question::Monthly { month, .. } => encoded(statistics.monthly(users, month, now).await?),
+        Question::Analytics { to, days, language, .. } => {
+            encoded(statistics.analytics(users, to, days, Some(language), now).await?)
+        }
+        Question::Streaks { .. } => encoded(statistics.streaks(users, now).await?),
+        Question::Heatmap { year, .. } => encoded(statistics.heatmap(users, year, now).await?),
+        Question::Courses { .. } => encoded(statistics.courses(users, now).await?),
+        // it is about nobody
+        Question::Global => Vec::new(),
+    })
+}
+
+fn encoded<T: serde::Serialize>(answers: Answers<T>) -> Vec<Result<Body, ServiceError>> {
+    answers.into_iter().map(|answer| answer.map(|answer| Body::encode(&answer, &answer.footing))).collect()
+}
+
 /// Computes one answer and encodes it.
 async fn answer(statistics: &Statistics, question: Question, now: Timestamp) -> Result<Body, ServiceError> {
-    match question {
-        Question::Daily { user, date } => only(user, statistics.daily(&[user], date, now).await?),
-        Question::Weekly { user, week_of } => only(user, statistics.weekly(&[user], week_of, now).await?),
-        Question::Monthly { user, month } => only(user, statistics.monthly(&[user], month, now).await?),
-        Question::Analytics { user, to, days, language } => {
-            only(user, statistics.analytics(&[user], to, days, Some(language), now).await?)
+    match question.user() {
+        Some(user) => {
+            let answer = answers(statistics, &[user], question, now).await?.into_iter().next();
+            answer.unwrap_or(Err(ServiceError::UnknownLearner(user)))
         }
-        Question::Streaks { user } => only(user, statistics.streaks(&[user], now).await?),
-        Question::Heatmap { user, year } => only(user, statistics.heatmap(&[user], year, now).await?),
-        Question::Courses { user } => only(user, statistics.courses(&[user], now).await?),
-        Question::Global => {
+        None => {
             let answer = statistics.global(now).await?;
             Ok(Body::encode(&answer, &answer.footing))
         }
     }
-}
-
-fn only<T: serde::Serialize>(user: tierkeep_learning::key::UserId, answers: Answers<T>) -> Result<Body, ServiceError> {
-    let answer = answers.into_iter().next().unwrap_or(Err(ServiceError::UnknownLearner(user)))?;
-    Ok(Body::encode(&answer, &answer.footing))
 }

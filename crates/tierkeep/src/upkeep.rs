@@ -7,6 +7,7 @@
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use jiff::SignedDuration;
@@ -40,18 +41,59 @@ pub struct Retention {
     pub most_bytes: u64,
 }
 
-/// Does it until `stop`, while this node holds the lease. `is_wanted` tells whether a change waits to be folded: where none
-/// does, nothing is written.
+/// What a node has done for all since it started.
+#[derive(Debug)]
+pub struct Done {
+    started: Instant,
+    folded: AtomicU64,
+    pruned: AtomicU64,
+    /// Until when this node holds the lease, in milliseconds from `started`.
+    held_until: AtomicU64,
+}
+
+impl Done {
+    /// Learners whose summaries it has brought up to date in advance.
+    #[must_use]
+    pub fn folded(&self) -> u64 {
+        self.folded.load(Ordering::Relaxed)
+    }
+
+    /// Changes that it has removed.
+    #[must_use]
+    pub fn pruned(&self) -> u64 {
+        self.pruned.load(Ordering::Relaxed)
+    }
+
+    /// Whether it is the one that folds.
+    #[must_use]
+    pub fn holds_lease(&self) -> bool {
+        self.started.elapsed().as_millis() < u128::from(self.held_until.load(Ordering::Relaxed))
+    }
+
+    fn hold(&self, since: Instant, time: Duration) {
+        let until = since.saturating_duration_since(self.started) + time;
+        self.held_until.store(u64::try_from(until.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    fn let_go(&self) {
+        self.held_until.store(0, Ordering::Relaxed);
+    }
+}
+
+impl Default for Done {
+    fn default() -> Self {
+        let (folded, pruned, held_until) = Default::default();
+        Self { started: Instant::now(), folded, pruned, held_until }
+    }
+}
+
+/// Does it until `stop`. `is_wanted` tells whether a change waits to be folded.
 pub fn start(
-    store: Arc<dyn Store>,
-    retention: Retention,
-    clock: Clock,
+    mut upkeep: Upkeep,
     is_wanted: impl Fn() -> bool + Send + Sync + 'static,
     stop: CancellationToken,
 ) -> JoinHandle<()> {
-    let holder = format!("{}-{:016x}", std::process::id(), RandomState::new().build_hasher().finish());
     tokio::spawn(async move {
-        let mut upkeep = Upkeep { store, retention, clock, holder, pruned: None, is_failing: false };
         let mut ticks = tokio::time::interval(PAUSE);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -60,60 +102,95 @@ pub fn start(
                 () = stop.cancelled() => break,
                 _ = ticks.tick() => {}
             }
-            if is_wanted() || upkeep.is_pruning_due() {
-                let done = upkeep.once(&stop).await;
-                upkeep.note(done);
-            }
+            upkeep.once(Instant::now(), is_wanted(), &stop).await;
         }
-        // another node takes over at once; if this fails, when the lease has run out
-        let _ = upkeep.store.release_lease(LEASE, &upkeep.holder).await;
+        upkeep.end().await;
     })
 }
 
-struct Upkeep {
+/// One node's part in it.
+#[derive(Debug)]
+pub struct Upkeep {
     store: Arc<dyn Store>,
     retention: Retention,
     clock: Clock,
     holder: String,
     pruned: Option<Instant>,
     is_failing: bool,
+    done: Arc<Done>,
 }
 
 impl Upkeep {
-    fn is_pruning_due(&self) -> bool {
-        self.pruned.is_none_or(|pruned| pruned.elapsed() >= PRUNING)
+    /// A node that may come to hold the lease; `done` is where it tells what it did.
+    #[must_use]
+    pub fn new(store: Arc<dyn Store>, retention: Retention, clock: Clock, done: Arc<Done>) -> Self {
+        let holder = format!("{}-{:016x}", std::process::id(), RandomState::new().build_hasher().finish());
+        Self { store, retention, clock, holder, pruned: None, is_failing: false, done }
     }
 
-    async fn once(&mut self, stop: &CancellationToken) -> Result<(), StoreError> {
-        loop {
-            if stop.is_cancelled() {
-                return Ok(());
-            }
+    /// Folds what waits, if something does and no other node does it, and prunes if it is time to: all there is, unless
+    /// stopped in between. Where there is nothing to do, nothing is written. A failure is logged once until it works again.
+    pub async fn once(&mut self, now: Instant, is_wanted: bool, stop: &CancellationToken) {
+        let is_pruning_due = self.pruned.is_none_or(|pruned| now.saturating_duration_since(pruned) >= PRUNING);
+        if !is_wanted && !is_pruning_due {
+            return;
+        }
+        let folded = if is_wanted { self.fold(stop).await } else { Ok(()) };
+        // needs no lease: to remove the same twice is no harm, and where there is nothing to remove nothing is written
+        let pruned = if is_pruning_due { self.prune(now, stop).await } else { Ok(()) };
+        self.note(folded.and(pruned));
+    }
+
+    /// Another node takes over at once; if this fails, when the lease has run out.
+    pub async fn end(self) {
+        if self.done.holds_lease() {
+            let _ = self.store.release_lease(LEASE, &self.holder).await;
+            self.done.let_go();
+        }
+    }
+
+    async fn fold(&self, stop: &CancellationToken) -> Result<(), StoreError> {
+        while !stop.is_cancelled() {
+            let asked = Instant::now();
             if self.store.take_lease(LEASE, &self.holder, LEASE_TIME).await?.is_none() {
                 // another node does it
-                self.pruned = Some(Instant::now());
+                self.done.let_go();
                 return Ok(());
             }
-            if !self.store.settle().await?.more {
+            self.done.hold(asked, LEASE_TIME);
+            let settled = self.store.settle().await?;
+            self.done.folded.fetch_add(settled.learners, Ordering::Relaxed);
+            if !settled.more {
                 break;
             }
         }
-        if self.is_pruning_due() {
-            let Retention { keep, most, most_bytes } = self.retention;
-            while self.store.prune_changes(keep, most, most_bytes).await? > 0 && !stop.is_cancelled() {}
-            let before = self.clock.now() - KEYS_ARE_KEPT;
-            while self.store.forget_idempotency_keys(before).await? > 0 && !stop.is_cancelled() {}
-            self.pruned = Some(Instant::now());
+        Ok(())
+    }
+
+    async fn prune(&mut self, now: Instant, stop: &CancellationToken) -> Result<(), StoreError> {
+        // one that fails is tried again when the next is due: folding must not wait for it
+        self.pruned = Some(now);
+        let Retention { keep, most, most_bytes } = self.retention;
+        while !stop.is_cancelled() {
+            let pruned = self.store.prune_changes(keep, most, most_bytes).await?;
+            self.done.pruned.fetch_add(pruned, Ordering::Relaxed);
+            if pruned == 0 {
+                break;
+            }
         }
+        let before = self.clock.now() - KEYS_ARE_KEPT;
+        while !stop.is_cancelled() && self.store.forget_idempotency_keys(before).await? > 0 {}
         Ok(())
     }
 
     /// Says once that it fails, and once that it works again.
     fn note(&mut self, done: Result<(), StoreError>) {
         match done {
-            Ok(()) if std::mem::take(&mut self.is_failing) => tracing::info!("changes are folded in advance again"),
+            Ok(()) if std::mem::take(&mut self.is_failing) => {
+                tracing::info!("changes are folded in advance and removed again")
+            }
             Err(error) if !std::mem::replace(&mut self.is_failing, true) => {
-                tracing::warn!(%error, "changes are folded by reads only");
+                tracing::warn!(%error, "changes are folded by reads only, or not removed");
             }
             Ok(()) | Err(_) => {}
         }

@@ -33,6 +33,7 @@ mod healing;
 mod lease;
 mod listing;
 mod platform;
+mod pool_use;
 mod reading;
 mod tokens;
 mod totals;

@@ -30,6 +30,7 @@ mod export;
 mod feed;
 mod folding;
 mod lease;
+mod pool_use;
 mod reading;
 mod tokens;
 mod totals;

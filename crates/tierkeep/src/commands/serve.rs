@@ -19,7 +19,9 @@ use crate::cli::ServeArgs;
 use crate::config::{Config, Origin};
 use crate::console::Output;
 use crate::http::{self, App, Limits};
-use crate::{demo, erasure, signals, upkeep};
+use crate::metrics::Metrics;
+use crate::upkeep::{self, Upkeep};
+use crate::{demo, erasure, signals};
 
 /// The database of `--demo`.
 const DEMO_FILE: &str = "tierkeep-demo.db";
@@ -73,7 +75,9 @@ async fn serve(
         }
     }
     let limits = Limits { body: context.config().http.body_limit, timeout: context.config().http.request_timeout };
-    let app = Arc::new(App { tiers, access, clock: context.clock, limits });
+    let metrics = Metrics::default();
+    let done = Arc::clone(&metrics.upkeep);
+    let app = Arc::new(App { tiers, access, clock: context.clock, limits, metrics });
     let following = {
         let (app, bound, stop) = (Arc::clone(&app), context.config().freshness.bound, stop.clone());
         tokio::spawn(async move { app.access.follow(bound, stop).await })
@@ -81,7 +85,8 @@ async fn serve(
     let upkeep = (!store.is_read_only()).then(|| {
         let unfolded = Arc::clone(&app);
         let retention = context.config().freshness.retention();
-        upkeep::start(store, retention, context.clock, move || unfolded.tiers.is_unfolded(), stop.clone())
+        let upkeep = Upkeep::new(store, retention, context.clock, done);
+        upkeep::start(upkeep, move || unfolded.tiers.is_unfolded(), stop.clone())
     });
     let background = watch_in_background(&app, context, stop)?;
     let served = http::serve(listener, http::router(Arc::clone(&app)), stop.clone()).await;

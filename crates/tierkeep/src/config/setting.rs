@@ -270,6 +270,33 @@ pub(super) const SETTINGS: &[Setting] = &[
         show: |config| json!(format_duration(config.retention.erase_grace)),
     },
     Setting {
+        key: "warmup.delay",
+        accepted: "a duration from 0 to 1h, such as \"5s\"",
+        read: |config, given| {
+            config.warmup.delay = duration(given, Duration::ZERO..=HOUR)?;
+            Ok(())
+        },
+        show: |config| json!(format_duration(config.warmup.delay)),
+    },
+    Setting {
+        key: "warmup.concurrency",
+        accepted: "0 to 1000",
+        read: |config, given| {
+            config.warmup.concurrency = count(given, 0..=1000)?;
+            Ok(())
+        },
+        show: |config| json!(config.warmup.concurrency),
+    },
+    Setting {
+        key: "warmup.rate",
+        accepted: "1 to 1000000",
+        read: |config, given| {
+            config.warmup.rate = u32::try_from(count(given, 1..=1_000_000)?).map_err(|_| Refused::Value)?;
+            Ok(())
+        },
+        show: |config| json!(config.warmup.rate),
+    },
+    Setting {
         key: "days.time_zone",
         accepted: "an IANA time zone name such as \"Europe/Paris\"",
         read: |config, given| {

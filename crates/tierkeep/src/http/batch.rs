@@ -3,23 +3,24 @@
 use std::sync::Arc;
 
 use axum::extract::State;
+use axum::http::HeaderValue;
 use axum::response::Response;
-use serde::ser::{SerializeSeq, SerializeStruct};
-use serde::{Deserialize, Serialize, Serializer};
-use tierkeep_learning::key::{KeyType, UserId};
+use serde::{Deserialize, Serialize};
+use tierkeep_learning::key::UserId;
 use tierkeep_learning::language::Language;
 use tierkeep_learning::local_day::{LocalDay, Year};
-use tierkeep_learning::service::{Answer, Answers, ServiceError};
 use tierkeep_learning::statistic::{StatisticKind, WindowDays};
 use utoipa::ToSchema;
 
-use super::docs::{BatchItem, Id};
+use super::answer::X_CACHE;
+use super::docs::{BatchItem, CacheState, Id};
 use super::error::{ApiError, BadParameter, Fault, Problem, service_problem};
 use super::extract::{JsonBody, Parameters};
 use super::language::preferred;
 use super::learner::in_language;
 use super::position::Asked;
 use super::{App, json_bytes};
+use crate::tiers::{ManyFound, Question, Tier};
 
 /// Most learners of one request. The store reads as many at once.
 const MAX_USERS: usize = 1000;
@@ -48,12 +49,15 @@ pub(super) struct BatchRequest {
 /// One statistic of many learners: an array with one answer per learner, in the order asked
 ///
 /// A learner that is unknown, or whose date lies too far ahead, has an object with `user_id` and `error` in its place.
+/// `X-Cache` tells the farthest tier that an answer came from, and is absent where there is none.
 #[utoipa::path(
     post, path = "/v1/stats/batch", tag = "statistics",
     params(("X-Tierkeep-Position" = Option<u64>, Header, description = "What a write returned: the answers are not older")),
     request_body = BatchRequest,
     responses(
-        (status = 200, body = Vec<BatchItem>),
+        (status = 200, body = Vec<BatchItem>, headers(
+            ("X-Cache" = CacheState, description = "The farthest tier that an answer came from"),
+        )),
         (status = "default", body = Problem, content_type = "application/problem+json"),
     )
 )]
@@ -65,29 +69,22 @@ pub(super) async fn batch(
 ) -> Result<Response, ApiError> {
     query.only(&[])?;
     request.check()?;
-    let statistics = app.statistics();
-    let key_type = statistics.store().key_type();
-    let BatchRequest { users, statistic, date, days, lang } = request;
-    let known: Vec<UserId> = users.iter().copied().filter(|user| user.key().key_type() == key_type).collect();
+    let Some(any) = request.users.first().copied() else { return Ok(json_bytes("[]")) };
+    let question = request.question(any, || preferred(&asked.headers).unwrap_or(app.statistics().settings().language));
     let now = app.clock.now();
-    let body = match statistic {
-        StatisticKind::Daily => write(&users, key_type, statistics.daily(&known, date, now).await?),
-        StatisticKind::Weekly => write(&users, key_type, statistics.weekly(&known, date, now).await?),
-        StatisticKind::Monthly => {
-            write(&users, key_type, statistics.monthly(&known, date.map(LocalDay::month), now).await?)
-        }
-        StatisticKind::Heatmap => write(&users, key_type, statistics.heatmap(&known, date.map(Year::of), now).await?),
-        StatisticKind::Streaks => write(&users, key_type, statistics.streaks(&known, now).await?),
-        StatisticKind::Courses => write(&users, key_type, statistics.courses(&known, now).await?),
-        StatisticKind::Analytics => {
-            let language = lang.or_else(|| preferred(&asked.headers)).unwrap_or(statistics.settings().language);
-            let window = days.unwrap_or_default();
-            let answers = statistics.analytics(&known, date, window, Some(language), now).await?;
-            return Ok(in_language(json_bytes(write(&users, key_type, answers)?), language));
-        }
-        StatisticKind::Global => Err(BatchRequest::refusal("statistic", "global".to_owned(), OF_LEARNERS).into()),
+    let found = if asked.may_be_kept {
+        app.tiers.ask_many(&request.users, question, now).await?
+    } else {
+        app.tiers.ask_database_many(&request.users, question, now).await?
     };
-    Ok(json_bytes(body?))
+    let mut response = json_bytes(write(&request.users, &found)?);
+    if let Some(tier) = Tier::worst(found.iter().flatten().map(|found| found.tier)) {
+        response.headers_mut().insert(X_CACHE, HeaderValue::from_static(tier.name()));
+    }
+    Ok(match question {
+        Question::Analytics { language, .. } => in_language(response, language),
+        _ => response,
+    })
 }
 
 const OF_LEARNERS: &str = "daily, weekly, monthly, analytics, streaks, heatmap, courses";
@@ -99,6 +96,9 @@ impl BatchRequest {
             return Err(Self::refusal("users", format!("{} learners", self.users.len()), "at most 1000 learners"));
         }
         let statistic = self.statistic;
+        if statistic == StatisticKind::Global {
+            return Err(Self::refusal("statistic", statistic.to_string(), OF_LEARNERS));
+        }
         if let Some(date) = self.date.filter(|_| matches!(statistic, Streaks | Courses)) {
             return Err(Self::refusal("date", date.to_string(), &format!("none with {statistic}")));
         }
@@ -111,52 +111,53 @@ impl BatchRequest {
         Ok(())
     }
 
+    /// The question about one of the learners.
+    fn question(&self, user: UserId, language: impl FnOnce() -> Language) -> Question {
+        let date = self.date;
+        match self.statistic {
+            StatisticKind::Daily => Question::Daily { user, date },
+            StatisticKind::Weekly => Question::Weekly { user, week_of: date },
+            StatisticKind::Monthly => Question::Monthly { user, month: date.map(LocalDay::month) },
+            StatisticKind::Heatmap => Question::Heatmap { user, year: date.map(Year::of) },
+            StatisticKind::Streaks => Question::Streaks { user },
+            StatisticKind::Courses => Question::Courses { user },
+            StatisticKind::Analytics => {
+                let (days, language) = (self.days.unwrap_or_default(), self.lang.unwrap_or_else(language));
+                Question::Analytics { user, to: date, days, language }
+            }
+            StatisticKind::Global => Question::Global,
+        }
+    }
+
     fn refusal(parameter: &'static str, given: String, accepted: &str) -> BadParameter {
         BadParameter { parameter, given, accepted: accepted.to_owned(), fault: Fault::OutOfRange }
     }
 }
 
-/// Bytes of an answer about one learner, roughly: the body is allocated once.
-const TYPICAL_ITEM: usize = 512;
-
-fn write<T: Serialize>(users: &[UserId], key_type: KeyType, answers: Answers<T>) -> Result<Vec<u8>, ApiError> {
-    let mut body = Vec::with_capacity(TYPICAL_ITEM * users.len());
-    write_array(&mut serde_json::Serializer::new(&mut body), users, key_type, answers).map_err(ApiError::internal)?;
-    Ok(body)
+/// Why a learner of a batch has no answer.
+#[derive(Serialize)]
+struct Refusal {
+    user_id: UserId,
+    error: Problem,
 }
 
-fn write_array<S: Serializer, T: Serialize>(
-    serializer: S,
-    users: &[UserId],
-    key_type: KeyType,
-    answers: Answers<T>,
-) -> Result<S::Ok, S::Error> {
-    let mut answers = answers.into_iter();
-    let mut array = serializer.serialize_seq(Some(users.len()))?;
-    for user in users {
-        // ids of the other type were not asked for: they belong to nobody
-        let answer = (user.key().key_type() == key_type).then(|| answers.next()).flatten();
-        let answer = answer.unwrap_or(Err(ServiceError::UnknownLearner(*user)));
-        array.serialize_element(&Item { user: *user, answer })?;
-    }
-    array.end()
-}
-
-struct Item<T> {
-    user: UserId,
-    answer: Result<Answer<T>, ServiceError>,
-}
-
-impl<T: Serialize> Serialize for Item<T> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match &self.answer {
-            Ok(answer) => answer.serialize(serializer),
+/// The bytes of each answer as they are kept, one after the other.
+fn write(users: &[UserId], found: &ManyFound) -> Result<Vec<u8>, ApiError> {
+    let length = found.iter().flatten().map(|found| found.body.json().len() + 1).sum::<usize>();
+    let mut body = Vec::with_capacity(length + 2);
+    body.push(b'[');
+    for (user, answer) in users.iter().zip(found) {
+        if body.len() > 1 {
+            body.push(b',');
+        }
+        match answer {
+            Ok(found) => body.extend_from_slice(&found.body.json()),
             Err(error) => {
-                let mut object = serializer.serialize_struct("Problem", 2)?;
-                object.serialize_field("user_id", &self.user)?;
-                object.serialize_field("error", &service_problem(error))?;
-                object.end()
+                let refusal = Refusal { user_id: *user, error: service_problem(error) };
+                serde_json::to_writer(&mut body, &refusal).map_err(ApiError::internal)?;
             }
         }
     }
+    body.push(b']');
+    Ok(body)
 }

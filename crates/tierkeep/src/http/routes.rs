@@ -18,7 +18,8 @@ use utoipa_axum::routes;
 
 use super::error::ApiError;
 use super::{
-    App, admin, batch, courses, docs, encoding, erasure, guard, health, index, learner, session_batch, sessions, users,
+    App, admin, batch, courses, docs, encoding, erasure, guard, health, index, learner, metrics, session_batch,
+    sessions, users,
 };
 
 #[derive(OpenApi)]
@@ -61,6 +62,7 @@ fn described() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(admin::invalidate))
         .routes(routes!(health::livez))
         .routes(routes!(health::readyz))
+        .routes(routes!(metrics::metrics))
         .routes(routes!(docs::document))
         .routes(routes!(index::index))
 }
@@ -92,6 +94,7 @@ pub fn router(app: Arc<App>) -> Router {
         .layer(middleware::map_response(no_sniffing))
         .layer(DefaultBodyLimit::max(body_limit))
         .layer(TraceLayer::new_for_http())
+        .layer(middleware::from_fn_with_state(Arc::clone(&app), metrics::counted))
         .with_state(app)
 }
 

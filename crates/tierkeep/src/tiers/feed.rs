@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
+use prometheus_client::metrics::histogram::Histogram;
 use tierkeep_cache::Cache;
 use tierkeep_learning::key::UserId;
 use tierkeep_learning::store::{Changes, Store, StoreError};
@@ -15,6 +16,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use super::told::Told;
+use super::warmup::Warmup;
 
 /// How many times the database is asked within the bound. An idle question is a fraction of a millisecond, so a change is
 /// typically seen long before the bound.
@@ -44,6 +46,22 @@ enum Learned {
     Silence,
 }
 
+/// Bounds of the times that questions take, in seconds.
+const POLL_SECONDS: [f64; 9] = [0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.01, 0.05, 0.25, 1.0];
+
+/// What asking has cost and brought since the node started.
+#[derive(Debug, Clone)]
+pub struct Polls {
+    /// Questions that were answered.
+    pub answered: u64,
+    /// Questions that were not.
+    pub failed: u64,
+    /// Changes that were told: of one learner, or of everybody.
+    pub told: u64,
+    /// How long the answered ones took, in seconds.
+    pub seconds: Histogram,
+}
+
 /// What this node was told of changes.
 #[derive(Debug)]
 pub(super) struct Feed {
@@ -64,10 +82,16 @@ pub(super) struct Feed {
     broken: Mutex<Vec<String>>,
     /// One question at a time, so that what was told is taken in in its order.
     asking: tokio::sync::Mutex<()>,
+    /// Whoever computes in advance what a change has outdated.
+    warmup: Arc<Warmup>,
+    answered: AtomicU64,
+    failed: AtomicU64,
+    events: AtomicU64,
+    poll_seconds: Histogram,
 }
 
 impl Feed {
-    pub(super) fn new(store: Arc<dyn Store>, bound: Duration) -> Self {
+    pub(super) fn new(store: Arc<dyn Store>, bound: Duration, warmup: Arc<Warmup>) -> Self {
         Self {
             store,
             bound,
@@ -82,6 +106,20 @@ impl Feed {
             is_silent: AtomicBool::new(false),
             broken: Mutex::default(),
             asking: tokio::sync::Mutex::default(),
+            warmup,
+            answered: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+            events: AtomicU64::new(0),
+            poll_seconds: Histogram::new(POLL_SECONDS),
+        }
+    }
+
+    pub(super) fn polls(&self) -> Polls {
+        Polls {
+            answered: self.answered.load(Ordering::Relaxed),
+            failed: self.failed.load(Ordering::Relaxed),
+            told: self.events.load(Ordering::Relaxed),
+            seconds: self.poll_seconds.clone(),
         }
     }
 
@@ -156,6 +194,9 @@ impl Feed {
                 Learned::Silence
             }
         };
+        if learned == Learned::Silence {
+            self.failed.fetch_add(1, Ordering::Relaxed);
+        }
         if learned == Learned::NothingHolds {
             tracing::warn!(
                 "the database has gone back in time, or its triggers have changed: all that was kept is forgotten"
@@ -171,10 +212,15 @@ impl Feed {
         loop {
             let began = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
             let after = self.position();
+            let asked = Instant::now();
             match self.store.changes(after).await {
                 Ok(Some(changes)) => {
+                    self.count(asked.elapsed(), &changes);
                     if self.take_in(after, &changes) {
                         learned = Learned::NothingHolds;
+                        self.warmup.everybody_changed();
+                    } else if after > 0 {
+                        self.warmup.changed(&changes);
                     }
                     if changes.more {
                         continue;
@@ -193,6 +239,13 @@ impl Feed {
             self.asked.store(began + 1, Ordering::Release);
             return learned;
         }
+    }
+
+    fn count(&self, took: Duration, changes: &Changes) {
+        let told = changes.learners.len() as u64 + u64::from(changes.everybody.is_some());
+        self.answered.fetch_add(1, Ordering::Relaxed);
+        self.events.fetch_add(told, Ordering::Relaxed);
+        self.poll_seconds.observe(took.as_secs_f64());
     }
 
     /// Takes in what was told after a position; tells whether what was told before means nothing any more.

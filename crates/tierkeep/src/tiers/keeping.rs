@@ -1,5 +1,6 @@
 //! The cache of answers: one view for each statistic over memory and Redis, and the feed that vouches for it.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -7,9 +8,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use thiserror::Error;
 use tierkeep_cache::redis::{Redis, RedisConfigError};
-use tierkeep_cache::{
-    BuildError, Cache, CacheBuilder, Explanation, LoadError, Loaded, Policy, Promise, Receipt, Source, View,
-};
+use tierkeep_cache::{BuildError, Cache, CacheBuilder, Explanation, LoadError, Loaded, Policy, Promise, Receipt, View};
+use tierkeep_learning::key::UserId;
 use tierkeep_learning::service::{ServiceError, Statistics};
 use tierkeep_learning::statistic::StatisticKind;
 use tierkeep_learning::store::StoreError;
@@ -17,11 +17,14 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::body::{Body, BodyCodec};
-use super::feed::{Feed, Standing};
+use super::computing::{Kitchen, Refused, computing, loaded, served};
+use super::feed::{Feed, Polls, Standing};
 use super::policy::{policy, tags};
 use super::question::Question;
-use super::{Found, Invalidation, Tier, answer};
-use crate::config::{Cache as CacheConfig, Freshness, Redis as RedisOptions, RedisUrlError};
+use super::warmup::{Warmup, WarmupCounts};
+use super::{Found, FoundByUser, Invalidation, Tier, answer, compute_many};
+use crate::clock::Clock;
+use crate::config::{Cache as CacheConfig, Freshness, Redis as RedisOptions, RedisUrlError, Warmup as WarmupOptions};
 
 /// How answers are kept.
 #[derive(Debug, Clone)]
@@ -32,8 +35,12 @@ pub struct KeepingOptions {
     pub redis: RedisOptions,
     /// How old an answer may be.
     pub freshness: Freshness,
+    /// What is computed before anybody asks.
+    pub warmup: WarmupOptions,
     /// Longest time for one computation.
     pub patience: Duration,
+    /// The present instant, for what is computed before anybody asks.
+    pub clock: Clock,
 }
 
 /// Why the tiers cannot be had.
@@ -71,6 +78,10 @@ pub struct State {
     pub shared: SharedTier,
     /// Each statistic's view.
     pub views: Vec<ViewState>,
+    /// What asking for changes has cost and brought.
+    pub polls: Polls,
+    /// What was computed before anybody asked.
+    pub warmup: WarmupCounts,
 }
 
 /// The tier that nodes share.
@@ -100,9 +111,10 @@ pub(super) struct Keeping {
     redis: Option<Redis>,
     views: [View<Question, Body>; StatisticKind::ALL.len()],
     feed: Arc<Feed>,
+    warmup: Arc<Warmup>,
     options: KeepingOptions,
     stop: CancellationToken,
-    following: Mutex<Option<JoinHandle<()>>>,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl fmt::Debug for Keeping {
@@ -121,7 +133,8 @@ impl Keeping {
         }
         let redis = connect(&options.redis, &installation).await?;
         let cache = builder(redis.as_ref()).memory(options.cache.l1.get()).build()?;
-        let feed = Arc::new(Feed::new(Arc::clone(store), options.freshness.bound));
+        let warmup = Arc::new(Warmup::new(options.warmup, redis.is_some()));
+        let feed = Arc::new(Feed::new(Arc::clone(store), options.freshness.bound, Arc::clone(&warmup)));
         // before the first question is answered, so that its answer can be kept
         feed.ask(&cache).await;
         let views = views(&cache, options, &feed)?;
@@ -130,8 +143,19 @@ impl Keeping {
             let (feed, stop, cache) = (Arc::clone(&feed), stop.clone(), cache.clone());
             async move { feed.follow(cache, stop).await }
         });
-        let following = Mutex::new(Some(following));
-        Ok(Some(Self { cache, redis, views, feed, options: options.clone(), stop, following }))
+        let warming = tokio::spawn({
+            let (warmup, stop) = (Arc::clone(&warmup), stop.clone());
+            let kitchen =
+                Arc::new(Kitchen { statistics: statistics.clone(), feed: Arc::clone(&feed), views: views.clone() });
+            let (clock, ttls) = (options.clock, options.cache.ttl);
+            let warm = move |question: Question| {
+                let kitchen = Arc::clone(&kitchen);
+                async move { kitchen.warm(question, ttls.of(question.kind()), clock.now()).await }
+            };
+            async move { warmup.work(warm, stop).await }
+        });
+        let tasks = Mutex::new(vec![following, warming]);
+        Ok(Some(Self { cache, redis, views, feed, warmup, options: options.clone(), stop, tasks }))
     }
 
     pub(super) fn standing(&self) -> Standing {
@@ -179,25 +203,87 @@ impl Keeping {
                 // before anything is read: what changes from here on makes the answer too old
                 let position = feed.position();
                 let body = answer(&statistics, question, now).await?;
-                let left = Duration::try_from(now.duration_until(body.holds().end)).unwrap_or_default();
-                Ok::<_, ServiceError>(Loaded::value(body).position(position).ttl(ttl.min(left)))
+                Ok::<_, ServiceError>(loaded(body, position, ttl, now))
             }
         };
-        match self.view(&question).fetch(&question, compute).await {
-            Ok(tierkeep_cache::Found { value: Some(body), source, stale, age }) if body.holds().contains(&now) => {
-                let tier = match source {
-                    _ if stale => Tier::Stale,
-                    Source::Memory => Tier::L1,
-                    Source::Remote => Tier::L2,
-                    Source::Loader => Tier::computed(body.basis()),
-                };
-                Ok(Found { body, tier, age })
-            }
-            Err(LoadError::Loader(error)) if !is_not_asked(&error) => Err(error),
+        let found = match self.view(&question).fetch(&question, compute).await {
+            Ok(found) => served(found, now),
+            Err(LoadError::Loader(error)) if !is_not_asked(&error) => return Err(error),
+            Err(_) => None,
+        };
+        let found = match found {
+            Some(found) => found,
             // another reader's look at what is left, from when the database did not answer, which this one has joined; or
             // of another day by a clock that was set, or something of the cache failed: the database knows
-            Ok(_) | Err(_) => Ok(Found::computed(answer(statistics, question, now).await?)),
+            None => Found::computed(answer(statistics, question, now).await?),
+        };
+        self.note_asked(question, found.tier);
+        Ok(found)
+    }
+
+    #[inline]
+    fn note_asked(&self, question: Question, tier: Tier) {
+        match tier {
+            Tier::L1 => self.warmup.hit(question),
+            Tier::L2 | Tier::L3 | Tier::Miss | Tier::Stale => self.warmup.missed(question),
         }
+    }
+
+    /// From the nearest tiers, for learners each of whom is asked for once.
+    pub(super) async fn ask_many(
+        &self,
+        statistics: &Statistics,
+        users: &[UserId],
+        question: Question,
+        now: Timestamp,
+    ) -> Result<FoundByUser, Arc<ServiceError>> {
+        let question = question.canonical();
+        let questions: Vec<Question> = users.iter().map(|user| question.about(*user)).collect();
+        let ttl = self.options.cache.ttl.of(question.kind());
+        let refused = Refused::default();
+        let loader = computing(statistics, &self.feed, ttl, now, Arc::clone(&refused));
+        let mut found = match self.view(&question).fetch_many(&questions, loader).await {
+            Ok(found) => found,
+            // one of them was somebody else's load already, and failed for its learner only, or the cache has failed
+            Err(LoadError::Loader(error)) if matches!(*error, ServiceError::Store(_)) && !is_not_asked(&error) => {
+                return Err(error);
+            }
+            Err(_) => HashMap::new(),
+        };
+        let mut answers = std::mem::take(&mut *refused.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut missing = Vec::new();
+        for (question, user) in questions.iter().zip(users) {
+            match found.remove(question).and_then(|found| served(found, now)) {
+                Some(found) => {
+                    self.note_asked(*question, found.tier);
+                    answers.insert(*user, Ok(found));
+                }
+                None if answers.contains_key(user) => {}
+                None => missing.push(*user),
+            }
+        }
+        if !missing.is_empty() {
+            answers.extend(compute_many(statistics, &missing, question, now).await?);
+        }
+        Ok(answers)
+    }
+
+    /// As [`Keeping::leftover`], if there is one for each learner.
+    pub(super) async fn leftovers(
+        &self,
+        behind: Duration,
+        users: &[UserId],
+        question: Question,
+        now: Timestamp,
+    ) -> Option<FoundByUser> {
+        let all = async {
+            let mut kept = HashMap::with_capacity(users.len());
+            for user in users {
+                kept.insert(*user, Ok(self.leftover(behind, question.about(*user), now).await?));
+            }
+            Some(kept)
+        };
+        tokio::time::timeout(self.patience(), all).await.ok()?
     }
 
     /// What is kept of an answer while the database is down, if that is not for too long.
@@ -228,6 +314,8 @@ impl Keeping {
             views: views
                 .map(|(kind, view)| ViewState { kind, ttl: self.options.cache.ttl.of(kind), counts: view.counts() })
                 .collect(),
+            polls: self.feed.polls(),
+            warmup: self.warmup.counts(),
         }
     }
 
@@ -254,11 +342,11 @@ impl Keeping {
 
     pub(super) async fn close(&self) {
         self.stop.cancel();
-        let following = self.following.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(following) = following
-            && following.await.is_err()
-        {
-            tracing::error!("the task that follows the database's changes panicked");
+        let tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
+        for task in tasks {
+            if task.await.is_err() {
+                tracing::error!("a task that follows the database's changes panicked");
+            }
         }
         self.cache.close().await;
     }

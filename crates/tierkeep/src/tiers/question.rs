@@ -16,7 +16,7 @@ use tierkeep_learning::statistic::{StatisticKind, WindowDays};
 /// As text, in commands and as key: `daily/USER/DATE`, `weekly/USER/MONDAY`, `monthly/USER/MONTH`,
 /// `analytics/USER/TO/DAYS/LANGUAGE`, `streaks/USER`, `heatmap/USER/YEAR`, `courses/USER`, `global`, with `today` for a
 /// date, month or year that is left out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Question {
     /// One local day.
     Daily {
@@ -84,6 +84,30 @@ impl Question {
             Self::Heatmap { .. } => StatisticKind::Heatmap,
             Self::Courses { .. } => StatisticKind::Courses,
             Self::Global => StatisticKind::Global,
+        }
+    }
+
+    /// The same question about another learner; `global` is about nobody.
+    #[must_use]
+    pub(crate) fn about(self, user: UserId) -> Self {
+        match self {
+            Self::Daily { date, .. } => Self::Daily { user, date },
+            Self::Weekly { week_of, .. } => Self::Weekly { user, week_of },
+            Self::Monthly { month, .. } => Self::Monthly { user, month },
+            Self::Analytics { to, days, language, .. } => Self::Analytics { user, to, days, language },
+            Self::Streaks { .. } => Self::Streaks { user },
+            Self::Heatmap { year, .. } => Self::Heatmap { user, year },
+            Self::Courses { .. } => Self::Courses { user },
+            Self::Global => Self::Global,
+        }
+    }
+
+    /// Equal exactly where the keys are: every day of a week asks for the same.
+    #[must_use]
+    pub(crate) fn canonical(self) -> Self {
+        match self {
+            Self::Weekly { user, week_of } => Self::Weekly { user, week_of: week_of.map(LocalDay::monday) },
+            other => other,
         }
     }
 

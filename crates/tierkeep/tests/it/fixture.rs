@@ -13,6 +13,7 @@ use tierkeep::access::{Access, Reach};
 use tierkeep::clock::Clock;
 use tierkeep::config::{ByteSize, Config};
 use tierkeep::http::{App, Limits, router};
+use tierkeep::metrics::Metrics;
 use tierkeep::tiers::Tiers;
 use tierkeep_db::{DatabaseUrl, SqlitePath};
 use tierkeep_learning::key::{ContentId, CourseProgressId, Key, SessionId, UserId};
@@ -63,7 +64,7 @@ pub(crate) fn app(store: Arc<dyn Store>, timeout: Duration) -> Router {
     let clock = Clock::Fixed(instant(NOW));
     let tiers = Tiers::unkept(Statistics::new(store, Config::default().days));
     let access = Access::without_tokens(Arc::clone(tiers.statistics().store()), Reach::Loopback);
-    router(Arc::new(App { tiers, access, clock, limits }))
+    router(Arc::new(App { tiers, access, clock, limits, metrics: Metrics::default() }))
 }
 
 /// Two learners, two courses, seven sessions.

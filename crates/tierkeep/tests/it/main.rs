@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "the helpers of tests may unwrap, like the tests")]
 
 mod attach;
+mod batch;
 mod binary;
 mod cache;
 mod erasure;
@@ -10,9 +11,12 @@ mod exchange;
 mod fixture;
 mod http;
 mod import;
+mod metrics;
 mod node;
 mod problems;
 mod serve;
 mod tiers;
 mod tokens;
+mod upkeep;
+mod warmup;
 mod writes;

@@ -8,12 +8,13 @@ use axum::http::Request;
 use rusqlite::Connection;
 use tierkeep::access::{Access, Reach};
 use tierkeep::clock::Clock;
-use tierkeep::config::{ByteSize, Config, Redis};
+use tierkeep::config::{ByteSize, Config, Redis, Warmup};
 use tierkeep::http::{App, Limits, router};
+use tierkeep::metrics::Metrics;
 use tierkeep::tiers::{KeepingOptions, Tiers};
 use tierkeep_db::Dialect;
 use tierkeep_learning::service::Statistics;
-use tierkeep_learning::store::{OpenMode, OpenOptions, open};
+use tierkeep_learning::store::{OpenMode, OpenOptions, Store, open};
 use tierkeep_testkit::{DatabaseClient, PostgresServer, SqliteFile, TestDatabase};
 
 use crate::fixture::{Answer, NOW, ask, fill, instant, options};
@@ -89,11 +90,24 @@ impl Installation {
         client
     }
 
-    /// A node as it would start.
+    /// A node that computes nothing before anybody asks, as most tests watch who computes what.
     pub(crate) async fn node(&self, redis: Option<&str>) -> Node {
         Node::start(&self.url(), redis, NOW, OpenMode::Existing).await
     }
+
+    /// A node that does.
+    pub(crate) async fn warming_node(&self, redis: Option<&str>, warmup: Warmup) -> Node {
+        Node::with(&self.url(), redis, NOW, OpenMode::Existing, warmup).await
+    }
+
+    /// A store of its own on the database.
+    pub(crate) async fn store(&self) -> Arc<dyn Store> {
+        open(&self.url().parse().unwrap(), &OpenOptions { mode: OpenMode::Existing, ..options() }).await.unwrap()
+    }
 }
+
+/// No warm-up.
+const COLD: Warmup = Warmup { delay: Duration::ZERO, concurrency: 0, rate: 1 };
 
 /// A node's API.
 pub(crate) struct Node {
@@ -102,22 +116,48 @@ pub(crate) struct Node {
 
 impl Node {
     pub(crate) async fn start(url: &str, redis: Option<&str>, now: &str, mode: OpenMode) -> Self {
+        Self::with(url, redis, now, mode, COLD).await
+    }
+
+    async fn with(url: &str, redis: Option<&str>, now: &str, mode: OpenMode, warmup: Warmup) -> Self {
         let config = Config::default();
         let store = open(&url.parse().unwrap(), &OpenOptions { mode, ..options() }).await.unwrap();
+        let clock = Clock::Fixed(instant(now));
         let kept = KeepingOptions {
             cache: config.cache,
             redis: Redis { url: redis.map(|url| url.parse().unwrap()), ..config.redis },
             freshness: config.freshness,
+            warmup,
             patience: config.http.request_timeout,
+            clock,
         };
         let access = Access::load(Arc::clone(&store), Reach::Loopback).await.unwrap();
         let tiers = Tiers::open(Statistics::new(store, config.days), &kept).await.unwrap();
         let limits = Limits { body: ByteSize::bytes(64 * 1024), timeout: config.http.request_timeout };
-        Self { app: Arc::new(App { tiers, access, clock: Clock::Fixed(instant(now)), limits }) }
+        Self { app: Arc::new(App { tiers, access, clock, limits, metrics: Metrics::default() }) }
     }
 
     pub(crate) fn app(&self) -> &App {
         &self.app
+    }
+
+    /// The value of a series on `/metrics`, by its name and labels as they are written there.
+    pub(crate) async fn metric(&self, series: &str) -> f64 {
+        let page = String::from_utf8(self.get("/metrics").await.body).unwrap();
+        let values = page.lines().filter_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        values.map(|value| value.parse().unwrap()).next().unwrap_or_else(|| panic!("no {series} in\n{page}"))
+    }
+
+    /// Waits until a series is as expected.
+    pub(crate) async fn until_metric(&self, series: &str, expected: impl Fn(f64) -> bool) {
+        let asking = async {
+            while !expected(self.metric(series).await) {
+                tokio::task::yield_now().await;
+            }
+        };
+        if tokio::time::timeout(PATIENCE, asking).await.is_err() {
+            panic!("{series} is {}", self.metric(series).await);
+        }
     }
 
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {

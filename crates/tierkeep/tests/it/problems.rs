@@ -17,7 +17,7 @@ use tierkeep_learning::store::export::SessionTable;
 use tierkeep_learning::store::writes::{Reply, WriteRequest, Writes};
 use tierkeep_learning::store::{
     ChangeFeed, Changes, Difference, Erased, Erasure, Export, GlobalSnapshot, LearnerActivity, LearnerCourses,
-    LearnerDays, Leases, ListedSession, NewToken, SessionPlace, Settled, Store, StoreError, Token, Tokens,
+    LearnerDays, Leases, ListedSession, NewToken, PoolUse, SessionPlace, Settled, Store, StoreError, Token, Tokens,
     Verification, Verified, Written,
 };
 
@@ -203,6 +203,8 @@ impl ChangeFeed for Faulty {
         Err(statement_failed())
     }
 }
+
+impl PoolUse for Faulty {}
 
 #[async_trait]
 impl Leases for Faulty {

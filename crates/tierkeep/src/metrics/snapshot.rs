@@ -1,0 +1,235 @@
+//! What the parts of a node count and measure themselves, as it is at one moment.
+
+use std::fmt;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder, NoLabelSet};
+use prometheus_client::metrics::MetricType;
+use tierkeep_cache::Counts;
+use tierkeep_db::PoolStatus;
+
+use crate::audit::Audited;
+use crate::tiers::{Polls, SharedTier, Standing, State, ViewState, WarmupCounts};
+
+/// A node at one moment.
+#[derive(Debug)]
+pub(super) struct Snapshot {
+    /// The tiers; `None` where nothing is kept.
+    pub(super) tiers: Option<State>,
+    /// What the auditor has done.
+    pub(super) audit: Audited,
+    /// The connections; `None` where there is no pool.
+    pub(super) pool: Option<PoolStatus>,
+    pub(super) folded: u64,
+    pub(super) pruned: u64,
+    pub(super) holds_lease: bool,
+}
+
+impl Collector for Snapshot {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let mut page = Page(encoder);
+        page.info("tierkeep_build", "The version that runs", &[("version", env!("CARGO_PKG_VERSION"))])?;
+        if let Some(state) = &self.tiers {
+            page.feed(state)?;
+            page.polls(&state.polls)?;
+            page.statistics(&state.views)?;
+            page.memory(&state.cache)?;
+            page.redis(state.shared)?;
+            page.warmup(state.warmup)?;
+        }
+        page.count("tierkeep_upkeep_folded_learners", "Learners whose summaries were folded in advance", self.folded)?;
+        page.count("tierkeep_upkeep_pruned_changes", "Changes that were removed", self.pruned)?;
+        let help = "Whether this node folds for all (1) or another one does, or nothing waits (0)";
+        page.gauge("tierkeep_upkeep_lease_held", help, f64::from(u8::from(self.holds_lease)))?;
+        page.audit(self.audit)?;
+        self.pool.map_or(Ok(()), |pool| page.pool(pool))
+    }
+}
+
+type Label = (&'static str, &'static str);
+
+struct Page<'a>(DescriptorEncoder<'a>);
+
+impl Page<'_> {
+    fn family<'a>(
+        &'a mut self,
+        name: &'static str,
+        help: &'static str,
+        kind: MetricType,
+    ) -> Result<MetricEncoder<'a>, fmt::Error> {
+        self.0.encode_descriptor(name, help, None, kind)
+    }
+
+    fn info(&mut self, name: &'static str, help: &'static str, labels: &[Label]) -> fmt::Result {
+        self.family(name, help, MetricType::Info)?.encode_info(&labels)
+    }
+
+    fn count(&mut self, name: &'static str, help: &'static str, value: u64) -> fmt::Result {
+        self.family(name, help, MetricType::Counter)?.encode_counter::<NoLabelSet, u64, u64>(&value, None)
+    }
+
+    fn counts<const N: usize>(
+        &mut self,
+        name: &'static str,
+        help: &'static str,
+        values: impl IntoIterator<Item = ([Label; N], u64)>,
+    ) -> fmt::Result {
+        let mut family = self.family(name, help, MetricType::Counter)?;
+        for (labels, value) in values {
+            family.encode_family(&labels)?.encode_counter::<NoLabelSet, u64, u64>(&value, None)?;
+        }
+        Ok(())
+    }
+
+    fn gauge(&mut self, name: &'static str, help: &'static str, value: f64) -> fmt::Result {
+        self.family(name, help, MetricType::Gauge)?.encode_gauge(&value)
+    }
+
+    fn gauges(
+        &mut self,
+        name: &'static str,
+        help: &'static str,
+        label: &'static str,
+        values: &[(&'static str, f64)],
+    ) -> fmt::Result {
+        let mut family = self.family(name, help, MetricType::Gauge)?;
+        for (of, value) in values {
+            family.encode_family(&[(label, *of)])?.encode_gauge(value)?;
+        }
+        Ok(())
+    }
+
+    /// One of several states is 1, the others are 0.
+    fn state<const N: usize>(
+        &mut self,
+        name: &'static str,
+        help: &'static str,
+        states: [(&'static str, bool); N],
+    ) -> fmt::Result {
+        self.gauges(name, help, "state", &states.map(|(state, is_it)| (state, f64::from(u8::from(is_it)))))
+    }
+
+    fn feed(&mut self, state: &State) -> fmt::Result {
+        let help = "The position up to which this node was told every change";
+        self.gauge("tierkeep_feed_position", help, measure(state.position))?;
+        let help = "Time since the question to the database that it has answered last";
+        self.gauge("tierkeep_feed_lag_seconds", help, state.behind.as_secs_f64())?;
+        let standing = state.standing;
+        self.state(
+            "tierkeep_feed_state",
+            "Whether kept answers are served: current; behind: the database has not said in time what changed; untold: a \
+             change could go unnoticed",
+            [
+                ("current", standing == Standing::Current),
+                ("behind", matches!(standing, Standing::Behind(_))),
+                ("untold", standing == Standing::Untold),
+            ],
+        )
+    }
+
+    fn polls(&mut self, polls: &Polls) -> fmt::Result {
+        let by_outcome = [([("outcome", "answered")], polls.answered), ([("outcome", "failed")], polls.failed)];
+        self.counts("tierkeep_feed_polls", "Questions to the database for what changed", by_outcome)?;
+        self.count("tierkeep_feed_events", "Changes that this node was told", polls.told)?;
+        let help = "Time for one question for what changed";
+        polls.seconds.encode(self.family("tierkeep_feed_poll_duration_seconds", help, MetricType::Histogram)?)
+    }
+
+    fn statistics(&mut self, views: &[ViewState]) -> fmt::Result {
+        let hits = views.iter().flat_map(|view| {
+            let of = |tier| [("statistic", view.kind.name()), ("tier", tier)];
+            [(of("l1"), view.counts.memory_hits), (of("l2"), view.counts.remote_hits)]
+        });
+        self.counts("tierkeep_cache_hits", "Reads that memory (l1) or Redis (l2) answered", hits)?;
+        for (name, help, count) in OF_STATISTICS {
+            let values = views.iter().map(|view| ([("statistic", view.kind.name())], count(&view.counts)));
+            self.counts(name, help, values)?;
+        }
+        Ok(())
+    }
+
+    fn memory(&mut self, cache: &tierkeep_cache::State) -> fmt::Result {
+        self.gauge("tierkeep_cache_entries", "Answers in memory", measure(cache.entries as u64))?;
+        self.gauge("tierkeep_cache_bytes", "Bytes that they take", measure(cache.memory_bytes))?;
+        self.gauge("tierkeep_cache_capacity_bytes", "Bytes that they may take", measure(cache.memory_capacity))?;
+        self.count("tierkeep_cache_evictions", "Answers that gave way to others in memory", cache.evictions)?;
+        self.count("tierkeep_cache_gaps", "Times that messages of other nodes were missed", cache.gaps)?;
+        let help = "Orders to forget that Redis has not acknowledged yet";
+        self.gauge("tierkeep_cache_unsettled_invalidations", help, measure(cache.unsettled as u64))?;
+        self.gauge("tierkeep_cache_loads_running", "Computations that run", measure(cache.loads_running as u64))?;
+        let help = "Whether memory may be served (1)";
+        self.gauge("tierkeep_cache_memory_served", help, f64::from(u8::from(cache.serves_memory)))?;
+        let promise = match cache.promise {
+            tierkeep_cache::Promise::Local => "local",
+            tierkeep_cache::Promise::Bounded(_) => "bounded",
+            tierkeep_cache::Promise::Strict(_) => "strict",
+        };
+        let help = "What the bus between nodes promises of orders to forget";
+        self.info("tierkeep_cache_promise", help, &[("promise", promise)])
+    }
+
+    fn redis(&mut self, shared: SharedTier) -> fmt::Result {
+        self.state(
+            "tierkeep_redis_state",
+            "The tier that nodes share",
+            [
+                ("none", shared == SharedTier::None),
+                ("connected", shared == SharedTier::Connected),
+                ("away", shared == SharedTier::Away),
+            ],
+        )
+    }
+
+    fn warmup(&mut self, warmup: WarmupCounts) -> fmt::Result {
+        self.count("tierkeep_warmup_queued_learners", "Learners whose change set their turn", warmup.queued)?;
+        self.count("tierkeep_warmup_done", "Answers brought into the tiers before anybody asked", warmup.done)?;
+        self.count("tierkeep_warmup_dropped", "Learners and answers that were given up", warmup.dropped)?;
+        self.count("tierkeep_warmup_failed", "Answers that could not be computed", warmup.failed)?;
+        let help = "Learners that wait for their turn";
+        self.gauge("tierkeep_warmup_waiting_learners", help, measure(warmup.waiting as u64))
+    }
+
+    fn audit(&mut self, audit: Audited) -> fmt::Result {
+        let help = "Learners whose stored summaries were compared with their rows";
+        self.count("tierkeep_audit_learners", help, audit.learners)?;
+        self.count("tierkeep_audit_differences", "Stored values that differed from the rows", audit.differences)?;
+        self.count("tierkeep_audit_repairs", "Times that something was built anew as it differed", audit.repairs)?;
+        self.count("tierkeep_audit_failures", "Comparisons that could not be made", audit.failures)
+    }
+
+    fn pool(&mut self, pool: PoolStatus) -> fmt::Result {
+        let PoolStatus { idle, in_use, waiting, max } = pool;
+        let by_state = [("idle", measure(idle as u64)), ("in_use", measure(in_use as u64))];
+        self.gauges("tierkeep_pool_connections", "Connections to PostgreSQL", "state", &by_state)?;
+        self.gauge("tierkeep_pool_max_connections", "Connections that there may be", measure(max as u64))?;
+        self.gauge("tierkeep_pool_waiting", "Requests that wait for a connection", measure(waiting as u64))
+    }
+}
+
+type Counted = (&'static str, &'static str, fn(&Counts) -> u64);
+
+/// What is counted of each statistic. Beyond 2^53 the last digits of a gauge are lost, never of a counter.
+const OF_STATISTICS: [Counted; 13] = [
+    ("tierkeep_cache_misses", "Reads that no tier above the database answered", |counts| counts.misses),
+    ("tierkeep_cache_stale_served", "Reads that were given a kept answer while the database was down", |counts| {
+        counts.stale_served
+    }),
+    ("tierkeep_cache_loads", "Computations", |counts| counts.loads),
+    ("tierkeep_cache_load_failures", "Computations that failed", |counts| counts.load_failures),
+    ("tierkeep_cache_waits", "Reads that waited for somebody else's computation", |counts| counts.waits),
+    ("tierkeep_cache_lease_waits", "Computations that waited for another node's", |counts| counts.lease_waits),
+    ("tierkeep_cache_overloads", "Computations that were not begun because too many waited", |counts| counts.overloads),
+    ("tierkeep_cache_fills", "Answers stored in memory", |counts| counts.fills),
+    ("tierkeep_cache_fills_refused", "Answers not stored because something changed meanwhile", |counts| {
+        counts.fills_refused
+    }),
+    ("tierkeep_cache_invalidations", "Orders to forget an answer", |counts| counts.invalidations),
+    ("tierkeep_cache_expired", "Answers that were swept out after their life", |counts| counts.expired),
+    ("tierkeep_cache_bypasses", "Reads that found memory turned off", |counts| counts.bypasses),
+    ("tierkeep_cache_l2_errors", "Calls of Redis that failed", |counts| counts.remote_errors),
+];
+
+/// Measures are doubles in every format of Prometheus.
+fn measure(value: u64) -> f64 {
+    value as f64
+}
