@@ -17,6 +17,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
+use crate::tiers::reason;
 
 /// Name of the lease of the node that does it.
 const LEASE: &str = "upkeep";
@@ -187,10 +188,10 @@ impl Upkeep {
     fn note(&mut self, done: Result<(), StoreError>) {
         match done {
             Ok(()) if std::mem::take(&mut self.is_failing) => {
-                tracing::info!("changes are folded in advance and removed again")
+                tracing::info!("changes are folded in advance and removed again");
             }
             Err(error) if !std::mem::replace(&mut self.is_failing, true) => {
-                tracing::warn!(%error, "changes are folded by reads only, or not removed");
+                tracing::warn!(error = reason(&error), "changes are folded by reads only, or not removed");
             }
             Ok(()) | Err(_) => {}
         }

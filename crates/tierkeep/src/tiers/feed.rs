@@ -294,7 +294,7 @@ impl Feed {
 }
 
 /// What failed, with its cause.
-fn reason(error: &StoreError) -> String {
+pub(crate) fn reason(error: &StoreError) -> String {
     let mut text = error.to_string();
     let mut source = std::error::Error::source(error);
     while let Some(cause) = source {

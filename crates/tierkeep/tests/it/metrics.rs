@@ -53,12 +53,16 @@ impl Page {
     /// The family of a series, and its type.
     fn family(&self, series: &str) -> (&str, &str) {
         let name = name_of(series);
-        let found =
-            self.families.iter().filter(|(family, kind)| match (name.strip_prefix(family.as_str()), kind.as_str()) {
-                (Some("_total"), "counter") | (Some(""), "gauge") | (Some("_info"), "info") => true,
-                (Some("_bucket" | "_sum" | "_count"), "histogram") => true,
-                _ => false,
-            });
+        let found = self.families.iter().filter(|(family, kind)| {
+            let rest = name.strip_prefix(family.as_str());
+            matches!(
+                (kind.as_str(), rest),
+                ("counter", Some("_total"))
+                    | ("gauge", Some(""))
+                    | ("info", Some("_info"))
+                    | ("histogram", Some("_bucket" | "_sum" | "_count"))
+            )
+        });
         let found: Vec<_> = found.collect();
         assert_eq!(found.len(), 1, "{series}");
         (found[0].0, found[0].1)
