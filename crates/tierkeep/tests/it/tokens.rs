@@ -13,6 +13,7 @@ use tierkeep::access::{Access, Reach, hash};
 use tierkeep::clock::Clock;
 use tierkeep::config::{ByteSize, Config};
 use tierkeep::http::{App, Limits, openapi, router};
+use tierkeep::metrics::Metrics;
 use tierkeep::tiers::Tiers;
 use tierkeep_db::Dialect;
 use tierkeep_learning::service::Statistics;
@@ -49,7 +50,15 @@ impl Guarded {
         let access = Access::load(Arc::clone(&store), reach).await.unwrap();
         let tiers = Tiers::unkept(Statistics::new(store, Config::default().days));
         let limits = Limits { body: ByteSize::bytes(64 * 1024), timeout: Duration::from_secs(30) };
-        Self { app: Arc::new(App { tiers, access, clock: Clock::Fixed(instant(now)), limits }) }
+        Self {
+            app: Arc::new(App {
+                tiers,
+                access,
+                clock: Clock::Fixed(instant(now)),
+                limits,
+                metrics: Metrics::default(),
+            }),
+        }
     }
 
     fn store(&self) -> &Arc<dyn Store> {
