@@ -251,7 +251,8 @@ mod tests {
         assert_eq!((before, hot.learners()), (vec![], vec![user(7)]));
     }
 
-    /// What a hit pays, in an unoptimised build on a busy machine: optimised it is some 30 ns on average, 200 ns for one that is recorded.
+    /// What a hit pays, in an unoptimised build on a busy machine: optimised it is some 30 ns on average, 200 ns for one that
+    /// is recorded.
     #[test]
     fn recording_a_hit_costs_next_to_nothing() {
         const ROUNDS: u32 = 100_000;
