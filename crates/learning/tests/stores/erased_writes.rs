@@ -116,7 +116,7 @@ async fn nothing_is_written_about_an_erased_learner_who_has_a_row(dialect: Diale
             create(keys, Some(60), 2, said(START)),
             Order::PutCourse(course(keys, 2, 5, 1)),
             change(session_id(keys, 50), noted("x")),
-            Order::Complete { id: session_id(keys, 50), completion: completion.clone(), expected: Expected::Any },
+            Order::Complete { id: session_id(keys, 50), completion, expected: Expected::Any },
         ]
     };
 
