@@ -245,7 +245,9 @@ impl Keeping {
         let mut found = match self.view(&question).fetch_many(&questions, loader).await {
             Ok(found) => found,
             // one of them was somebody else's load already, and failed for its learner only, or the cache has failed
-            Err(LoadError::Loader(error)) if matches!(*error, ServiceError::Store(_)) => return Err(error),
+            Err(LoadError::Loader(error)) if matches!(*error, ServiceError::Store(_)) && !is_not_asked(&error) => {
+                return Err(error);
+            }
             Err(_) => HashMap::new(),
         };
         let mut answers = std::mem::take(&mut *refused.lock().unwrap_or_else(PoisonError::into_inner));

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tierkeep::clock::Clock;
-use tierkeep::config::{Config, Freshness, Redis};
+use tierkeep::config::{Config, Freshness, Redis, Warmup};
 use tierkeep::tiers::{KeepingOptions, Question, Standing, Tiers};
 use tierkeep_learning::service::{ServiceError, Statistics};
 use tierkeep_learning::store::{OpenMode, Store, open};
@@ -69,9 +69,10 @@ impl Node {
             cache: config.cache,
             redis: Redis { url: setting.redis.as_ref().map(|url| url.parse().unwrap()), ..config.redis },
             freshness: Freshness { bound: setting.bound, max_stale: setting.max_stale, ..config.freshness },
+            // whose turn it is depends on the time that passes, which a history does not repeat
+            warmup: Warmup { concurrency: 0, ..config.warmup },
             patience: config.http.request_timeout,
-            warmup: config.warmup,
-            clock: Clock::Fixed(NOW.parse().unwrap()),
+            clock: Clock::Wall,
         };
         let tiers = Tiers::open(Statistics::new(Arc::clone(&store), config.days), &kept).await.unwrap();
         let node = Self { index, life, tiers: Arc::new(tiers), store, switches };

@@ -11,8 +11,8 @@ use tierkeep_learning::key::{Key, KeyType, UserId};
 use tierkeep_learning::local_day::LocalDay;
 use tierkeep_learning::rows::{ProgressRow, SessionRow, UserRow};
 use tierkeep_learning::store::{
-    ChangeFeed, Changes, GlobalSnapshot, LearnerActivity, LearnerCourses, LearnerDays, ListedSession, SessionPlace,
-    Settled, Store, StoreError, Written,
+    ChangeFeed, Changes, GlobalSnapshot, LearnerActivity, LearnerCourses, LearnerDays, ListedSession, PoolUse,
+    SessionPlace, Settled, Store, StoreError, Written,
 };
 use tierkeep_testkit::DatabaseClient;
 use tokio::sync::{Semaphore, watch};
@@ -164,6 +164,8 @@ impl ChangeFeed for Watched {
         self.inner.prune_changes(keep, most, most_bytes).await
     }
 }
+
+impl PoolUse for Watched {}
 
 #[async_trait]
 impl Store for Watched {

@@ -10,13 +10,11 @@ use tierkeep_learning::store::erasure::{Grace, Traces};
 use tierkeep_learning::store::export::SessionTable;
 use tierkeep_learning::store::writes::{Reply, WriteRequest, Writes};
 use tierkeep_learning::store::{
-    Difference, Erased, Erasure, Export, Leases, ListedSession, NewToken, PoolUse, StoreError, Token, Tokens,
-    Verification, Verified,
+    Difference, Erased, Erasure, Export, Leases, ListedSession, NewToken, StoreError, Token, Tokens, Verification,
+    Verified,
 };
 
 use super::Watched;
-
-impl PoolUse for Watched {}
 
 #[async_trait]
 impl Leases for Watched {
