@@ -144,3 +144,35 @@ async fn rolled_back_bounding_takes_nothing_away() -> Result<()> {
     assert_eq!(rows, 1);
     Ok(())
 }
+
+/// What a poll costs must not depend on when the outbox was last analyzed.
+#[tokio::test]
+async fn poll_does_not_read_the_whole_outbox_because_it_was_analyzed_while_most_of_it_waited() -> Result<()> {
+    let mut platform = Platform::watched().await?;
+    platform
+        .writer
+        .batch_execute(
+            "begin; set local tierkeep.origin = 'import';
+             insert into archive select i, i, 'epoch' from generate_series(1, 9000) as i; commit;
+             analyze tierkeep_outbox",
+        )
+        .await?;
+    while platform.poll().await?.more {
+        platform.news().await?;
+    }
+    platform.writer.batch_execute("update tierkeep_outbox set settled = true").await?;
+
+    let read = include_str!("../../src/feed/sql/postgres/read.sql");
+    platform.writer.batch_execute(&format!("prepare read as {read}")).await?;
+    let polled = plan(&platform, "explain execute read (1, 10000, '{archive}', '{}', '{}')").await?;
+    let naive = plan(&platform, "explain select exists (select from tierkeep_outbox where position is null)").await?;
+
+    assert!(!polled.contains("Seq Scan on tierkeep_outbox"), "{polled}");
+    assert!(naive.contains("Seq Scan on tierkeep_outbox"), "the statistics mislead nobody: {naive}");
+    Ok(())
+}
+
+async fn plan(platform: &Platform, explain: &str) -> Result<String> {
+    let rows = platform.writer.query(explain, &[]).await?;
+    Ok(rows.iter().map(|row| row.try_get(0)).collect::<Result<Vec<String>, _>>()?.join("\n"))
+}

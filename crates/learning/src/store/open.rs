@@ -328,7 +328,9 @@ async fn open_postgres(
         None
     } else {
         let name = format!("{} changes", options.pool.application_name);
-        let alone = PoolConfig { size: 1, overflow: 0, application_name: name, ..options.pool.clone() };
+        // each question is itself the sign of life, and the next one comes soon
+        let alone =
+            PoolConfig { size: 1, overflow: 0, pre_ping: false, application_name: name, ..options.pool.clone() };
         let feed = feed(found.keys, &options.mapping, found.has_zones)?;
         Some(Follower {
             feed,
