@@ -1,7 +1,6 @@
 //! Opening a database: from an address to a store, tables made or checked on the way.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use tierkeep_db::{
     Access, DatabaseUrl, Dialect, MigrationReport, Migrations, Pool, PoolConfig, PostgresUrl, SqliteConfig,
@@ -332,13 +331,7 @@ async fn open_postgres(
         let alone =
             PoolConfig { size: 1, overflow: 0, pre_ping: false, application_name: name, ..options.pool.clone() };
         let feed = feed(found.keys, &options.mapping, found.has_zones)?;
-        Some(Follower {
-            feed,
-            pool: Pool::new(address, alone)?,
-            is_broken: AtomicBool::new(false),
-            platform: found.platform,
-            is_misfit: AtomicBool::new(false),
-        })
+        Some(Follower::new(feed, Pool::new(address, alone)?, found.platform))
     };
     let mapping = (found.tables == Tables::Attached).then(|| options.mapping.to_string());
     Ok(Arc::new(PostgresStore {

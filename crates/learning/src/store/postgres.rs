@@ -190,7 +190,7 @@ impl Store for PostgresStore {
 
     async fn close(&self) {
         if let Some(follower) = &self.follower {
-            follower.pool.close().await;
+            follower.close().await;
         }
         self.pool.close().await;
     }

@@ -13,8 +13,6 @@ use crate::node::Node;
 /// Until what belongs to the start is over, the first pruning of changes among it.
 const SETTLING: Duration = Duration::from_secs(3);
 const ROUND: Duration = Duration::from_secs(20);
-/// As `freshness.bound` has it by default.
-const POLLS_PER_SECOND: f64 = 20.0;
 
 pub(crate) async fn report() -> Result<()> {
     println!("\nidle: CPU of a node that nobody asks, in percent of a core, {ROUND:?}");
@@ -47,10 +45,9 @@ async fn over_a_round(used: impl Fn() -> Result<(Duration, Duration)>) -> Result
 
 fn print(name: &str, own: f64, servers: f64) {
     println!(
-        "  {name:<22} node {:.2} %, backends {:.2} %, together {:.2} %: {:.0} µs a question",
+        "  {name:<22} node {:.2} %, backends {:.2} %, together {:.2} %",
         own * 100.0,
         servers * 100.0,
         (own + servers) * 100.0,
-        (own + servers) * 1e6 / POLLS_PER_SECOND
     );
 }

@@ -15,18 +15,55 @@ use super::drift::Platform;
 /// What the feed is followed with.
 #[derive(Debug)]
 pub(in crate::store) struct Follower {
-    pub(in crate::store) feed: Feed,
+    feed: Feed,
     /// One connection: whoever asks for changes must not wait until readers are done.
-    pub(in crate::store) pool: Pool,
+    pool: Pool,
+    /// That connection between two questions, and how many it has asked: to give it back to the pool, which sees to it that
+    /// it is fit for the next, would cost as much as the question.
+    held: tokio::sync::Mutex<Option<(Connection, u32)>>,
     /// Whether a change may go unnoticed, so that what is stored proves nothing.
-    pub(in crate::store) is_broken: AtomicBool,
+    is_broken: AtomicBool,
     /// The platform's columns, where Tierkeep is attached to them.
-    pub(in crate::store) platform: Option<Platform>,
+    platform: Option<Platform>,
     /// Whether the database is attached with another mapping now.
-    pub(in crate::store) is_misfit: AtomicBool,
+    is_misfit: AtomicBool,
 }
 
+/// Questions after which a connection goes back to the pool, which replaces old ones.
+const QUESTIONS_PER_CONNECTION: u32 = 10_000;
+
 impl Follower {
+    pub(in crate::store) fn new(feed: Feed, pool: Pool, platform: Option<Platform>) -> Self {
+        Self {
+            feed,
+            pool,
+            held: tokio::sync::Mutex::default(),
+            is_broken: AtomicBool::new(false),
+            platform,
+            is_misfit: AtomicBool::new(false),
+        }
+    }
+
+    /// Asks on the one connection. Whatever fails, or is given up, the next question has another one.
+    async fn ask(&self, after: u64) -> Result<Changes, StoreError> {
+        let mut held = self.held.lock().await;
+        let (db, asked) = match held.take() {
+            Some(held) => held,
+            None => (self.pool.get().await?, 0),
+        };
+        let mut changes = Changes::read(after, self.feed.poll_postgres(&db, after, EVENTS_PER_CALL).await?);
+        self.look_closely(&db, &mut changes).await?;
+        if asked < QUESTIONS_PER_CONNECTION {
+            *held = Some((db, asked + 1));
+        }
+        Ok(changes)
+    }
+
+    pub(super) async fn close(&self) {
+        self.held.lock().await.take();
+        self.pool.close().await;
+    }
+
     pub(super) fn is_misfit(&self) -> bool {
         self.is_misfit.load(Ordering::Acquire)
     }
@@ -58,9 +95,7 @@ impl PostgresStore {
 impl ChangeFeed for PostgresStore {
     async fn changes(&self, after: u64) -> Result<Option<Changes>, StoreError> {
         let Some(follower) = &self.follower else { return Ok(None) };
-        let db = follower.pool.get().await?;
-        let mut changes = Changes::read(after, follower.feed.poll_postgres(&db, after, EVENTS_PER_CALL).await?);
-        follower.look_closely(&db, &mut changes).await?;
+        let changes = follower.ask(after).await?;
         follower.is_broken.store(!changes.broken.is_empty(), Ordering::Release);
         Ok(Some(changes))
     }
