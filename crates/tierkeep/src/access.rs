@@ -10,12 +10,12 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use tierkeep_learning::store::{Scope, Store, StoreError, Token, TokenHash};
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 mod secret;
@@ -72,6 +72,10 @@ pub struct Access {
     store: Arc<dyn Store>,
     reach: Reach,
     known: RwLock<Arc<Known>>,
+    /// When the last reading began.
+    read: RwLock<Instant>,
+    /// How old a reading may be, once the tokens are followed.
+    bound: OnceLock<Duration>,
     is_silent: AtomicBool,
 }
 
@@ -126,7 +130,8 @@ impl Access {
     /// As if the installation had none: on loopback everybody may ask everything, elsewhere nobody anything.
     #[must_use]
     pub fn without_tokens(store: Arc<dyn Store>, reach: Reach) -> Self {
-        Self { store, reach, known: RwLock::default(), is_silent: AtomicBool::new(false) }
+        let read = RwLock::new(Instant::now());
+        Self { store, reach, known: RwLock::default(), read, bound: OnceLock::new(), is_silent: AtomicBool::new(false) }
     }
 
     /// Reads the tokens anew. What was known stays if that fails.
@@ -134,11 +139,23 @@ impl Access {
     /// # Errors
     /// [`StoreError`].
     pub async fn refresh(&self) -> Result<(), StoreError> {
+        let began = Instant::now();
         let tokens = self.store.unrevoked_tokens().await?;
         let before = self.known();
         let now = Arc::new(Known::new(tokens, &before));
         *self.known.write().unwrap_or_else(PoisonError::into_inner) = now;
+        *self.read.write().unwrap_or_else(PoisonError::into_inner) = began;
         Ok(())
+    }
+
+    /// Reads the tokens if the last reading is older than the bound, as after a pause of the whole process, unless the
+    /// database was found not to answer.
+    pub async fn catch_up(&self) {
+        let Some(bound) = self.bound.get() else { return };
+        let read = *self.read.read().unwrap_or_else(PoisonError::into_inner);
+        if read.elapsed() > *bound && !self.is_silent.load(Ordering::Relaxed) {
+            self.read_in_time(*bound).await;
+        }
     }
 
     /// Whether requests need a token: while any is not revoked, and always where others can reach the node.
@@ -174,6 +191,7 @@ impl Access {
 
     /// Reads the tokens again and again until `stop`, and notes when they were used.
     pub async fn follow(&self, bound: Duration, stop: CancellationToken) {
+        let _ = self.bound.set(bound);
         let every = |period| {
             let mut ticks = tokio::time::interval(period);
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

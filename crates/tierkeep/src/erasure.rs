@@ -54,7 +54,7 @@ impl Receipt {
             removed,
             remaining,
             caches,
-            kept: "a tombstone of id and time; for an hour, the id in the change feed",
+            kept: "a tombstone of id and time; for an hour, the id in the change feed; in Redis, outdated answers that nobody is given, until their time ends",
             complete,
         }
     }

@@ -67,9 +67,9 @@ struct Shared {
 }
 
 impl Shared {
-    /// Whether stored summaries count.
+    /// Whether stored summaries count: not where nobody looks whether every change is noted.
     fn trusts_summaries(&self) -> bool {
-        self.tables.have_summaries() && !self.is_broken.load(Ordering::Acquire)
+        self.tables.have_summaries() && !self.read_only && !self.is_broken.load(Ordering::Acquire)
     }
 }
 

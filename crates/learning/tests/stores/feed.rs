@@ -166,6 +166,7 @@ async fn with_a_trigger_missing_answers_come_from_rows(dialect: Dialect) {
     outside.run(&remove_update_trigger(dialect, &outside).await).await;
     outside.run(&outside::set_minutes(user(KEYS, 1), 50)).await;
 
+    assert_eq!(minutes(&*fresh.reader().await).await, 50, "who only reads never trusts what is stored");
     // before anybody has looked
     assert_eq!(minutes(&*store).await, 30, "the test shows nothing if what is stored is not old");
     let now = told(&*store, known).await;

@@ -43,7 +43,11 @@ pub(super) async fn guard(State(app): State<Arc<App>>, request: Request, next: N
     // the route that was found, not the text that led to it: two readings of an address cannot differ
     let route = request.extensions().get::<MatchedPath>();
     let path = route.map_or_else(|| request.uri().path(), MatchedPath::as_str);
-    if let Some(scope) = needed(request.method(), path)
+    let scope = needed(request.method(), path);
+    if scope.is_some() {
+        app.access.catch_up().await;
+    }
+    if let Some(scope) = scope
         && let Err(denied) = app.access.admit(bearer(request.headers()), scope, app.clock.now())
     {
         return ApiError::Denied(denied).into_response();

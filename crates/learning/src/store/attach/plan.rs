@@ -74,8 +74,8 @@ impl Plan {
     pub(super) fn script(&self, survey: &Survey) -> Vec<String> {
         let head = format!(
             "-- Attaches tierkeep to {}.\n-- To be run with a search path whose first schema is to hold tierkeep's tables, \
-             in one transaction, by a role that owns\n-- the platform's tables and may create in that schema. It can be run \
-             again. The platform's rows are not read.",
+             in one transaction, by a role that owns\n-- the platform's tables and may create in that schema. Print it again \
+             to upgrade. The platform's rows are not read.",
             survey.tables.join(", ")
         );
         let mut script = vec![head, "begin;".to_owned(), "set local lock_timeout = '2s';".to_owned()];

@@ -84,9 +84,10 @@ impl Follower {
 }
 
 impl PostgresStore {
-    /// Whether stored summaries count.
+    /// Whether stored summaries count: not where nobody looks whether every change is noted.
     pub(super) fn trusts_summaries(&self) -> bool {
         self.tables.have_summaries()
+            && !self.read_only
             && !self.follower.as_ref().is_some_and(|follower| follower.is_broken.load(Ordering::Acquire))
     }
 }
