@@ -220,6 +220,22 @@ impl Redis {
         self.bus.clone()
     }
 
+    /// Removes the values of all entries whose key `is_wanted` picks, and returns how many that were.
+    ///
+    /// For values that must be gone and not only outdated, as an invalidation makes those that carry a tag: invalidate first.
+    /// `is_wanted` is given a key as it was encoded, the name of its view before it. Goes through all keys of the server, a
+    /// thousand at a time: O(keys), without holding the server up. What is stored meanwhile may or may not be met.
+    ///
+    /// # Errors
+    /// [`RemoteError`](crate::remote::RemoteError): it cannot be asked; on a cluster, whose keys no one server lists,
+    /// [`RemoteError::Refused`](crate::remote::RemoteError::Refused).
+    pub async fn remove_values(
+        &self,
+        is_wanted: impl Fn(&[u8]) -> bool + Send,
+    ) -> Result<u64, crate::remote::RemoteError> {
+        self.tier.remove_values(is_wanted).await
+    }
+
     /// Whether there is a connection for commands at this moment.
     pub fn is_connected(&self) -> bool {
         self.shared.link.is_connected()

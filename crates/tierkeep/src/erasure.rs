@@ -54,7 +54,7 @@ impl Receipt {
             removed,
             remaining,
             caches,
-            kept: "a tombstone of id and time; for an hour, the id in the change feed; in Redis, outdated answers that nobody is given, until their time ends",
+            kept: "a tombstone of id and time; for an hour, the id in the change feed",
             complete,
         }
     }
@@ -77,8 +77,10 @@ pub async fn erase(tiers: &Tiers, user: UserId) -> Result<Option<Receipt>, Store
 }
 
 async fn forget(tiers: &Tiers, erased: Erased) -> Receipt {
-    let tags = vec![tiers::user_tag(erased.user_id), tiers::global_tag()];
-    let receipts: Vec<_> = tiers.invalidate(&Invalidation::Tags(tags)).await.into_iter().collect();
+    let mut receipts = Vec::new();
+    for order in [Invalidation::Tags(vec![tiers::global_tag()]), Invalidation::Learners(vec![erased.user_id])] {
+        receipts.extend(tiers.invalidate(&order).await);
+    }
     Receipt::new(erased, Invalidated::of(&receipts))
 }
 

@@ -320,6 +320,8 @@ impl Tiers {
 pub enum Invalidation {
     /// Those to these questions.
     Keys(Vec<Question>),
+    /// Those about these learners, and what Redis holds of them is removed, as far as it is one server and answers.
+    Learners(Vec<UserId>),
     /// Those that carry any of these tags.
     Tags(Vec<tierkeep_cache::Tag>),
     /// All.

@@ -45,6 +45,24 @@ impl Names {
         name
     }
 
+    /// What the names of all values match, for `SCAN`.
+    pub(super) fn values_pattern(&self) -> Vec<u8> {
+        let mut pattern = Vec::with_capacity(self.prefix.len() + 8);
+        for byte in self.prefix.bytes() {
+            if matches!(byte, b'*' | b'?' | b'[' | b']' | b'^' | b'\\') {
+                pattern.push(b'\\');
+            }
+            pattern.push(byte);
+        }
+        pattern.extend_from_slice(b":v:{k*");
+        pattern
+    }
+
+    /// The key's bytes in the name of a value.
+    pub(super) fn key_of<'a>(&self, name: &'a [u8]) -> Option<&'a [u8]> {
+        name.strip_prefix(self.prefix.as_bytes())?.strip_prefix(b":v:{k")?.strip_suffix(b"}")
+    }
+
     /// `prefix:t:` and 32 hexadecimal digits
     pub(super) fn tag(&self, tag: TagId) -> Vec<u8> {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
@@ -79,6 +97,14 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn the_pattern_of_values_takes_a_prefix_for_what_it_is() {
+        let names = Names::new("a*b[c", 0);
+        assert_eq!(names.values_pattern(), b"a\\*b\\[c:v:{k*");
+        assert_eq!(names.key_of(b"a*b[c:v:{kxyz}"), Some(&b"xyz"[..]));
+        assert_eq!(names.key_of(b"a*b[c:l:{kxyz}"), None);
+    }
 
     /// What a cluster hashes of a name, by its specification.
     fn hashed(name: &[u8]) -> &[u8] {

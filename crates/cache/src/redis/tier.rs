@@ -62,6 +62,32 @@ impl RedisTier {
         Self { shared, guard: Arc::new(Guard { breaker: Mutex::default(), clock: Clock::precise() }) }
     }
 
+    /// As [`Redis::remove_values`](super::Redis::remove_values).
+    pub(super) async fn remove_values(&self, is_wanted: impl Fn(&[u8]) -> bool + Send) -> Result<u64, RemoteError> {
+        let Shared { names, link, is_cluster, .. } = &*self.shared;
+        if *is_cluster {
+            return Err(RemoteError::Refused("the keys of a cluster are not gone through".to_owned()));
+        }
+        let (mut cursor, mut removed) = (0_u64, 0);
+        loop {
+            let mut scan = redis::pipe();
+            scan.cmd("SCAN").arg(cursor).arg("MATCH").arg(names.values_pattern()).arg("COUNT").arg(SCANNED);
+            let found = link.ask(&scan).await?.into_iter().next().ok_or_else(no_answer)?;
+            let (next, found): (u64, Vec<Vec<u8>>) = answered(found)?;
+            let doomed: Vec<_> = found.iter().filter(|name| names.key_of(name).is_some_and(&is_wanted)).collect();
+            if !doomed.is_empty() {
+                let mut unlink = redis::pipe();
+                unlink.cmd("UNLINK").arg(doomed);
+                let gone = link.ask(&unlink).await?.into_iter().next().ok_or_else(no_answer)?;
+                removed += answered::<u64>(gone)?;
+            }
+            cursor = next;
+            if cursor == 0 {
+                return Ok(removed);
+            }
+        }
+    }
+
     fn names(&self) -> &Names {
         &self.shared.names
     }
@@ -333,4 +359,16 @@ fn severity(severity: Severity) -> &'static str {
         Severity::Hard => "H",
         Severity::Soft => "S",
     }
+}
+
+/// Keys that the server looks at in one go.
+const SCANNED: u32 = 1000;
+
+fn no_answer() -> RemoteError {
+    RemoteError::Unreachable("a command has no answer".to_owned())
+}
+
+fn answered<T: redis::FromRedisValue>(answer: RedisResult<Value>) -> Result<T, RemoteError> {
+    let value = answer.map_err(|error| RemoteError::from(Failure::from(error)))?;
+    redis::from_redis_value(value).map_err(|error| RemoteError::Refused(error.to_string()))
 }

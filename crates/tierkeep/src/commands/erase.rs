@@ -60,7 +60,7 @@ async fn erase_in(
         if context.config().redis.url.is_none() {
             context.console.note("no server answers, and no redis.url is configured: no kept answer outlives a server");
         } else {
-            context.console.note("no server answers: kept answers are outdated in Redis (L2)");
+            context.console.note("no server answers: kept answers are removed from Redis (L2)");
         }
         let erased = erasure::erase(&tiers, user).await;
         tiers.close().await;

@@ -216,14 +216,18 @@ impl InvalidateRequest {
             return Ok(vec![Invalidation::Everything]);
         }
         let questions = self.keys.iter().map(|key| question("keys", key)).collect::<Result<Vec<_>, _>>()?;
-        let mut tags: Vec<_> = self.users.iter().map(|user| tiers::user_tag(*user)).collect();
+        let mut tags = Vec::new();
         for name in &self.tags {
             tags.push(tiers::named_tag(name).ok_or_else(|| refusal("tags", name, "user:ID, global".to_owned()))?);
         }
-        if questions.is_empty() && tags.is_empty() {
+        if questions.is_empty() && tags.is_empty() && self.users.is_empty() {
             return Err(refusal("keys", "", "at least one of keys, tags, users and all".to_owned()));
         }
-        Ok(vec![Invalidation::Keys(questions), Invalidation::Tags(tags)])
+        let mut orders = vec![Invalidation::Keys(questions), Invalidation::Tags(tags)];
+        if !self.users.is_empty() {
+            orders.push(Invalidation::Learners(self.users.clone()));
+        }
+        Ok(orders)
     }
 }
 

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::body::{Body, BodyCodec};
 use super::computing::{Kitchen, Refused, computing, loaded, served};
 use super::feed::{Feed, Polls, Standing};
-use super::policy::{policy, tags};
+use super::policy::{policy, tags, user_tag};
 use super::question::Question;
 use super::warmup::{Warmup, WarmupCounts};
 use super::{Found, FoundByUser, Invalidation, Tier, answer, compute_many};
@@ -335,8 +335,22 @@ impl Keeping {
                 }
                 receipt
             }
+            Invalidation::Learners(users) => {
+                let tags: Vec<_> = users.iter().map(|user| user_tag(*user)).collect();
+                let receipt = self.cache.invalidate_tags(&tags).await;
+                self.remove_values(users).await;
+                receipt
+            }
             Invalidation::Tags(tags) => self.cache.invalidate_tags(tags).await,
             Invalidation::Everything => self.cache.clear().await,
+        }
+    }
+
+    /// What is outdated already and is to be gone as well.
+    async fn remove_values(&self, users: &[UserId]) {
+        let Some(redis) = &self.redis else { return };
+        if let Err(error) = redis.remove_values(|key| users.iter().any(|user| is_about(key, *user))).await {
+            tracing::warn!(%error, "outdated answers stay in Redis until their time ends");
         }
     }
 
@@ -360,6 +374,16 @@ fn not_asked() -> ServiceError {
 
 fn is_not_asked(error: &ServiceError) -> bool {
     matches!(error, ServiceError::Store(StoreError::Database(tierkeep_db::Error::Closed)))
+}
+
+/// Whether a kept answer is about a learner, by the bytes of its key, which end with the text of a question.
+fn is_about(key: &[u8], user: UserId) -> bool {
+    let text = String::from_utf8_lossy(key);
+    let (user, kinds) = (user.to_string(), StatisticKind::ALL);
+    kinds.iter().any(|kind| {
+        let beginning = format!("{}/{user}", kind.name());
+        text.split(&beginning).skip(1).any(|after| after.is_empty() || after.starts_with('/'))
+    })
 }
 
 /// Names of keys begin with the installation's own: two installations on one Redis never meet.

@@ -5,6 +5,8 @@ use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
 use tempfile::TempDir;
 use tierkeep::audit::Auditor;
 use tierkeep::erasure::follow_departures;
@@ -27,6 +29,15 @@ async fn delete(node: &Node, address: &str) -> Answer {
     node.send(Request::delete(address).body(Body::empty()).unwrap()).await
 }
 
+/// Names of all keys of a server, one after the other.
+fn names_in(redis: &RedisServer) -> String {
+    let mut server = UnixStream::connect(redis.socket()).unwrap();
+    server.write_all(b"KEYS *\r\nQUIT\r\n").unwrap();
+    let mut names = Vec::new();
+    server.read_to_end(&mut names).unwrap();
+    String::from_utf8_lossy(&names).into_owned()
+}
+
 fn daily() -> String {
     format!("/v1/users/{ADA}/stats/daily?date=2026-01-30")
 }
@@ -39,6 +50,8 @@ async fn erasing_leaves_nothing_in_any_tier(dialect: Dialect) {
     node.until_tier(&daily(), "l1").await;
     other.until_tier(&daily(), "l1").await;
     node.until_tier("/v1/stats/global", "l1").await;
+    node.until_tier(&format!("/v1/users/{BOB}/streaks"), "l1").await;
+    assert!(names_in(&redis).contains(&format!("daily/{ADA}/2026-01-30")));
 
     let answer = delete(&node, &format!("/v1/users/{ADA}")).await;
 
@@ -51,6 +64,9 @@ async fn erasing_leaves_nothing_in_any_tier(dialect: Dialect) {
         (&json!(7), &json!(2), &json!(1))
     );
     assert!(receipt["remaining"].as_object().unwrap().values().all(|rows| rows == 0), "{receipt}");
+    let names = names_in(&redis);
+    assert!(!names.contains(ADA), "no value of theirs is left, outdated or not: {names}");
+    assert!(names.contains(&format!("streaks/{BOB}")), "those of others are: {names}");
     for node in [&node, &other] {
         node.until(&daily(), |answer| answer.status == StatusCode::NOT_FOUND).await;
         let global = node.until("/v1/stats/global", |answer| answer.json()["total_sessions"] == 0).await.json();
