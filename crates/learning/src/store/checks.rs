@@ -38,8 +38,9 @@ pub(super) async fn check_built_sqlite(db: &SqliteDatabase, rules: &DayRules) ->
     check_days(days.0.as_deref(), days.1, rules)
 }
 
-/// The `[days]` that the summaries are built with.
-const BUILT_WITH: &str = "select time_zone, day_start from tierkeep_state";
+/// The `[days]` that the summaries are built with; an error if a table is missing without which nothing can be answered.
+const BUILT_WITH: &str = "select time_zone, day_start from tierkeep_state where not exists \
+     (select 1 from tierkeep_outbox, tierkeep_learner, tierkeep_month, tierkeep_global where 1 = 0)";
 
 pub(super) async fn check_postgres(db: &Client) -> Result<(), StoreError> {
     check_version(applied_version_postgres(db).await?)

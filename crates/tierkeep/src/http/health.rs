@@ -145,11 +145,13 @@ fn failing(error: &StoreError) -> Checks {
         StoreError::Database(DatabaseError::DatabaseNewer { .. }) => {
             migrations("the tables are newer than this binary")
         }
-        StoreError::DaysChanged { .. } | StoreError::MappingChanged => migrations(&error.to_string()),
-        _ => Checks {
-            database: Check::failing("it cannot be asked; the log says why"),
-            migrations: Check::UNKNOWN,
-            feed: None,
+        other => match other.misfit() {
+            Some(why) => migrations(&why),
+            None => Checks {
+                database: Check::failing("it cannot be asked; the log says why"),
+                migrations: Check::UNKNOWN,
+                feed: None,
+            },
         },
     }
 }

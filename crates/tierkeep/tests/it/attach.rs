@@ -210,7 +210,7 @@ async fn a_platform_that_changes_its_tables_is_told_what_to_do() {
     signal(&child, "TERM");
     child.wait_with_output().unwrap();
     let (child, address) = site.serve(&["--read-only"]);
-    until(&address, daily, |head, body| minutes(body) == 50 && head.contains("x-cache: l3"));
+    until(&address, daily, |head, body| minutes(body) == 50 && head.contains("x-cache: miss"));
     signal(&child, "TERM");
     child.wait_with_output().unwrap();
 }

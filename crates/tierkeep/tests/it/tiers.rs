@@ -17,6 +17,7 @@ on_both!(
     a_node_reads_what_another_one_computed,
     a_write_by_another_program_is_seen_by_all_nodes_in_time,
     without_a_feed_answers_come_from_rows,
+    a_node_that_lacks_a_table_of_its_own_is_not_ready,
     a_missing_trigger_turns_keeping_off,
     the_same_answer_is_not_sent_twice,
     another_installation_on_the_same_redis_is_not_read,
@@ -181,6 +182,19 @@ async fn a_node_that_cannot_learn_of_changes_serves_nothing_it_has_kept() {
     node.until_tier(&daily(), "l1").await;
 }
 
+async fn a_node_that_lacks_a_table_of_its_own_is_not_ready(dialect: Dialect) {
+    let installation = Installation::new(dialect).await;
+    let node = installation.node(None).await;
+    for table in ["tierkeep_outbox", "tierkeep_month"] {
+        assert_eq!(node.get("/readyz").await.status, StatusCode::OK);
+
+        installation.run(&format!("alter table {table} rename to elsewhere")).await;
+        assert_eq!(node.get("/readyz").await.status, StatusCode::SERVICE_UNAVAILABLE, "{table}");
+
+        installation.run(&format!("alter table elsewhere rename to {table}")).await;
+    }
+}
+
 async fn a_missing_trigger_turns_keeping_off(dialect: Dialect) {
     let installation = Installation::new(dialect).await;
     let node = installation.node(None).await;
@@ -249,7 +263,7 @@ async fn a_store_that_only_reads_keeps_nothing(dialect: Dialect) {
     let installation = Installation::new(dialect).await;
     let node = Node::start(&installation.url(), None, NOW, OpenMode::ReadOnly).await;
 
-    assert_eq!([node.tier(&daily()).await, node.tier(&daily()).await], ["l3", "l3"]);
+    assert_eq!([node.tier(&daily()).await, node.tier(&daily()).await], ["miss", "miss"]);
     assert_eq!(node.get("/readyz").await.json()["checks"].get("feed"), None);
 }
 
