@@ -36,10 +36,10 @@
 //! sequence is moved and the feed reports itself broken. A transaction of more than 64 statements on watched tables has
 //! as many subtransactions as one with savepoints around each of them, with the same cost to snapshots while it runs.
 //!
-//! Measured on 2 busy cores, PostgreSQL 15: some 14 µs of processor time for an insert of one row. With 16 clients that
-//! insert one row a transaction 0.64 of the throughput with a flush at each commit, and 0.4 to 0.7 where the flush costs
-//! next to nothing, so that only the processor counts. An insert of 200,000 rows takes 1.0 to 1.15 of the time
-//! (`benches/feed.rs`, and the mode `writers` of the service's benchmark of freshness).
+//! Measured on 2 cores, PostgreSQL 15: some 14 µs of processor time for an insert of one row. With 16 clients that insert
+//! one row a transaction 0.67 of the throughput with a flush at each commit, and 0.59 without one, where only the processor
+//! counts. An insert of 200,000 rows takes 1.05 of the time (`benches/feed.rs`, and the mode `writers` of the service's
+//! benchmark of freshness).
 //!
 //! On SQLite triggers run for each row ([`Feed::suspend_sqlite`] is for bulk writes), and there is no way to catch an error
 //! in them: dropping the outbox by hand makes writes fail, and SQLite itself refuses to drop a column that a trigger reads.
