@@ -1,7 +1,6 @@
 //! The command line: what can be asked, and how a run ends.
 
 use std::ffi::OsString;
-use std::fmt::Display;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::str::FromStr;
@@ -15,6 +14,7 @@ use tierkeep_learning::local_day::{LocalDay, Month, Year};
 use tierkeep_learning::statistic::WindowDays;
 use tierkeep_learning::store::{Scope, TokenName};
 
+use crate::chain::Chain;
 use crate::commands::{self, Ending};
 use crate::config::parse_duration;
 use crate::console::{Console, Output};
@@ -377,26 +377,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     match commands::run(cli, console) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            console.note(format_args!("tierkeep: {}", Chain(&failure.error)));
+            console.note(format_args!("tierkeep: {}", Chain(failure.error.as_ref())));
             ExitCode::from(failure.ending.code())
         }
-    }
-}
-
-/// An error and its causes on one line, without causes that repeat what is said already.
-struct Chain<'a>(&'a anyhow::Error);
-
-impl Display for Chain<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let mut said = self.0.to_string();
-        f.write_str(&said)?;
-        for cause in self.0.chain().skip(1).map(ToString::to_string) {
-            if !said.contains(&cause) {
-                write!(f, ": {cause}")?;
-                said = cause;
-            }
-        }
-        Ok(())
     }
 }
 
@@ -435,6 +418,6 @@ mod tests {
     fn causes_are_said_once() {
         let error = anyhow::anyhow!("inner").context("outer: inner").context("outmost");
 
-        assert_eq!(Chain(&error).to_string(), "outmost: outer: inner");
+        assert_eq!(Chain(error.as_ref()).to_string(), "outmost: outer: inner");
     }
 }

@@ -3,7 +3,6 @@
 //! [`router`] is a tower service, so tests call it without a socket; [`serve`] puts it behind one.
 
 mod admin;
-mod after_write;
 mod answer;
 mod batch;
 mod body;

@@ -8,6 +8,7 @@
 
 pub mod access;
 pub mod audit;
+mod chain;
 pub mod cli;
 pub mod clock;
 pub mod commands;

@@ -24,7 +24,6 @@ use tierkeep_learning::service::{Answers, ServiceError, Statistics};
 use tierkeep_learning::store::Basis;
 
 pub use self::body::Body;
-pub(crate) use self::feed::reason;
 pub use self::feed::{Polls, Standing};
 pub use self::keeping::{KeepingOptions, OpenError, SharedTier, State, ViewState};
 pub(crate) use self::policy::default_ttl;

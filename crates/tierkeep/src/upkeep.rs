@@ -16,8 +16,8 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
+use crate::chain::Chain;
 use crate::clock::Clock;
-use crate::tiers::reason;
 
 /// Name of the lease of the node that does it.
 const LEASE: &str = "upkeep";
@@ -191,7 +191,7 @@ impl Upkeep {
                 tracing::info!("changes are folded in advance and removed again");
             }
             Err(error) if !std::mem::replace(&mut self.is_failing, true) => {
-                tracing::warn!(error = reason(&error), "changes are folded by reads only, or not removed");
+                tracing::warn!(error = %Chain(&error), "changes are folded by reads only, or not removed");
             }
             Ok(()) | Err(_) => {}
         }

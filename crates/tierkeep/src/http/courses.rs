@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{FromRequestParts, RawPathParams, State};
+use axum::extract::{FromRequestParts, State};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::response::Response;
@@ -16,8 +16,8 @@ use utoipa::ToSchema;
 
 use super::App;
 use super::docs::Id;
-use super::error::{ApiError, BadParameter, Fault, Problem, clip, refusal_problem};
-use super::extract::{Learner, Parameters};
+use super::error::{ApiError, Problem, refusal_problem};
+use super::extract::{Learner, Parameters, in_path};
 use super::fields::{Fields, Object, integer};
 use super::idempotency::{Incoming, Kept};
 use super::write_docs::CoursePut;
@@ -84,15 +84,7 @@ impl FromRequestParts<Arc<App>> for Content {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &Arc<App>) -> Result<Self, ApiError> {
-        let unreadable = |text: &str| BadParameter {
-            parameter: "content_id",
-            given: clip(text),
-            accepted: "a UUID or an integer from -2^63 to 2^63-1".to_owned(),
-            fault: Fault::Unreadable,
-        };
-        let params = RawPathParams::from_request_parts(parts, state).await.map_err(|_| unreadable(parts.uri.path()))?;
-        let id = params.iter().find(|(name, _)| *name == "content_id").map(|(_, id)| id).unwrap_or_default();
-        Ok(Self(id.parse().map_err(|_| unreadable(id))?))
+        in_path(parts, state, "content_id").await.map(Self)
     }
 }
 

@@ -1,7 +1,6 @@
 //! From errors to answers: the one place where a failure becomes a status.
 
 use std::error::Error;
-use std::fmt;
 use std::sync::Arc;
 
 use axum::http::{HeaderValue, StatusCode, header};
@@ -17,6 +16,7 @@ use utoipa::ToSchema;
 use self::kinds::{KINDS, Kind};
 use super::body::Misfit;
 use crate::access::Denied;
+use crate::chain::Chain;
 use crate::config::ByteSize;
 
 mod kinds;
@@ -403,21 +403,6 @@ impl IntoResponse for Problem {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
         response
-    }
-}
-
-/// An error with its causes, for the log.
-struct Chain<'a>(&'a (dyn Error + 'static));
-
-impl fmt::Display for Chain<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)?;
-        let mut cause = self.0.source();
-        while let Some(error) = cause {
-            write!(f, ": {error}")?;
-            cause = error.source();
-        }
-        Ok(())
     }
 }
 

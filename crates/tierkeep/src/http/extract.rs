@@ -10,7 +10,7 @@ use axum::http::{StatusCode, header};
 use jiff::civil::Date;
 use serde::de::DeserializeOwned;
 use tierkeep_db::PageSize;
-use tierkeep_learning::key::UserId;
+use tierkeep_learning::key::{ContentId, SessionId, UserId};
 use tierkeep_learning::language::Language;
 use tierkeep_learning::local_day::{LocalDay, Month, Year};
 use tierkeep_learning::statistic::WindowDays;
@@ -36,13 +36,19 @@ fn is_integer(text: &str) -> bool {
     !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-impl Parameter for UserId {
-    const ACCEPTED: &'static str = "a UUID or an integer from -2^63 to 2^63-1";
+macro_rules! key_parameters {
+    ($($key:ty),+) => {
+        $(impl Parameter for $key {
+            const ACCEPTED: &'static str = "a UUID or an integer from -2^63 to 2^63-1";
 
-    fn fault(_: &str) -> Fault {
-        Fault::Unreadable
-    }
+            fn fault(_: &str) -> Fault {
+                Fault::Unreadable
+            }
+        })+
+    };
 }
+
+key_parameters!(UserId, SessionId, ContentId);
 
 impl Parameter for LocalDay {
     const ACCEPTED: &'static str = "YYYY-MM-DD from 0001-01-02 to 9998-12-30, up to the learner's tomorrow";
@@ -123,17 +129,28 @@ impl<S: Send + Sync> FromRequestParts<S> for Learner {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        let unreadable = |text: &str| BadParameter {
-            parameter: "id",
-            given: clip(text),
-            accepted: UserId::ACCEPTED.to_owned(),
-            fault: Fault::Unreadable,
-        };
-        // a path that is no UTF-8 holds no id
-        let params = RawPathParams::from_request_parts(parts, state).await.map_err(|_| unreadable(parts.uri.path()))?;
-        let id = params.iter().find(|(name, _)| *name == "id").map(|(_, id)| id).unwrap_or_default();
-        Ok(Self(parameter("id", id)?))
+        in_path(parts, state, "id").await.map(Self)
     }
+}
+
+/// A value that a path names.
+pub(super) async fn in_path<T: Parameter>(
+    parts: &mut Parts,
+    state: &(impl Send + Sync),
+    name: &'static str,
+) -> Result<T, ApiError> {
+    // a path that is no UTF-8 holds no value
+    let Ok(values) = RawPathParams::from_request_parts(parts, state).await else {
+        return Err(BadParameter {
+            parameter: name,
+            given: clip(parts.uri.path()),
+            accepted: T::ACCEPTED.to_owned(),
+            fault: Fault::Unreadable,
+        }
+        .into());
+    };
+    let text = values.iter().find(|(given, _)| *given == name).map(|(_, text)| text).unwrap_or_default();
+    Ok(parameter(name, text)?)
 }
 
 /// The parameters of a query.

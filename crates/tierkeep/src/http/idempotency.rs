@@ -101,9 +101,9 @@ impl Incoming {
         if is_repeated {
             headers.insert(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));
         }
-        // what another node has written is made known here as well
+        // this node knows of the write before the client does, and of what another node has written as well
         if (is_repeated || !touched.is_empty())
-            && let Some(position) = app.after_write(&touched).await
+            && let Some(position) = app.tiers.learn_of_change().await
         {
             headers.insert(X_TIERKEEP_POSITION, HeaderValue::from(position));
         }

@@ -3,7 +3,7 @@
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 
-use axum::extract::{FromRequestParts, RawPathParams, State};
+use axum::extract::{FromRequestParts, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
@@ -15,8 +15,8 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::docs::Id;
-use super::error::{ApiError, BadParameter, Fault, Problem, clip};
-use super::extract::Parameters;
+use super::error::{ApiError, Problem};
+use super::extract::{Parameters, in_path};
 use super::idempotency::{Incoming, Kept, Unencoded, tag};
 use super::session_fields::{change, completion, new_session};
 use super::users::Session;
@@ -50,15 +50,7 @@ impl FromRequestParts<Arc<App>> for SessionOf {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &Arc<App>) -> Result<Self, ApiError> {
-        let unreadable = |text: &str| BadParameter {
-            parameter: "id",
-            given: clip(text),
-            accepted: "a UUID or an integer from -2^63 to 2^63-1".to_owned(),
-            fault: Fault::Unreadable,
-        };
-        let params = RawPathParams::from_request_parts(parts, state).await.map_err(|_| unreadable(parts.uri.path()))?;
-        let id = params.iter().find(|(name, _)| *name == "id").map(|(_, id)| id).unwrap_or_default();
-        Ok(Self(id.parse().map_err(|_| unreadable(id))?))
+        in_path(parts, state, "id").await.map(Self)
     }
 }
 

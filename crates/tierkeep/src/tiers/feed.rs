@@ -11,12 +11,13 @@ use std::time::Duration;
 use prometheus_client::metrics::histogram::Histogram;
 use tierkeep_cache::Cache;
 use tierkeep_learning::key::UserId;
-use tierkeep_learning::store::{Changes, Store, StoreError};
+use tierkeep_learning::store::{Changes, Store};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::told::Told;
 use super::warmup::Warmup;
+use crate::chain::Chain;
 
 /// How many times the database is asked within the bound while changes come, and while none do: a change is seen long before
 /// the bound, and a node with nothing to do costs next to nothing.
@@ -235,7 +236,7 @@ impl Feed {
                 }
                 Ok(None) => self.is_whole.store(false, Ordering::Release),
                 Err(error) => {
-                    self.say_silent(&reason(&error));
+                    self.say_silent(&Chain(&error).to_string());
                     return Learned::Silence;
                 }
             }
@@ -298,20 +299,6 @@ impl Feed {
             tracing::warn!(why, "the database does not say what changed");
         }
     }
-}
-
-/// What failed, with its cause.
-pub(crate) fn reason(error: &StoreError) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        source = cause.source();
-    }
-    text
 }
 
 async fn forget_all(cache: &Cache) {
