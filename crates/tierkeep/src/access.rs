@@ -154,7 +154,7 @@ impl Access {
         let Some(bound) = self.bound.get() else { return };
         let read = *self.read.read().unwrap_or_else(PoisonError::into_inner);
         if read.elapsed() > *bound && !self.is_silent.load(Ordering::Relaxed) {
-            self.read_in_time(*bound).await;
+            self.read_in_time((*bound).max(PATIENCE)).await;
         }
     }
 

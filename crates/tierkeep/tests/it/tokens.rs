@@ -27,6 +27,7 @@ use crate::serve::{signal, start};
 on_both!(
     a_token_opens_what_its_scope_covers,
     a_revocation_holds_on_every_node_once_it_has_read_the_tokens,
+    a_node_that_stood_still_reads_the_tokens_before_it_admits_anybody,
     the_last_known_tokens_count_while_the_database_is_away,
     where_others_reach_the_node_nothing_is_ever_open,
     a_token_ends_with_its_time_and_opens_nothing_by_that,
@@ -180,6 +181,23 @@ async fn a_revocation_holds_on_every_node_once_it_has_read_the_tokens(dialect: D
     until(async || (other.get(Some("lost")).await, other.get(Some("kept")).await) == (401, 200)).await;
     stop.cancel();
     following.await.unwrap();
+}
+
+/// As after a pause of the whole process: the task that reads the tokens has not come to it yet.
+async fn a_node_that_stood_still_reads_the_tokens_before_it_admits_anybody(dialect: Dialect) {
+    let installation = Installation::new(dialect).await;
+    let node = Guarded::start(&installation, Reach::Loopback).await;
+    node.make("kept", Scope::Read, None).await;
+    node.make("lost", Scope::Admin, None).await;
+    node.app.access.refresh().await.unwrap();
+    node.store().revoke_token("lost", instant(NOW)).await.unwrap().unwrap();
+    assert_eq!(node.get(Some("lost")).await, 200, "the control: it does not know how old a reading may be");
+
+    let ended = CancellationToken::new();
+    ended.cancel();
+    node.app.access.follow(Duration::from_nanos(10), ended).await;
+
+    assert_eq!((node.get(Some("lost")).await, node.get(Some("kept")).await), (401, 200));
 }
 
 /// Asks until it is so.
