@@ -91,6 +91,14 @@ const MIGRATIONS: &[(u32, &str, &str, &str)] = &[
         include_str!("migrations/postgres/V7__erasure.sql"),
         include_str!("migrations/sqlite/V7__erasure.sql"),
     ),
+    (8, "retention", tierkeep_retention::TABLES_POSTGRES, tierkeep_retention::TABLES_SQLITE),
+    (9, "base", include_str!("migrations/postgres/V9__base.sql"), include_str!("migrations/sqlite/V9__base.sql")),
+    (
+        10,
+        "archived_by",
+        include_str!("migrations/postgres/V10__archived_by.sql"),
+        include_str!("migrations/sqlite/V10__archived_by.sql"),
+    ),
 ];
 
 /// The migration this binary needs.
@@ -100,7 +108,7 @@ pub(super) const NEEDED: u32 = MIGRATIONS[MIGRATIONS.len() - 1].0;
 pub(super) const DROP_OWN_TABLES: &str = include_str!("migrations/drop_own_tables.sql");
 
 /// Migrations that make and watch the tables of rows: on a platform's tables there is nothing of theirs to do.
-const OF_OWN_ROWS: [u32; 2] = [1, 3];
+const OF_OWN_ROWS: [u32; 3] = [1, 3, 10];
 
 /// `of_rows`: whether the tables of rows are Tierkeep's own.
 pub(super) fn migrations(dialect: Dialect, keys: KeyType, of_rows: bool) -> Migrations {
