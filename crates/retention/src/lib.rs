@@ -1,9 +1,14 @@
 //! Retention as data: rules become a plan, the plan a bounded, crash-safe run, the run a report that can be undone.
 //!
-//! The engine knows no learner and no session. Whoever uses it says in [rules](https://en.wikipedia.org/wiki/Data_retention)
-//! which rows of which tables are to be quarantined, archived, deleted, anonymised or turned to another row, and it does
+//! The engine knows no learner and no session. Whoever uses it says in rules which rows of which tables are to be quarantined, archived, deleted, anonymised or turned to another row, and it does
 //! that on PostgreSQL or SQLite in batches that each move their rows by one statement in one transaction, with their
 //! record.
+
+mod database;
+mod error;
+
+pub use database::Database;
+pub use error::RetentionError;
 
 /// The engine's tables on PostgreSQL, to be made once by the migrations of whoever uses it.
 pub const TABLES_POSTGRES: &str = include_str!("sql/postgres/tables.sql");
