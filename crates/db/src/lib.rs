@@ -9,7 +9,8 @@
 //! - PostgreSQL: [`Pool`], with the exact meaning of size, overflow, recycling and pings written there.
 //! - SQLite: [`SqliteDatabase`], one writer and several readers.
 //! - Versions: [`migrate_postgres`] and [`migrate_sqlite`], each run all or nothing.
-//! - Dynamic SQL: [`Ident`], [`TableName`], and [`projection`], which maps a platform's table to canonical names.
+//! - Dynamic SQL: [`Ident`], [`TableName`], [`projection`], which maps a platform's table to canonical names, and
+//!   [`Condition`], what must hold of a row.
 //! - Facts: [`columns_postgres`] and [`columns_sqlite`] say which columns a table has.
 //! - Changes: [`feed`], an ordered feed of the changes of watched tables, whoever writes them.
 //! - Pages: [`Cursor`], [`PageSize`] and [`Page`], by key instead of by offset.
@@ -58,7 +59,7 @@ pub use page::{Cursor, CursorError, Page, PageSize, PageSizeError};
 pub use postgres::{Connection, Pool, PoolConfig, PoolStatus};
 pub use sqlite::{Access, SqliteConfig, SqliteDatabase, Synchronous};
 pub use statement::{
-    ColumnExpr, Conversion, Dialect, Ident, SqlType, StatementError, TableName, WrittenColumn, delete_rows, insert_row,
-    lock_row, projection, update_row, with_prefix,
+    ColumnExpr, Comparison, Condition, Conversion, Dialect, Ident, Operand, Relation, SqlType, StatementError,
+    TableName, UnknownColumn, WrittenColumn, delete_rows, insert_row, lock_row, projection, update_row, with_prefix,
 };
 pub use url::{DatabaseUrl, PostgresUrl, SqlitePath, UrlError};

@@ -8,8 +8,10 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+mod condition;
 mod rows;
 
+pub use condition::{Comparison, Condition, Operand, Relation, UnknownColumn};
 pub use rows::{Conversion, WrittenColumn, delete_rows, insert_row, lock_row, update_row};
 
 /// Longest name PostgreSQL keeps; longer ones it would cut without an error.
@@ -205,13 +207,23 @@ impl Dialect {
 
 impl ColumnExpr {
     fn render(&self, dialect: Dialect) -> String {
+        self.qualified(dialect, None)
+    }
+
+    /// The expression in a statement in which the table has this alias.
+    fn qualified(&self, dialect: Dialect, alias: Option<&str>) -> String {
+        let name = |column: &Ident| match alias {
+            Some(alias) => format!("{alias}.{}", column.quoted()),
+            None => column.quoted(),
+        };
         match self {
-            Self::Column(column) => column.quoted(),
-            Self::Not(column) => format!("not {}", column.quoted()),
-            Self::Cast(column, to) => format!("cast({} as {})", column.quoted(), dialect.type_name(*to)),
+            Self::Column(column) => name(column),
+            Self::Not(column) if alias.is_some() => format!("(not {})", name(column)),
+            Self::Not(column) => format!("not {}", name(column)),
+            Self::Cast(column, to) => format!("cast({} as {})", name(column), dialect.type_name(*to)),
             Self::Utc(column) => match dialect {
-                Dialect::Postgres => format!("cast({} as timestamp) at time zone 'UTC'", column.quoted()),
-                Dialect::Sqlite => column.quoted(),
+                Dialect::Postgres => format!("cast({} as timestamp) at time zone 'UTC'", name(column)),
+                Dialect::Sqlite => name(column),
             },
             Self::Null(of) => format!("cast(null as {})", dialect.type_name(*of)),
             Self::EmptyText => "cast('' as text)".to_owned(),
