@@ -187,7 +187,9 @@ impl TableName {
 }
 
 impl Dialect {
-    fn type_name(self, sql_type: SqlType) -> &'static str {
+    /// What the dialect calls a type.
+    #[must_use]
+    pub fn type_name(self, sql_type: SqlType) -> &'static str {
         match (self, sql_type) {
             (Self::Postgres, SqlType::Uuid) => "uuid",
             (Self::Postgres, SqlType::Bigint) => "bigint",
@@ -208,6 +210,15 @@ impl Dialect {
 impl ColumnExpr {
     fn render(&self, dialect: Dialect) -> String {
         self.qualified(dialect, None)
+    }
+
+    /// The column of the table that it reads, if it reads one.
+    #[must_use]
+    pub fn reads(&self) -> Option<&Ident> {
+        match self {
+            Self::Column(column) | Self::Not(column) | Self::Cast(column, _) | Self::Utc(column) => Some(column),
+            Self::Null(_) | Self::EmptyText | Self::Zero | Self::False => None,
+        }
     }
 
     /// The expression in a statement in which the table has this alias.

@@ -20,6 +20,8 @@ pub mod local_day;
 pub mod mapping;
 pub mod month_page;
 pub mod recommendation;
+#[cfg(feature = "stores")]
+pub mod retention;
 pub mod rows;
 #[cfg(feature = "stores")]
 pub mod service;

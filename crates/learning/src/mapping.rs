@@ -282,6 +282,12 @@ impl Mapping {
             .collect()
     }
 
+    /// The canonical columns that a table really has, and what they hold, in their order.
+    pub(crate) fn held(&self, source: Source, found: &[CatalogColumn]) -> Vec<(&'static str, SqlType)> {
+        let has = |column: &&Canonical| self.has(source, column.name, found);
+        source.columns().iter().filter(has).map(|column| (column.name, column.sql_type())).collect()
+    }
+
     /// The type of the keys of a table whose columns are `found`.
     ///
     /// # Errors
@@ -398,6 +404,17 @@ fn bad_key(table: &TableName, column: &CatalogColumn, accepted: &str) -> StoreEr
 }
 
 impl Canonical {
+    fn sql_type(&self) -> SqlType {
+        match self.kind {
+            Kind::Key | Kind::Text => SqlType::Text,
+            Kind::Integer => SqlType::Integer,
+            Kind::Smallint => SqlType::Smallint,
+            Kind::Boolean => SqlType::Boolean,
+            Kind::Instant => SqlType::Timestamptz,
+            Kind::Decimal => SqlType::Numeric,
+        }
+    }
+
     fn when_missing(&self, table: &TableName, keys: KeyType) -> Result<ColumnExpr, StoreError> {
         let null_of = |kind: Kind| match kind {
             Kind::Key if keys == KeyType::Uuid => SqlType::Uuid,

@@ -15,6 +15,12 @@ pub enum RetentionError {
     /// SQLite refused a statement.
     #[error("the database refused a statement")]
     Sqlite(#[from] rusqlite::Error),
+    /// Rows did not arrive as they left. The batch was rolled back.
+    #[error("a batch was rolled back because it did not do what it should: {0}")]
+    Mismatch(String),
+    /// A rule speaks of a column that its subject does not have.
+    #[error(transparent)]
+    Column(#[from] tierkeep_db::UnknownColumn),
     /// What was asked for would do harm or cannot be done; nothing was changed. The text says why and what helps.
     #[error("{0}")]
     Refused(String),

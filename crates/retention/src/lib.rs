@@ -4,11 +4,18 @@
 //! that on PostgreSQL or SQLite in batches that each move their rows by one statement in one transaction, with their
 //! record.
 
+mod batch;
+mod count;
 mod database;
 mod error;
+mod plan;
+mod rule;
+mod statements;
 
 pub use database::Database;
 pub use error::RetentionError;
+pub use plan::{Limits, Plan, Planned, TablePlan};
+pub use rule::{Action, Blank, Dependant, Policy, Rule, Subject, Survivor, Sweep};
 
 /// The engine's tables on PostgreSQL, to be made once by the migrations of whoever uses it.
 pub const TABLES_POSTGRES: &str = include_str!("sql/postgres/tables.sql");

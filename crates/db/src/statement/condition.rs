@@ -26,6 +26,8 @@ pub enum Operand {
     OuterText(&'static str),
     /// The first of these that is not null.
     FirstOf(Vec<Operand>),
+    /// The boolean false.
+    False,
     /// A number.
     Integer(i64),
     /// An instant, microseconds since 1970.
@@ -105,6 +107,11 @@ impl Relation {
     #[must_use]
     pub fn of_table(&self, table: TableName) -> Self {
         Self { table, columns: self.columns.clone() }
+    }
+
+    /// The logical columns and what stands for each, by name.
+    pub fn columns(&self) -> impl Iterator<Item = (&str, &ColumnExpr)> {
+        self.columns.iter().map(|(name, expression)| (name.as_str(), expression))
     }
 
     /// What stands for a logical column in a statement in which the table is called `alias`.
@@ -205,6 +212,7 @@ impl Scope<'_> {
                 let operands = operands.iter().map(|each| self.operand(each)).collect::<Result<Vec<_>, _>>()?;
                 format!("coalesce({})", operands.join(", "))
             }
+            Operand::False => "false".to_owned(),
             Operand::Integer(number) => number.to_string(),
             Operand::Instant(micros) => match self.dialect {
                 Dialect::Postgres => format!("timestamptz 'epoch' + interval '{micros} microseconds'"),

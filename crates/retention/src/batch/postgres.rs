@@ -1,0 +1,154 @@
+//! Batches on PostgreSQL: one statement each, in the caller's transaction.
+
+use std::collections::BTreeMap;
+
+use tierkeep_db::Connection;
+use tokio_postgres::{Statement, Transaction};
+
+use super::{Batch, Place, count};
+use crate::error::RetentionError;
+use crate::rule::{Action, Policy, Sweep};
+use crate::statements::{Found, archive_of};
+
+/// Settings of a batch's transaction. No lock is waited for longer than a reader would accept, no statement outlives the
+/// lease, and values become text in one way whoever runs this.
+pub(crate) fn settings(lock_timeout_ms: u128) -> String {
+    format!(
+        "set local lock_timeout = {lock_timeout_ms}; set local statement_timeout = '20s'; \
+         set local idle_in_transaction_session_timeout = '20s'; set local datestyle = 'ISO, YMD'; \
+         set local timezone = 'UTC'; set local intervalstyle = 'postgres'; set local extra_float_digits = 1; \
+         set local bytea_output = 'hex'"
+    )
+}
+
+/// The statements of one sweep.
+#[derive(Debug)]
+pub(crate) struct Mover {
+    name: String,
+    /// For the first batch, and for those that begin behind a place.
+    texts: [String; 2],
+    by_age: bool,
+    is_anonymising: bool,
+    turns: bool,
+}
+
+/// The statements of a sweep on a connection.
+pub(crate) struct Prepared(Vec<Statement>);
+
+impl Mover {
+    pub(crate) fn new(policy: &Policy, sweep: &Sweep<'_>, found: &Found<'_>) -> Result<Self, RetentionError> {
+        let texts = match sweep.action() {
+            Action::Archive { .. } => {
+                let (into, by, at) = archive_of(sweep.action(), policy).expect("an archive says where");
+                [found.archive(sweep, into, by, at, false)?, found.archive(sweep, into, by, at, true)?]
+            }
+            Action::Quarantine { survivor: None } => [found.quarantine(sweep)?, String::new()],
+            Action::Quarantine { survivor: Some(survivor) } => {
+                [found.repoint_postgres(sweep, survivor, policy)?, String::new()]
+            }
+            Action::Anonymise(columns) => [found.anonymise(sweep, columns)?, String::new()],
+            Action::Delete | Action::DeleteDependants { .. } => [String::new(), String::new()],
+        };
+        Ok(Self {
+            name: sweep.name().to_owned(),
+            texts,
+            by_age: matches!(sweep.action(), Action::Archive { .. }),
+            is_anonymising: matches!(sweep.action(), Action::Anonymise(_)),
+            turns: matches!(sweep.action(), Action::Quarantine { survivor: Some(_) }),
+        })
+    }
+
+    /// Whether its batches go by age, and not by where rows lie.
+    pub(crate) fn goes_by_age(&self) -> bool {
+        self.by_age
+    }
+
+    /// Prepares its statements, before a transaction begins.
+    pub(crate) async fn prepare(&self, db: &Connection) -> Result<Prepared, RetentionError> {
+        let mut both = Vec::with_capacity(2);
+        for text in &self.texts {
+            if !text.is_empty() {
+                both.push(db.prepared(text).await?);
+            }
+        }
+        Ok(Prepared(both))
+    }
+
+    /// Moves a batch. `place`: where to begin, `None` = at the beginning; `span`: how many pages are looked at.
+    pub(crate) async fn run(
+        &self,
+        Prepared(statements): &Prepared,
+        tx: &Transaction<'_>,
+        run: i64,
+        rows: i64,
+        place: Option<&Place>,
+        span: i64,
+    ) -> Result<Batch, RetentionError> {
+        if self.by_age {
+            return self.run_by_age(statements, tx, run, rows, place).await;
+        }
+        let first = match place {
+            Some(Place::From(page)) => *page,
+            _ => 0,
+        };
+        let (from, to) = (tid(first), tid(first.saturating_add(span)));
+        let statement = &statements[0];
+        if self.is_anonymising {
+            let row = tx.query_one(statement, &[&rows, &from, &to]).await?;
+            let done = count(row.try_get(1)?);
+            return Ok(Batch {
+                picked: count(row.try_get(0)?),
+                kinds: BTreeMap::from([(self.name.clone(), done)]),
+                ..Batch::default()
+            });
+        }
+        let row = tx.query_one(statement, &[&rows, &run, &from, &to]).await?;
+        let kinds: serde_json::Value =
+            serde_json::from_str(row.try_get(4)?).map_err(|error| RetentionError::Mismatch(error.to_string()))?;
+        let kinds: BTreeMap<String, u64> = serde_json::from_value(kinds).unwrap_or_default();
+        let batch = Batch {
+            picked: count(row.try_get(0)?),
+            repointed: if self.turns { count(row.try_get(5)?) } else { 0 },
+            kinds,
+            digest_left: row.try_get(2)?,
+            digest_arrived: row.try_get(3)?,
+            ..Batch::default()
+        };
+        let arrived = i64::try_from(batch.rows()).unwrap_or(i64::MAX);
+        batch.checked(&self.name, row.try_get(1)?, arrived)
+    }
+
+    async fn run_by_age(
+        &self,
+        statements: &[Statement],
+        tx: &Transaction<'_>,
+        run: i64,
+        rows: i64,
+        place: Option<&Place>,
+    ) -> Result<Batch, RetentionError> {
+        let row = match place {
+            Some(Place::Behind { age, key }) => tx.query_one(&statements[1], &[&rows, &run, age, key]).await?,
+            _ => tx.query_one(&statements[0], &[&rows, &run]).await?,
+        };
+        let last_age: Option<String> = row.try_get(6)?;
+        let last_key: Option<String> = row.try_get(7)?;
+        let (left, arrived): (i64, i64) = (row.try_get(1)?, row.try_get(2)?);
+        Batch {
+            picked: count(row.try_get(0)?),
+            kinds: BTreeMap::from([(self.name.clone(), count(left))]),
+            repointed: 0,
+            digest_left: row.try_get(3)?,
+            digest_arrived: row.try_get(4)?,
+            first_age: row.try_get(5)?,
+            last: last_age.clone().zip(last_key),
+            last_age,
+        }
+        .checked(&self.name, left, arrived)
+    }
+}
+
+/// The first place of a page.
+fn tid(page: i64) -> String {
+    // a page number has 32 bits
+    format!("({},0)", page.clamp(0, i64::from(u32::MAX) - 1))
+}

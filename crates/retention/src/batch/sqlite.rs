@@ -1,0 +1,278 @@
+//! Batches on SQLite, inside the transaction that has the write lock, so that nobody sees them half done.
+
+use std::collections::BTreeMap;
+
+use rusqlite::functions::{Aggregate, Context, FunctionFlags};
+use rusqlite::types::{Value, ValueRef};
+use rusqlite::{Connection, OptionalExtension, Transaction};
+use serde_json::{Map, json};
+use xxhash_rust::xxh3::Xxh3;
+
+use super::{Batch, Place, count};
+use crate::error::RetentionError;
+use crate::rule::{Action, Policy, Sweep};
+use crate::statements::{Found, archive_of};
+
+/// The statements of one sweep, without anything borrowed: it goes to the thread that owns the connection.
+#[derive(Debug, Clone)]
+pub(crate) struct Mover {
+    name: String,
+    work: Work,
+}
+
+#[derive(Debug, Clone)]
+enum Work {
+    /// Statements for the first batch, and for those that begin behind a place.
+    Archive([Vec<String>; 2]),
+    Quarantine {
+        /// Pick, insert, delete.
+        statements: Vec<String>,
+        /// Names of the columns, in the order in which the first statement reads them.
+        columns: Vec<String>,
+        /// Statements that say who stays, and turn what refers to the others.
+        turning: Option<(String, Vec<String>)>,
+    },
+    Anonymise(String),
+    Nothing,
+}
+
+impl Mover {
+    pub(crate) fn new(policy: &Policy, sweep: &Sweep<'_>, found: &Found<'_>) -> Result<Self, RetentionError> {
+        let work = match sweep.action() {
+            Action::Archive { .. } => {
+                let (into, by, at) = archive_of(sweep.action(), policy).expect("an archive says where");
+                let texts = |is_begun| Ok::<_, RetentionError>(split(&found.archive(sweep, into, by, at, is_begun)?));
+                Work::Archive([texts(false)?, texts(true)?])
+            }
+            Action::Quarantine { survivor } => {
+                let mut turning = None;
+                if let Some(survivor) = survivor {
+                    let (mut turns, mut of) = (Vec::new(), String::new());
+                    for dependant in &found.subject.dependants {
+                        let child = policy.subject(dependant.subject);
+                        let (turn, survivor_of) = found.repoint_sqlite(survivor, child, &dependant.column)?;
+                        turns.extend(split(&turn));
+                        of = survivor_of;
+                    }
+                    turning = Some((of, turns));
+                }
+                Work::Quarantine {
+                    statements: split(&found.quarantine(sweep)?),
+                    columns: found.columns.iter().map(|column| column.name.clone()).collect(),
+                    turning,
+                }
+            }
+            Action::Anonymise(columns) => Work::Anonymise(found.anonymise(sweep, columns)?),
+            Action::Delete | Action::DeleteDependants { .. } => Work::Nothing,
+        };
+        Ok(Self { name: sweep.name().to_owned(), work })
+    }
+
+    /// Whether its batches go by age, and not by where rows lie.
+    pub(crate) fn goes_by_age(&self) -> bool {
+        matches!(self.work, Work::Archive(_))
+    }
+
+    /// Moves a batch. `place`: where to begin, `None` = at the beginning; `span`: how many row numbers are looked at.
+    pub(crate) fn run(
+        &self,
+        tx: &Transaction<'_>,
+        run: i64,
+        rows: i64,
+        place: Option<&Place>,
+        span: i64,
+    ) -> Result<Batch, RetentionError> {
+        let window = match place {
+            Some(Place::From(first)) => (*first, first.saturating_add(span)),
+            _ => (i64::MIN, i64::MIN.saturating_add(span)),
+        };
+        match &self.work {
+            Work::Archive(texts) => self.archive(tx, texts, run, rows, place),
+            Work::Quarantine { statements, columns, turning } => {
+                self.quarantine(tx, statements, columns, turning.as_ref(), run, rows, window)
+            }
+            Work::Anonymise(text) => {
+                let done = tx.prepare_cached(text)?.execute((rows, window.0, window.1))? as u64;
+                Ok(Batch { picked: done, kinds: BTreeMap::from([(self.name.clone(), done)]), ..Batch::default() })
+            }
+            Work::Nothing => Ok(Batch::default()),
+        }
+    }
+
+    fn archive(
+        &self,
+        tx: &Transaction<'_>,
+        texts: &[Vec<String>; 2],
+        run: i64,
+        rows: i64,
+        place: Option<&Place>,
+    ) -> Result<Batch, RetentionError> {
+        register_digest(tx)?;
+        let place = match place {
+            Some(Place::Behind { age, key }) => Some((age, key)),
+            _ => None,
+        };
+        let texts = &texts[usize::from(place.is_some())];
+        let [make, clear, pick, copy, left, arrived, delete, ends] = texts.as_slice() else {
+            return Err(RetentionError::Mismatch("the statements of a batch are not eight".to_owned()));
+        };
+        tx.prepare_cached(make)?.execute([])?;
+        tx.prepare_cached(clear)?.execute([])?;
+        let picked = match place {
+            Some((age, key)) => tx.prepare_cached(pick)?.execute((rows, None::<i64>, age, key))?,
+            None => tx.prepare_cached(pick)?.execute([rows])?,
+        };
+        let copied = match tx.prepare_cached(copy)? {
+            mut statement => statement.execute((None::<i64>, run))?,
+        };
+        let look = |text: &str| -> rusqlite::Result<(i64, Option<String>)> {
+            tx.prepare_cached(text)?.query_row([], |row| Ok((row.get(0)?, row.get(1)?)))
+        };
+        let ((left, digest_left), (arrived, digest_arrived)) = (look(left)?, look(arrived)?);
+        let deleted = tx.prepare_cached(delete)?.execute([])?;
+        if copied != deleted || picked != deleted {
+            return Err(RetentionError::Mismatch(format!(
+                "{}: {picked} rows were picked, {copied} copied and {deleted} deleted",
+                self.name
+            )));
+        }
+        let (first_age, last_age, last_key): (Option<String>, Option<String>, Option<String>) =
+            tx.prepare_cached(ends)?.query_row([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+        Batch {
+            picked: picked as u64,
+            kinds: BTreeMap::from([(self.name.clone(), count(left))]),
+            repointed: 0,
+            digest_left,
+            digest_arrived,
+            first_age,
+            last: last_age.clone().zip(last_key),
+            last_age,
+        }
+        .checked(&self.name, left, arrived)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the parts of one variant, taken apart by the caller")]
+    fn quarantine(
+        &self,
+        tx: &Transaction<'_>,
+        statements: &[String],
+        columns: &[String],
+        turning: Option<&(String, Vec<String>)>,
+        run: i64,
+        rows: i64,
+        window: (i64, i64),
+    ) -> Result<Batch, RetentionError> {
+        let [pick, insert, delete] = statements else {
+            return Err(RetentionError::Mismatch("the statements of a batch are not three".to_owned()));
+        };
+        let mut batch = Batch::default();
+        let picked: Vec<(i64, String, String, Option<String>, String)> = tx
+            .prepare_cached(pick)?
+            .query_map((rows, window.0, window.1), |row| {
+                let mut content = Map::new();
+                for (place, name) in columns.iter().enumerate() {
+                    content.insert(name.clone(), kept(row.get_ref(place + 4)?));
+                }
+                let content = serde_json::Value::Object(content).to_string();
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, content))
+            })?
+            .collect::<Result<_, _>>()?;
+        batch.picked = picked.len() as u64;
+        for (row, kind, key, owner, content) in picked {
+            if let Some((of, turns)) = turning {
+                batch.repointed += turn(tx, of, turns, row, run)?;
+            }
+            tx.prepare_cached(insert)?.execute((run, &kind, &key, &owner, &content))?;
+            let gone = tx.prepare_cached(delete)?.execute([row])?;
+            if gone != 1 {
+                return Err(RetentionError::Mismatch(format!("{kind}: a row was copied and {gone} were deleted")));
+            }
+            *batch.kinds.entry(kind).or_default() += 1;
+        }
+        Ok(batch)
+    }
+}
+
+/// Turns what refers to a duplicate to the row that stays.
+fn turn(tx: &Transaction<'_>, of: &str, turns: &[String], row: i64, run: i64) -> Result<u64, RetentionError> {
+    let keys = tx.prepare_cached(of)?.query_row([row], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+    let Some((survivor, duplicate)): Option<(Value, Value)> = keys else { return Ok(0) };
+    let mut turned = 0;
+    for pair in turns.chunks(2) {
+        let [note, update] = pair else { continue };
+        tx.prepare_cached(note)?.execute((&duplicate, &survivor, run))?;
+        turned += tx.prepare_cached(update)?.execute((&duplicate, &survivor))? as u64;
+    }
+    Ok(turned)
+}
+
+/// A value as it is kept in quarantine: text, whole numbers and nothing as JSON has them, the rest with its kind.
+fn kept(value: ValueRef<'_>) -> serde_json::Value {
+    match value {
+        ValueRef::Null => serde_json::Value::Null,
+        ValueRef::Integer(number) => json!(number),
+        ValueRef::Real(number) => json!({ "real": number.to_string() }),
+        ValueRef::Text(bytes) => match std::str::from_utf8(bytes) {
+            Ok(text) => json!(text),
+            Err(_) => json!({ "text": hex(bytes) }),
+        },
+        ValueRef::Blob(bytes) => json!({ "blob": hex(bytes) }),
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The statements of a text.
+fn split(text: &str) -> Vec<String> {
+    text.split(";\n").map(|statement| statement.trim().to_owned()).filter(|statement| !statement.is_empty()).collect()
+}
+
+/// Sum of digests of rows, each with its types and lengths; the order of the rows does not matter, how often one occurs
+/// does.
+struct Digest;
+
+impl Aggregate<u64, Option<i64>> for Digest {
+    fn init(&self, _: &mut Context<'_>) -> rusqlite::Result<u64> {
+        Ok(0)
+    }
+
+    fn step(&self, row: &mut Context<'_>, sum: &mut u64) -> rusqlite::Result<()> {
+        let mut hash = Xxh3::new();
+        for place in 0..row.len() {
+            match row.get_raw(place) {
+                ValueRef::Null => hash.update(&[0]),
+                ValueRef::Integer(number) => {
+                    hash.update(&[1]);
+                    hash.update(&number.to_le_bytes());
+                }
+                ValueRef::Real(number) => {
+                    hash.update(&[2]);
+                    hash.update(&number.to_bits().to_le_bytes());
+                }
+                ValueRef::Text(bytes) | ValueRef::Blob(bytes) => {
+                    hash.update(&[3]);
+                    hash.update(&(bytes.len() as u64).to_le_bytes());
+                    hash.update(bytes);
+                }
+            }
+        }
+        *sum = sum.wrapping_add(hash.digest());
+        Ok(())
+    }
+
+    fn finalize(&self, _: &mut Context<'_>, sum: Option<u64>) -> rusqlite::Result<Option<i64>> {
+        Ok(sum.map(u64::cast_signed))
+    }
+}
+
+/// Makes the digest known to a connection, once.
+fn register_digest(db: &Connection) -> Result<(), RetentionError> {
+    let known = "select exists (select 1 from pragma_function_list where name = 'tierkeep_digest')";
+    if !db.prepare_cached(known)?.query_row([], |row| row.get::<_, bool>(0))? {
+        let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
+        db.create_aggregate_function("tierkeep_digest", -1, flags, Digest)?;
+    }
+    Ok(())
+}

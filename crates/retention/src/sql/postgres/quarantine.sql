@@ -1,0 +1,28 @@
+-- Moves a batch into quarantine. {places} come from checked identifiers. $1 rows at most, $2 run, $3 first and $4 end of
+-- the pages that are looked at.
+with pick as materialized (
+    select t.{key} as key
+    from {table} as t
+    where t.ctid >= cast($3 as tid) and t.ctid < cast($4 as tid) and {condition}
+    limit $1
+    for update of t skip locked
+),
+gone as (
+    delete from {table} as t
+    using pick
+    where t.{key} = pick.key and {condition}
+    returning
+        {kind} as kind, cast(t.{key} as text) as row_key, {owner} as owner,
+        jsonb_object(array[{names}], array[{values}]) as content
+),
+came as (
+    insert into tierkeep_quarantine (run_id, kind, source, row_key, owner, content)
+    select $2, kind, {source}, row_key, owner, content from gone
+    returning kind, content
+)
+select
+    (select count(*) from pick),
+    (select count(*) from gone),
+    (select cast(sum(hashtextextended(cast(content as text), 0)) as text) from gone),
+    (select cast(sum(hashtextextended(cast(content as text), 0)) as text) from came),
+    (select coalesce(jsonb_object_agg(kind, rows), '{}') from (select kind, count(*) as rows from came group by kind) as kinds)

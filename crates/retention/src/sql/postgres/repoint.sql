@@ -1,0 +1,36 @@
+-- Moves a batch of duplicates into quarantine and turns what refers to them to the row that stays. {places} come from
+-- checked identifiers. $1 rows at most, $2 run, $3 first and $4 end of the pages that are looked at.
+with pick as materialized (
+    select t.{key} as key, {survivor} as survivor
+    from {table} as t
+    where t.ctid >= cast($3 as tid) and t.ctid < cast($4 as tid) and {condition}
+    limit $1
+    for update of t skip locked
+),
+{turned},
+noted as (
+    insert into tierkeep_repointed (run_id, source, row_key, former, survivor)
+    {all_turned}
+    on conflict (run_id, source, row_key) do update set survivor = excluded.survivor
+    returning row_key
+),
+gone as (
+    delete from {table} as t
+    using pick
+    where t.{key} = pick.key and {condition}
+    returning
+        {kind} as kind, cast(t.{key} as text) as row_key, {owner} as owner,
+        jsonb_object(array[{names}], array[{values}]) as content
+),
+came as (
+    insert into tierkeep_quarantine (run_id, kind, source, row_key, owner, content)
+    select $2, kind, {source}, row_key, owner, content from gone
+    returning kind, content
+)
+select
+    (select count(*) from pick),
+    (select count(*) from gone),
+    (select cast(sum(hashtextextended(cast(content as text), 0)) as text) from gone),
+    (select cast(sum(hashtextextended(cast(content as text), 0)) as text) from came),
+    (select coalesce(jsonb_object_agg(kind, rows), '{}') from (select kind, count(*) as rows from came group by kind) as kinds),
+    (select count(*) from noted)

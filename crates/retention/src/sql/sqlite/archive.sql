@@ -1,0 +1,25 @@
+-- Moves a batch, inside the transaction that has the write lock: remembers which rows, copies them, looks at both, deletes.
+-- {places} come from checked identifiers. ?1 rows at most, ?2 run, ?3 and ?4 age and key of the last row before.
+create table if not exists temp.tierkeep_pick (place integer primary key, key, age);
+delete from temp.tierkeep_pick;
+insert into temp.tierkeep_pick (place, key, age)
+select t.{rowid}, t.{key}, {age}
+from {table} as t
+where {after} and {condition}
+order by {age}, t.{key}
+limit ?1;
+insert into {into} ({columns}, {by}, {at})
+select {columns}, ?2, cast(round((julianday('now') - 2440587.5) * 86400000) as integer) * 1000
+from {table}
+where {rowid} in (select place from temp.tierkeep_pick);
+select count(*), cast(tierkeep_digest({columns}) as text)
+from {table}
+where {rowid} in (select place from temp.tierkeep_pick);
+select count(*), cast(tierkeep_digest({columns}) as text)
+from {into}
+where {key} in (select key from temp.tierkeep_pick);
+delete from {table} where {rowid} in (select place from temp.tierkeep_pick);
+select
+    (select cast(age as text) from temp.tierkeep_pick order by age, key limit 1),
+    (select cast(age as text) from temp.tierkeep_pick order by age desc, key desc limit 1),
+    (select cast(key as text) from temp.tierkeep_pick order by age desc, key desc limit 1)
