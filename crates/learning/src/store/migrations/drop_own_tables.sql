@@ -6,7 +6,6 @@ drop table tierkeep_state;
 drop table tierkeep_learner;
 drop table tierkeep_month;
 drop table tierkeep_global;
-drop table if exists tierkeep_feed_quiet;
 drop table if exists tierkeep_outbox;
 drop table if exists tierkeep_feed;
 drop table if exists tierkeep_lease;
