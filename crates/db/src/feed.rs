@@ -44,7 +44,18 @@
 //! On SQLite triggers run for each row ([`Feed::suspend_sqlite`] is for bulk writes), and there is no way to catch an error
 //! in them: dropping the outbox by hand makes writes fail, and SQLite itself refuses to drop a column that a trigger reads.
 //!
+//! # Moves
+//!
+//! A row that changes its place, from a live table to an archive, changes nothing for whoever counts it in both. A transaction
+//! that only does that says so, or each move would look like as many changes: [`Feed::MOVE_POSTGRES`] and
+//! [`Feed::quietly_sqlite`]. Consumers must then read both places in one snapshot, since no event tells them to read again.
+//!
 //! # What is not seen
+//!
+//! What a transaction does that says that it only moves rows. On PostgreSQL anybody may say so, as the owner of a table may
+//! disable its triggers; unlike that, `set tierkeep.origin = 'move'` for a session, a role or a database shows in nothing that
+//! a poll could look at. TRUNCATE is noted all the same. On SQLite a committed row in `tierkeep_feed_quiet` is told as a broken
+//! feed until somebody takes it away, which adds an "everything".
 //!
 //! Attaching, detaching and dropping partitions fires no trigger; a poll notices the changed set of partitions and adds an
 //! "everything", as it does when a trigger was replaced, the outbox truncated or the server restarted (a crash may undo
@@ -323,6 +334,15 @@ pub enum FeedError {
 }
 
 impl Feed {
+    /// On PostgreSQL, says that the rest of this transaction only moves rows: the triggers note nothing but TRUNCATE, in
+    /// cascades of its statements neither. Outside a transaction it does nothing.
+    ///
+    /// It ends with the transaction, with a rollback to a savepoint before it, or with [`NOTE_POSTGRES`](Self::NOTE_POSTGRES).
+    pub const MOVE_POSTGRES: &str = "set local tierkeep.origin = 'move'";
+
+    /// On PostgreSQL, ends what [`MOVE_POSTGRES`](Self::MOVE_POSTGRES) began: the rest of this transaction is noted.
+    pub const NOTE_POSTGRES: &str = "set local tierkeep.origin = ''";
+
     /// Describes a feed; touches no database.
     ///
     /// # Errors

@@ -7,9 +7,19 @@ use super::{Feed, FeedError, FeedEvent, FeedHealth, FeedSource, Installed, Polle
 use crate::{Ident, SqlType, columns_sqlite};
 use std::time::Duration;
 
+mod quiet;
+
 /// The columns of our tables; a table that has others is not ours.
 const OUTBOX_COLUMNS: &str = "id, at, source, key, first, last, note, settled";
 const FEED_COLUMNS: &str = "only_row, position, floor, mark, fingerprint, most_bytes";
+const QUIET_COLUMNS: &str = "only_row, is_over";
+
+/// The tables of the feed with their columns, and what a poll says of one that is missing.
+const TABLES: [(&str, &str, &str); 3] = [
+    ("tierkeep_outbox", OUTBOX_COLUMNS, "the outbox is missing"),
+    ("tierkeep_feed", FEED_COLUMNS, "the table tierkeep_feed is missing"),
+    (quiet::TABLE, QUIET_COLUMNS, "the table tierkeep_feed_quiet is missing"),
+];
 
 /// The parts of a trigger: what it notes of one row.
 const NOTE: &str = "insert into tierkeep_outbox (source, key, first, last, note, settled)
@@ -38,11 +48,13 @@ impl Feed {
         for source in &self.definition.sources {
             check_source(tx, source)?;
         }
-        for (table, expected) in [("tierkeep_outbox", OUTBOX_COLUMNS), ("tierkeep_feed", FEED_COLUMNS)] {
+        let mut is_complete = true;
+        for (table, expected, _) in TABLES {
             check_ours(tx, table, expected)?;
+            is_complete &= exists(tx, table)?;
         }
         let stale = self.stale_triggers(tx)?;
-        if stale.is_empty() && exists(tx, "tierkeep_feed")? && exists(tx, "tierkeep_outbox")? {
+        if stale.is_empty() && is_complete && quiet::problem(tx)?.is_none() {
             let fingerprint: Option<String> =
                 tx.query_row("select fingerprint from tierkeep_feed", [], |row| row.get(0)).optional()?;
             if fingerprint.as_ref() == Some(&self.definition.sqlite_fingerprint) && self.problems_sqlite(tx)?.is_empty()
@@ -83,15 +95,14 @@ impl Feed {
         let _snapshot = if db.is_autocommit() { Some(db.unchecked_transaction()?) } else { None };
         let version = schema_version(db)?;
         let problems = self.problems_sqlite(db)?;
-        let missing: Vec<String> =
-            [("tierkeep_outbox", "the outbox is missing"), ("tierkeep_feed", "the table tierkeep_feed is missing")]
-                .into_iter()
-                .filter_map(|(table, words)| match exists(db, table) {
-                    Ok(true) => None,
-                    Ok(false) => Some(Ok(words.to_owned())),
-                    Err(error) => Some(Err(error)),
-                })
-                .collect::<Result<_, _>>()?;
+        let missing: Vec<String> = TABLES
+            .into_iter()
+            .filter_map(|(table, _, words)| match exists(db, table) {
+                Ok(true) => None,
+                Ok(false) => Some(Ok(words.to_owned())),
+                Err(error) => Some(Err(error)),
+            })
+            .collect::<Result<_, _>>()?;
         if !missing.is_empty() {
             return Ok(Polled::unusable(after, version, missing.into_iter().chain(problems).collect()));
         }
@@ -131,7 +142,13 @@ impl Feed {
             floor: header.floor,
             more,
             gap: after < header.floor || after > header.position,
-            health: FeedHealth::of(self.fingerprint_problem(&header.fingerprint).into_iter().chain(problems).collect()),
+            health: FeedHealth::of(
+                self.fingerprint_problem(&header.fingerprint)
+                    .into_iter()
+                    .chain(quiet::problem(db)?)
+                    .chain(problems)
+                    .collect(),
+            ),
             unsettled: header.unsettled,
             epoch: version.saturating_sub(header.own_changes),
             events,
@@ -141,10 +158,14 @@ impl Feed {
     /// Deletes settled events that are older than `keep` or more than `most_rows` positions back, at most 10,000; raises
     /// the floor with them. Returns how many.
     ///
+    /// Takes away what was left of a quiet transaction (see [`quietly_sqlite`](Self::quietly_sqlite)) and adds an
+    /// "everything" for it.
+    ///
     /// # Errors
     ///
     /// [`FeedError::Sqlite`].
     pub fn prune_sqlite(&self, tx: &Transaction<'_>, keep: Duration, most_rows: u64) -> Result<u64, FeedError> {
+        quiet::end_left(tx)?;
         let deleted: Vec<i64> = tx
             .prepare_cached(include_str!("sql/sqlite/prune.sql"))?
             .query_map((micros(keep), i64::try_from(most_rows).unwrap_or(i64::MAX)), |row| row.get(0))?
@@ -233,7 +254,7 @@ impl Feed {
         let names: Vec<String> = db
             .prepare(
                 "select name from sqlite_schema where type = 'trigger' and name like 'tierkeep\\_%' escape '\\' and \
-                 name <> 'tierkeep_bound' and instr(sql, 'tierkeep_outbox') > 0",
+                 name not in ('tierkeep_bound', 'tierkeep_loud') and instr(sql, 'tierkeep_outbox') > 0",
             )?
             .query_map([], |row| row.get(0))?
             .collect::<Result<_, _>>()?;
@@ -261,10 +282,12 @@ pub(super) fn triggers(key_type: SqlType, source: &FeedSource) -> Vec<SqliteTrig
         let rows = rows.join(" union ");
         fill(NOTE, &[("source", source.name), ("settled", settled), ("rows", rows.as_str())])
     };
-    let trigger = |name: &str, when: String, notes: Vec<String>| {
+    let trigger = |name: &str, event: String, condition: Option<String>, notes: Vec<String>| {
         let name = format!("tierkeep_{}_{name}", source.name);
         // Letter for letter as SQLite keeps it, so that it can be compared.
-        let sql = format!("CREATE TRIGGER {name} {when}\nbegin\n    {}\nend", notes.join("\n    "));
+        let condition: Vec<String> = [quiet::UNLESS_QUIET.to_owned()].into_iter().chain(condition).collect();
+        let (condition, notes) = (condition.join(" and "), notes.join("\n    "));
+        let sql = format!("CREATE TRIGGER {name} {event}\nwhen {condition}\nbegin\n    {notes}\nend");
         SqliteTrigger { source: source.name, name, table: table.as_str().to_owned(), sql }
     };
     let on = |event: &str| format!("{event} on {}", table.quoted());
@@ -286,24 +309,23 @@ pub(super) fn triggers(key_type: SqlType, source: &FeedSource) -> Vec<SqliteTrig
                 // REPLACE removes a row without firing the delete trigger.
                 trigger(
                     "replace",
-                    format!(
-                        "{}\nwhen exists (select 1 from {} where {id} = new.{id})",
-                        on("before insert"),
-                        table.quoted()
-                    ),
+                    on("before insert"),
+                    Some(format!("exists (select 1 from {} where {id} = new.{id})", table.quoted())),
                     existing(),
                 ),
-                trigger("insert", on("after insert"), rows(vec![row("new.")], format!("new.{id}"))),
+                trigger("insert", on("after insert"), None, rows(vec![row("new.")], format!("new.{id}"))),
                 trigger(
                     "update",
                     on("after update"),
+                    None,
                     rows(vec![row("old."), row("new.")], format!("old.{id}, new.{id}")),
                 ),
-                trigger("delete", on("after delete"), rows(vec![row("old.")], format!("old.{id}"))),
+                trigger("delete", on("after delete"), None, rows(vec![row("old.")], format!("old.{id}"))),
                 // UPDATE OR REPLACE that changes an id removes the row that has it.
                 trigger(
                     "displace",
-                    format!("{}\nwhen old.{id} is not new.{id}", on(&format!("before update of {id}"))),
+                    on(&format!("before update of {id}")),
+                    Some(format!("old.{id} is not new.{id}")),
                     existing(),
                 ),
             ]
@@ -317,18 +339,20 @@ pub(super) fn triggers(key_type: SqlType, source: &FeedSource) -> Vec<SqliteTrig
             let key = |prefix: &str, text: &str| vec_row(key_type, prefix, id, text);
             let id = id.quoted();
             let mut triggers = vec![
-                trigger("insert", on("after insert"), vec![note(&[key("new.", &text("new."))])]),
-                trigger("delete", on("after delete"), vec![note(&[key("old.", "null")])]),
+                trigger("insert", on("after insert"), None, vec![note(&[key("new.", &text("new."))])]),
+                trigger("delete", on("after delete"), None, vec![note(&[key("old.", "null")])]),
                 trigger(
                     "key",
-                    format!("{}\nwhen old.{id} is not new.{id}", on("after update")),
+                    on("after update"),
+                    Some(format!("old.{id} is not new.{id}")),
                     vec![note(&[key("old.", "null")]), note(&[key("new.", &text("new."))])],
                 ),
             ];
             if let Some(column) = &noted {
                 triggers.push(trigger(
                     "note",
-                    format!("{}\nwhen old.{id} is new.{id} and old.{column} is not new.{column}", on("after update")),
+                    on("after update"),
+                    Some(format!("old.{id} is new.{id} and old.{column} is not new.{column}")),
                     vec![note(&[key("new.", &text("new."))])],
                 ));
             }

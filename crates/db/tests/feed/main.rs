@@ -9,5 +9,7 @@ mod health;
 mod order;
 mod partitions;
 mod properties;
+mod quiet;
+mod quiet_sqlite;
 mod sqlite;
 mod upkeep;

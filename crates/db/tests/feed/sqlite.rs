@@ -12,10 +12,10 @@ use crate::fixture::{SQLITE_TABLES, Seen, everything, feed, noted, seen, sources
 
 /// A database file with the tables and the feed.
 pub(crate) struct File {
-    file: SqliteFile,
-    feed: Feed,
-    db: Connection,
-    after: u64,
+    pub(crate) file: SqliteFile,
+    pub(crate) feed: Feed,
+    pub(crate) db: Connection,
+    pub(crate) after: u64,
 }
 
 impl File {
@@ -35,18 +35,18 @@ impl File {
         Ok(file)
     }
 
-    fn new() -> Result<Self> {
+    pub(crate) fn new() -> Result<Self> {
         Self::watched("", "")
     }
 
-    fn install(&mut self) -> Result<bool> {
+    pub(crate) fn install(&mut self) -> Result<bool> {
         let tx = self.db.transaction()?;
         let installed = self.feed.install_sqlite(&tx)?;
         tx.commit()?;
         Ok(installed.changed)
     }
 
-    fn news(&mut self) -> Result<Vec<Seen>> {
+    pub(crate) fn news(&mut self) -> Result<Vec<Seen>> {
         let polled = self.feed.poll_sqlite(&self.db, self.after, 1000)?;
         self.after = polled.position;
         Ok(polled.events.iter().map(seen).collect())
@@ -58,7 +58,7 @@ impl File {
         self.news()
     }
 
-    fn problems(&self) -> Result<Vec<String>> {
+    pub(crate) fn problems(&self) -> Result<Vec<String>> {
         Ok(match self.feed.poll_sqlite(&self.db, 1, 1)?.health {
             FeedHealth::Whole => Vec::new(),
             FeedHealth::Broken(problems) => problems,

@@ -13,7 +13,9 @@ functions as (
         w.function,
         p.oid,
         p.prosrc = w.body and p.prosecdef
-        and coalesce(array_to_string(p.proconfig, ' ') like '%search\_path=%pg\_temp%', false) as is_ours
+        and coalesce(array_to_string(p.proconfig, ' ') like '%search\_path=%pg\_temp%', false)
+        -- set for the function itself, it would be quiet in every transaction
+        and array_to_string(p.proconfig, ' ') not like '%tierkeep.origin=%' as is_ours
     from watched as w
     left join pg_proc as p
         on

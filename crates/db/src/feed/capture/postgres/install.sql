@@ -13,7 +13,8 @@ begin
     where
         p.proname = '{function}' and p.pronamespace = quote_ident(current_schema())::regnamespace and p.pronargs = 0
         and p.prosrc = body and p.prosecdef
-        and array_to_string(p.proconfig, ' ') like '%search\_path=%pg\_temp%';
+        and array_to_string(p.proconfig, ' ') like '%search\_path=%pg\_temp%'
+        and array_to_string(p.proconfig, ' ') not like '%tierkeep.origin=%';
     if not found then
         -- Temporary tables come last, or a writer could put one of its own in the place of the outbox.
         perform set_config('search_path', path || ', pg_temp', true);

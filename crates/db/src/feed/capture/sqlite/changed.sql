@@ -16,4 +16,9 @@ where
             )
     );
 
-update tierkeep_feed set fingerprint = '{fingerprint}' where fingerprint <> '{fingerprint}'
+update tierkeep_feed set fingerprint = '{fingerprint}' where fingerprint <> '{fingerprint}';
+
+-- Notes "everything" if there is one.
+update tierkeep_feed_quiet set is_over = 0;
+
+delete from tierkeep_feed_quiet

@@ -33,6 +33,12 @@ create table if not exists tierkeep_outbox (
 
 create index if not exists tierkeep_outbox_unsettled on tierkeep_outbox (key) where settled = 0;
 
+-- A row in it keeps the triggers from noting. Nobody but the transaction that puts it there sees it, which takes it away again.
+create table if not exists tierkeep_feed_quiet (
+    only_row integer primary key check (only_row = 1),
+    is_over integer not null default 0
+) strict;
+
 -- Positions start as those of PostgreSQL do: 1 is the beginning, the first event is 2.
 insert into sqlite_sequence (name, seq)
 select 'tierkeep_outbox', floor from tierkeep_feed
@@ -44,5 +50,12 @@ when new.id % 1000 = 0
     and new.id - (select min(id) from tierkeep_outbox) > (select most_bytes / 100 from tierkeep_feed)
 begin
     delete from tierkeep_outbox where id < new.id - (select most_bytes / 100 from tierkeep_feed) + 1000;
+    insert into tierkeep_outbox (source) values ('');
+end;
+
+-- A row that was left there kept others from noting, nobody knows for how long.
+create trigger if not exists tierkeep_loud after delete on tierkeep_feed_quiet
+when old.is_over = 0
+begin
     insert into tierkeep_outbox (source) values ('');
 end
