@@ -4,11 +4,17 @@
 //! that on PostgreSQL or SQLite in batches that each move their rows by one statement in one transaction, with their
 //! record.
 
+mod chain;
 mod database;
 mod error;
+mod lease;
+mod ledger;
 
+pub use chain::Broken;
 pub use database::Database;
 pub use error::RetentionError;
+pub use lease::{Hold, Keeper};
+pub use ledger::{Batch, Ended, Ledger, RunEntry, RunId, RunIdError, RunState};
 
 /// The engine's tables on PostgreSQL, to be made once by the migrations of whoever uses it.
 pub const TABLES_POSTGRES: &str = include_str!("sql/postgres/tables.sql");
