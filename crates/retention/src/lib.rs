@@ -11,11 +11,19 @@ mod error;
 mod plan;
 mod rule;
 mod statements;
+mod chain;
+mod database;
+mod error;
+mod lease;
+mod ledger;
 
+pub use chain::Broken;
 pub use database::Database;
 pub use error::RetentionError;
 pub use plan::{Limits, Plan, Planned, TablePlan};
 pub use rule::{Action, Blank, Dependant, Policy, Rule, Subject, Survivor, Sweep};
+pub use lease::{Hold, Keeper};
+pub use ledger::{Batch, Ended, Ledger, RunEntry, RunId, RunIdError, RunState};
 
 /// The engine's tables on PostgreSQL, to be made once by the migrations of whoever uses it.
 pub const TABLES_POSTGRES: &str = include_str!("sql/postgres/tables.sql");

@@ -4,8 +4,13 @@
 create table tierkeep_retention (
     only_row boolean primary key default true,
     holder text not null default '',
+    -- when the holder took it
+    since timestamptz,
     until timestamptz not null default '-infinity',
     fence bigint not null default 0,
+    -- what proves that the holder lives: the number of its session, which holds an advisory lock of that number. Null:
+    -- nothing but until does
+    session integer,
     -- no run works while there is a reason here: the switch for whoever has nothing but SQL at hand
     stop text
 );
@@ -22,7 +27,13 @@ create table tierkeep_run (
     reason text,
     fence bigint not null,
     plan text not null,
-    report text not null default '{}'
+    report text not null default '{}',
+    -- what its batches come to, so that missing ones at the end show
+    batches bigint not null default 0,
+    rows bigint not null default 0,
+    -- digest of its beginning, which names the end of the run before it; and of its last batch
+    begun text not null default '',
+    chain text not null default ''
 );
 
 -- A batch that was committed. Each names the digest of the one before it, so that a removed or altered one shows. There is

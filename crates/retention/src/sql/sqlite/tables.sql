@@ -5,8 +5,12 @@
 create table tierkeep_retention (
     only_row integer primary key not null default 1,
     holder text not null default '',
+    -- when the holder took it
+    since integer,
     until integer not null default 0,
     fence integer not null default 0,
+    -- what proves that the holder lives: 1 if it holds the lock of the file beside the database. Null: nothing but until does
+    session integer,
     -- no run works while there is a reason here: the switch for whoever has nothing but SQL at hand
     stop text
 ) strict;
@@ -23,7 +27,13 @@ create table tierkeep_run (
     reason text,
     fence integer not null,
     plan text not null,
-    report text not null default '{}'
+    report text not null default '{}',
+    -- what its batches come to, so that missing ones at the end show
+    batches integer not null default 0,
+    rows integer not null default 0,
+    -- digest of its beginning, which names the end of the run before it; and of its last batch
+    begun text not null default '',
+    chain text not null default ''
 ) strict;
 
 -- A batch that was committed. Each names the digest of the one before it, so that a removed or altered one shows. There is
