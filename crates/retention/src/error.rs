@@ -2,6 +2,8 @@
 
 use thiserror::Error;
 
+use crate::export::ExportError;
+
 /// Failure of the engine.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -18,6 +20,9 @@ pub enum RetentionError {
     /// What was asked for would do harm or cannot be done; nothing was changed. The text says why and what helps.
     #[error("{0}")]
     Refused(String),
+    /// Rows could not be exported, or the file of them is not what was exported; they were not deleted.
+    #[error(transparent)]
+    Export(#[from] ExportError),
 }
 
 fn postgres_reason(error: &tokio_postgres::Error) -> String {

@@ -6,6 +6,7 @@
 
 mod database;
 mod error;
+pub mod export;
 
 pub use database::Database;
 pub use error::RetentionError;
