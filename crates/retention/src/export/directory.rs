@@ -28,8 +28,7 @@ impl ExportDirectory {
     }
 
     pub(super) fn open_on(disk: Arc<dyn Disk>, path: &Path) -> Result<Self, ExportError> {
-        let failed =
-            |doing| move |source| ExportError::Directory { path: path.to_owned(), doing, source };
+        let failed = |doing| move |source| ExportError::Directory { path: path.to_owned(), doing, source };
         let absolute = std::path::absolute(path).map_err(failed("find"))?;
         make(&*disk, &absolute)?;
         let directory = Self { path: absolute, disk };
@@ -50,9 +49,8 @@ impl ExportDirectory {
     /// [`ExportError::Directory`].
     pub fn remove_leftovers(&self, run: i64) -> Result<usize, ExportError> {
         let failed = |doing| move |source| ExportError::Directory { path: self.path.clone(), doing, source };
-        let is_of_run = |name: &str| {
-            name == manifest::name(run) || name.parse::<FileName>().is_ok_and(|name| name.run() == run)
-        };
+        let is_of_run =
+            |name: &str| name == manifest::name(run) || name.parse::<FileName>().is_ok_and(|name| name.run() == run);
         let mut count = 0;
         for entry in fs::read_dir(&self.path).map_err(failed("list"))? {
             let name = entry.map_err(failed("list"))?.file_name();

@@ -18,7 +18,9 @@ pub enum ExportError {
         path: PathBuf,
     },
     /// The directory cannot be made, listed or written.
-    #[error("cannot {doing} the directory {path}; give the user that this runs as the right to, or name another one for exports")]
+    #[error(
+        "cannot {doing} the directory {path}; give the user that this runs as the right to, or name another one for exports"
+    )]
     Directory {
         /// Which.
         path: PathBuf,

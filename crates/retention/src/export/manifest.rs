@@ -158,8 +158,7 @@ impl Manifest {
     /// # Errors
     /// One for each file that is missing or is not what was exported; the others were verified all the same.
     pub fn verify_all(&self) -> Result<(), Vec<ExportError>> {
-        let faults: Vec<_> =
-            self.content.files.iter().filter_map(|file| verify(&self.sealed(file)).err()).collect();
+        let faults: Vec<_> = self.content.files.iter().filter_map(|file| verify(&self.sealed(file)).err()).collect();
         if faults.is_empty() { Ok(()) } else { Err(faults) }
     }
 

@@ -122,15 +122,31 @@ mod tests {
 
     #[test]
     fn names_that_lead_elsewhere_or_mean_another_file_are_refused() {
-        for (table, run, number) in
-            [("", 1, 1), ("../users", 1, 1), ("a b", 1, 1), ("ü", 1, 1), ("a-run2", 1, 1), ("a", 0, 1), ("a", -1, 1), ("a", 1, 0)]
-        {
+        for (table, run, number) in [
+            ("", 1, 1),
+            ("../users", 1, 1),
+            ("a b", 1, 1),
+            ("ü", 1, 1),
+            ("a-run2", 1, 1),
+            ("a", 0, 1),
+            ("a", -1, 1),
+            ("a", 1, 0),
+        ] {
             assert!(FileName::new(table, run, number).is_err(), "{table} {run} {number}");
         }
         assert!(FileName::new(&"a".repeat(64), 1, 1).is_err());
         for text in [
-            "", "a", "a.csv.gz", "a-run1-1.csv.gz", "a-run01-0001.csv.gz", "a-run+1-0001.csv.gz", "a-run1-00001.csv.gz",
-            "a-run1-0001.csv", "a-run1-0001.csv.gz ", "x/a-run1-0001.csv.gz", "a-run99999999999999999999-0001.csv.gz",
+            "",
+            "a",
+            "a.csv.gz",
+            "a-run1-1.csv.gz",
+            "a-run01-0001.csv.gz",
+            "a-run+1-0001.csv.gz",
+            "a-run1-00001.csv.gz",
+            "a-run1-0001.csv",
+            "a-run1-0001.csv.gz ",
+            "x/a-run1-0001.csv.gz",
+            "a-run99999999999999999999-0001.csv.gz",
         ] {
             assert!(text.parse::<FileName>().is_err(), "{text}");
         }
