@@ -31,7 +31,7 @@ pub use xapi::XapiImported;
 
 use channel::{Ended, Feeder, Sink, run};
 use source::Source;
-use table::TableRow;
+use table::{Counted, TableRow};
 
 /// A table that CSV files are imported into.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,7 +56,7 @@ pub struct Progress {
 }
 
 /// What an import of a CSV file did.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Imported {
     /// Rows of the file, the header not counted.
     pub rows: u64,
@@ -64,6 +64,8 @@ pub struct Imported {
     pub written: Written,
     /// Rows rejected.
     pub rejected: u64,
+    /// Columns that the table does not have and that were passed over, as the header names them (long names clipped).
+    pub unknown_columns: Vec<String>,
 }
 
 /// Why a file could not be imported. What was stored before the failure stays stored; importing again is harmless.
@@ -83,7 +85,7 @@ pub enum ImportError {
     Header {
         /// Which file.
         file: String,
-        /// What is missing, unknown or doubled.
+        /// What is missing or doubled; names what is unknown beside it.
         reason: String,
         /// The columns, the optional ones in brackets.
         accepted: String,
@@ -115,6 +117,10 @@ pub enum ImportError {
 }
 
 /// Imports a CSV file, plain or gzip.
+///
+/// The first record names the columns, in any order; columns that the table does not have are passed over and told in
+/// [`Imported::unknown_columns`]. An empty field is null, or empty text, 0 or false where the column has no null.
+/// Instants are RFC 3339 with an offset.
 ///
 /// `name` is what messages call the file. `progress` is called after every chunk. When the future is dropped the reading
 /// thread ends at its next read, and the chunk being written is stored or not as a whole.
@@ -148,8 +154,8 @@ async fn import_csv_into(
         Table::CourseProgress => read_table::<ProgressRow>(&file, reader, key_type, feeder),
         Table::StudySessions => read_table::<SessionRow>(&file, reader, key_type, feeder),
     };
-    let (rows, totals) = run(sink, name, read, progress, rejects).await?;
-    Ok(Imported { rows, written: totals.written, rejected: totals.rejected })
+    let (Counted { rows, unknown_columns }, totals) = run(sink, name, read, progress, rejects).await?;
+    Ok(Imported { rows, written: totals.written, rejected: totals.rejected, unknown_columns })
 }
 
 fn read_table<R: TableRow>(
@@ -157,7 +163,7 @@ fn read_table<R: TableRow>(
     reader: impl Read,
     key_type: KeyType,
     feeder: &mut Feeder,
-) -> Result<u64, Ended> {
+) -> Result<Counted, Ended> {
     let source = Source::open(reader, feeder.meter()).map_err(|source| unreadable(file, source))?;
     table::read::<R>(file, source, key_type, feeder)
 }

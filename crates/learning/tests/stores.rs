@@ -10,6 +10,7 @@ mod stores {
     pub(crate) mod damage;
     pub(crate) mod erased_writes;
     pub(crate) mod erasure;
+    pub(crate) mod exported;
     pub(crate) mod feed;
     pub(crate) mod lease;
     pub(crate) mod model;

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use thiserror::Error;
 
 use crate::RunId;
+use crate::export::ExportError;
 
 /// Failure of the engine.
 #[derive(Debug, Error)]
@@ -88,6 +89,9 @@ pub enum RetentionError {
         /// What is wrong, and what helps.
         why: String,
     },
+    /// Rows could not be exported, or the file of them is not what was exported; they were not deleted.
+    #[error(transparent)]
+    Export(#[from] ExportError),
 }
 
 /// What allows runs again after the switch was used.

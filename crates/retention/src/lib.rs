@@ -16,6 +16,7 @@ mod database;
 mod error;
 mod lease;
 mod ledger;
+pub mod export;
 
 pub use chain::Broken;
 pub use database::Database;

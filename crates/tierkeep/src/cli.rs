@@ -122,13 +122,13 @@ pub struct ServeArgs {
 #[derive(Debug, Args)]
 #[command(group = clap::ArgGroup::new("files").required(true).multiple(true))]
 pub struct ImportArgs {
-    /// Learners, as CSV with a header of column names
+    /// Learners, as CSV, gzip or not, with a header of column names; those it does not know are named and skipped
     #[arg(long, value_name = "FILE", group = "files")]
     pub users: Option<PathBuf>,
-    /// Course progress, as CSV
+    /// Course progress, as such a CSV file
     #[arg(long, value_name = "FILE", group = "files")]
     pub progress: Option<PathBuf>,
-    /// Study sessions, as CSV
+    /// Study sessions, as such a CSV file; what retention exported is one
     #[arg(long, value_name = "FILE", group = "files")]
     pub sessions: Option<PathBuf>,
     /// xAPI statements, as a JSON array or lines, gzip or not; sessions are inferred from them

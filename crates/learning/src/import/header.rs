@@ -45,26 +45,33 @@ impl Column {
 #[derive(Debug)]
 pub(super) struct Header {
     fields: [Option<usize>; COLUMNS],
-    names: Vec<&'static str>,
+    names: Vec<String>,
+    unknown: Vec<String>,
 }
 
 impl Header {
-    /// Finds the columns of a table.
+    /// Finds the columns of a table. Others are passed over: a platform's further columns are in its exports, too.
     pub(super) fn read(file: &str, columns: &'static [Column], record: &Record<'_>) -> Result<Self, ImportError> {
         let refuse =
             |reason: String| ImportError::Header { file: file.to_owned(), reason, accepted: accepted(columns) };
-        let mut header = Self { fields: [None; COLUMNS], names: Vec::with_capacity(record.len()) };
+        let names = Vec::with_capacity(record.len());
+        let mut header = Self { fields: [None; COLUMNS], names, unknown: Vec::new() };
         let (mut unknown, mut doubled) = (Vec::new(), Vec::new());
         for field in 0..record.len() {
             let name = std::str::from_utf8(record.field(field))
                 .map_err(|_| refuse("is not UTF-8 text; other encodings are not read".to_owned()))?;
             match columns.iter().find(|column| column.is_called(name)) {
-                None => unknown.push(name),
+                None => {
+                    if !unknown.contains(&name) {
+                        unknown.push(name);
+                    }
+                    header.names.push(crate::key::clip(name));
+                }
                 Some(column) => {
                     if header.fields[column.number].replace(field).is_some() {
                         doubled.push(name);
                     }
-                    header.names.push(column.name);
+                    header.names.push(column.name.to_owned());
                 }
             }
         }
@@ -73,12 +80,14 @@ impl Header {
             .filter(|column| column.required && header.fields[column.number].is_none())
             .map(|column| column.name)
             .collect();
+        if doubled.is_empty() && missing.is_empty() {
+            header.unknown = unknown.into_iter().map(crate::key::clip).collect();
+            return Ok(header);
+        }
+        // a needed column is often missing because it is called something else
         let faults =
             [(unknown, "names the unknown column"), (doubled, "names twice the column"), (missing, "lacks the column")];
         let mut reasons: Vec<String> = faults.iter().filter_map(|(names, what)| said(what, names)).collect();
-        if reasons.is_empty() {
-            return Ok(header);
-        }
         if record.len() == 1 && record.field(0).iter().any(|byte| matches!(byte, b';' | b'\t')) {
             reasons.push("separates its names with something else than commas".to_owned());
         }
@@ -90,9 +99,14 @@ impl Header {
         self.fields[column.number]
     }
 
-    /// Our names of the columns, in the order of the fields.
-    pub(super) fn names(&self) -> &[&'static str] {
+    /// Our names of the columns, and the file's of those we do not know, in the order of the fields.
+    pub(super) fn names(&self) -> &[String] {
         &self.names
+    }
+
+    /// The columns that are passed over.
+    pub(super) fn into_unknown(self) -> Vec<String> {
+        self.unknown
     }
 }
 

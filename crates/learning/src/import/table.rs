@@ -46,13 +46,22 @@ pub(super) struct Fault {
     reason: String,
 }
 
-/// Reads a file and feeds its rows; how many records there were.
+/// What was read of a file.
+#[derive(Debug)]
+pub(super) struct Counted {
+    /// Records, the header not counted.
+    pub(super) rows: u64,
+    /// Columns that were passed over.
+    pub(super) unknown_columns: Vec<String>,
+}
+
+/// Reads a file and feeds its rows.
 pub(super) fn read<R: TableRow>(
     file: &str,
     source: impl Read,
     key_type: KeyType,
     feeder: &mut Feeder,
-) -> Result<u64, Ended> {
+) -> Result<Counted, Ended> {
     let shared: Arc<str> = Arc::from(file);
     let mut records = RecordReader::new(source);
     let header = read_header::<R>(file, &mut records)?;
@@ -74,7 +83,7 @@ pub(super) fn read<R: TableRow>(
                 }
             },
             Found::Unreadable(Unreadable { line, field, reason, raw }) => {
-                let column = field.and_then(|field| header.names().get(field).copied());
+                let column = field.and_then(|field| header.names().get(field).map(String::as_str));
                 feeder.reject(Reject::new(&shared, line, column, reason.to_owned(), raw))?;
             }
         }
@@ -88,7 +97,7 @@ pub(super) fn read<R: TableRow>(
     if !rows.is_empty() {
         feeder.send_lines(R::batch(rows), lines)?;
     }
-    Ok(count)
+    Ok(Counted { rows: count, unknown_columns: header.into_unknown() })
 }
 
 /// The type of the first key that can be read.

@@ -128,7 +128,8 @@ fn a_session_has_every_column_of_its_record() {
         estimator: None,
     };
     assert_eq!(outcome.sessions(), [row]);
-    let expected = Imported { rows: 1, written: Written { inserted: 1, updated: 0 }, rejected: 0 };
+    let written = Written { inserted: 1, updated: 0 };
+    let expected = Imported { rows: 1, written, rejected: 0, unknown_columns: Vec::new() };
     assert_eq!(outcome.result.unwrap(), expected);
 }
 
@@ -174,7 +175,10 @@ fn a_header_that_does_not_fit_is_an_error_that_lists_what_is_accepted() {
     for (header, said) in [
         ("id,user_id,start_time", "lacks the column \"duration_minutes\""),
         ("id", "lacks the columns \"user_id\", \"start_time\", \"duration_minutes\""),
-        ("id,user_id,start_time,duration_minutes,mood,weather", "names the unknown columns \"mood\", \"weather\""),
+        (
+            "id,user_id,start_time,minutes,mood",
+            "names the unknown columns \"minutes\", \"mood\" and lacks the column \"duration",
+        ),
         ("id,user_id,start_time,duration_minutes,notes,notes", "names twice the column \"notes\""),
         ("id;user_id;start_time;duration_minutes", "something else than commas"),
         ("id,\"user_id", "cannot be read: the file ends inside a quoted field"),
@@ -192,6 +196,16 @@ fn a_header_that_does_not_fit_is_an_error_that_lists_what_is_accepted() {
     assert!(twice.contains("names twice the column \"uuid\""), "{twice}");
     let utf16 = import(Table::Users, b"\xff\xfei\0d\0\n\0").result.unwrap_err().to_string();
     assert!(utf16.contains("is not UTF-8"), "{utf16}");
+}
+
+#[test]
+fn columns_of_a_platform_are_passed_over_and_named() {
+    let header = format!("mood,{SESSION_HEADER},weather,mood");
+    let outcome = import(Table::StudySessions, format!("{header}\n\"a,\n\",{SESSION},1,\n{SESSION}\n"));
+
+    assert_eq!(outcome.sessions(), import(Table::StudySessions, format!("{SESSION_HEADER}\n{SESSION}\n")).sessions());
+    assert_eq!(outcome.rejected(), [(4, None, "the record has 17 fields; accepted: 20, as many as the header")]);
+    assert_eq!(outcome.result.unwrap().unknown_columns, ["mood", "weather"]);
 }
 
 #[test]

@@ -28,6 +28,8 @@ use crate::signals;
 
 /// Longest wait for the end of a chunk once the end was asked for. The chunk is one transaction: given up, it is undone.
 const CHUNK_PATIENCE: Duration = Duration::from_secs(10);
+/// Most columns that a note names; the JSON report names all.
+const NAMED: usize = 5;
 
 /// A file and what is in it.
 struct Input<'a> {
@@ -51,6 +53,8 @@ struct Done {
     written: Written,
     rejected: u64,
     seconds: f64,
+    /// Columns that were skipped; of a CSV file only.
+    unknown_columns: Vec<String>,
     xapi: Option<XapiImported>,
 }
 
@@ -213,6 +217,9 @@ impl Input<'_> {
         let Some(imported) = ended else { return Ok(None) };
         let mut done = imported.map_err(anyhow::Error::from)?;
         done.seconds = began.elapsed().as_secs_f64();
+        if let Some(note) = done.skipped() {
+            console.note(note);
+        }
         Ok(Some(done))
     }
 
@@ -229,6 +236,7 @@ impl Input<'_> {
             written: imported.written,
             rejected: imported.rejected,
             seconds: 0.0,
+            unknown_columns: imported.unknown_columns,
             xapi: None,
         }
     }
@@ -241,12 +249,25 @@ impl Input<'_> {
             written: imported.written,
             rejected: imported.rejected,
             seconds: 0.0,
+            unknown_columns: Vec::new(),
             xapi: Some(imported),
         }
     }
 }
 
 impl Done {
+    /// What is said of columns that were not imported: a misspelt one would be lost in silence.
+    fn skipped(&self) -> Option<String> {
+        let all = &self.unknown_columns;
+        let named: Vec<String> = all.iter().take(NAMED).map(|name| format!("{name:?}")).collect();
+        let more = if all.len() > NAMED { format!(" and {} more", all.len() - NAMED) } else { String::new() };
+        let plural = if all.len() > 1 { "s" } else { "" };
+        (!all.is_empty()).then(|| {
+            let (file, table, named) = (&self.file, self.table, named.join(", "));
+            format!("{file}: skipped the column{plural} {named}{more}, which {table} does not have")
+        })
+    }
+
     fn rows_per_second(&self) -> u64 {
         // a file that took no time at all is shown as if it had taken a millisecond; the sum is far below 2^53
         #[expect(
@@ -270,6 +291,9 @@ impl Done {
             "seconds": self.seconds,
             "rows_per_second": self.rows_per_second(),
         });
+        if !self.unknown_columns.is_empty() {
+            object["skipped_columns"] = json!(self.unknown_columns);
+        }
         if let (Some(xapi), Some(fields)) = (&self.xapi, object.as_object_mut()) {
             fields.extend(xapi_json(xapi));
         }

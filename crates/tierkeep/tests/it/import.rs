@@ -63,6 +63,23 @@ fn rows_are_counted_rejects_are_listed_and_summaries_are_built() {
 }
 
 #[test]
+fn columns_of_a_platform_are_named_once_and_skipped() {
+    let directory = files();
+    let sessions = format!("mood,{HEADER}happy,{}sad,{}", row("10", 1, "60"), row("11", 1, "30"));
+    fs::write(directory.path().join("more.csv"), sessions).unwrap();
+
+    let arguments = ["import", "--users", "users.csv", "--sessions", "more.csv", "--json"];
+    let (code, stdout, stderr) = run(&directory, &arguments);
+
+    let note = "more.csv: skipped the column \"mood\", which study_sessions does not have";
+    assert_eq!((code, stderr.matches("skipped").count()), (0, 1), "{stderr}");
+    assert!(stderr.contains(note), "{stderr}");
+    let report: Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!(report["files"][1]["skipped_columns"], serde_json::json!(["mood"]));
+    assert_eq!((&report["files"][1]["inserted"], &report["files"][0]["skipped_columns"]), (&2.into(), &Value::Null));
+}
+
+#[test]
 fn people_get_a_table() {
     let directory = files();
 
