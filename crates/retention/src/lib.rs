@@ -6,9 +6,20 @@
 
 mod database;
 mod error;
+mod pace;
+mod stop_sign;
+mod throttle;
+mod window;
 
 pub use database::Database;
 pub use error::RetentionError;
+pub use pace::{BatchSize, Pace, Share, ShareError};
+pub use stop_sign::{Ending, StopSign};
+pub use throttle::{
+    Band, Decision, Limits, LoadLimits, Reading, Replica, ReplicationLimits, Source, SqliteLimits, TableLimits,
+    TableRows, Throttle, Verdict, Watched, health_postgres, health_sqlite,
+};
+pub use window::{WindowError, Windows};
 
 /// The engine's tables on PostgreSQL, to be made once by the migrations of whoever uses it.
 pub const TABLES_POSTGRES: &str = include_str!("sql/postgres/tables.sql");

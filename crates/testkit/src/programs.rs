@@ -47,6 +47,8 @@ impl SearchPath {
 pub(crate) struct PostgresPrograms {
     pub(crate) initdb: PathBuf,
     pub(crate) postgres: PathBuf,
+    /// Comes with the client programs, so it may be missing; only standbys need it.
+    pub(crate) pg_basebackup: PathBuf,
 }
 
 impl PostgresPrograms {
@@ -58,7 +60,11 @@ impl PostgresPrograms {
         let Some(directory) = path.directory_with(&["initdb", "postgres"]) else {
             bail!("postgres not found: run \"apt-get install postgresql\" (or scripts/setup)");
         };
-        Ok(Self { initdb: directory.join("initdb"), postgres: directory.join("postgres") })
+        Ok(Self {
+            initdb: directory.join("initdb"),
+            postgres: directory.join("postgres"),
+            pg_basebackup: directory.join("pg_basebackup"),
+        })
     }
 }
 
