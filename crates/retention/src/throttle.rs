@@ -4,6 +4,9 @@
 //! does not mean that all is well: after a grace it stops the run, and the decision names it. A source that nobody wants
 //! is switched off in the [`Limits`], by somebody, and not by its silence.
 //!
+//! The rows of the next batch are `verdict.share()?.of_rows(pace.next_rows())`; where there is no share, the run rests
+//! for the pause of the verdict, outside of a transaction, and asks again.
+//!
 //! Reading is [`health_postgres`] and [`health_sqlite`], which never fail but say [`Reading::Unknown`]; everything else
 //! here is computed.
 //!
@@ -39,6 +42,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::pace::Share;
+use crate::stop_sign::Ending;
 
 pub use limits::{Band, Limits, LoadLimits, ReplicationLimits, SqliteLimits, TableLimits};
 pub use postgres::{Watched, health_postgres};
@@ -50,7 +54,8 @@ pub use sqlite::health_sqlite;
 pub enum Source {
     /// How far replicas are behind.
     ReplicationLag,
-    /// Sessions that wait for a lock of ours.
+    /// Sessions that wait for a lock of ours. They are there only while a batch is under way: a stop of this source that
+    /// comes then is a reason to roll it back and call [`Pace::hindered`](crate::Pace::hindered).
     LockWaiters,
     /// Log that waits to be archived.
     WalArchive,
@@ -239,6 +244,8 @@ pub struct Decision {
     pub verdict: Verdict,
     /// What each source gave, in the order of the sources, for metrics.
     pub each: Vec<(Source, Verdict)>,
+    /// How the run is to end, if nothing but stops came for the patience of the limits.
+    pub ending: Option<Ending>,
 }
 
 impl Decision {
@@ -256,13 +263,15 @@ pub struct Throttle {
     limits: Limits,
     sources: Vec<Source>,
     unknown_since: BTreeMap<Source, Instant>,
+    /// Since when every decision was a stop.
+    stopped_since: Option<Instant>,
 }
 
 impl Throttle {
     /// A throttle that wants to hear of these sources, [`Source::POSTGRES`] or [`Source::SQLITE`].
     #[must_use]
     pub fn new(limits: Limits, sources: &[Source]) -> Self {
-        Self { limits, sources: sources.to_vec(), unknown_since: BTreeMap::new() }
+        Self { limits, sources: sources.to_vec(), unknown_since: BTreeMap::new(), stopped_since: None }
     }
 
     /// The verdict on readings just made, at an instant of a clock that nobody can set.
@@ -282,7 +291,18 @@ impl Throttle {
             each.push((source, self.after_grace(now, source, verdict)));
         }
         let verdict = each.iter().map(|(_, verdict)| verdict.clone()).fold(Verdict::Go, Verdict::worse);
-        Decision { verdict, each }
+        let ending = self.after_patience(now, &verdict);
+        Decision { verdict, each, ending }
+    }
+
+    fn after_patience(&mut self, now: Instant, verdict: &Verdict) -> Option<Ending> {
+        let Verdict::Stop { reason, .. } = verdict else {
+            self.stopped_since = None;
+            return None;
+        };
+        let since = *self.stopped_since.get_or_insert(now);
+        let is_over = now.saturating_duration_since(since) >= self.limits.patience;
+        is_over.then_some(Ending::Throttled(*reason))
     }
 
     fn after_grace(&mut self, now: Instant, source: Source, verdict: Verdict) -> Verdict {

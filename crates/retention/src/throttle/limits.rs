@@ -34,8 +34,8 @@ pub struct Band {
 pub struct Limits {
     /// Replicas.
     pub replication: Option<ReplicationLimits>,
-    /// Sessions that wait for us. Default: 1 and 5. Each of them is somebody's request; pause and shrink before they
-    /// pile up.
+    /// Sessions that wait for us. Default: 1 and 5. Each of them is somebody's request: one halves a batch, two leave a
+    /// third, and so on.
     pub waiters: Option<Band>,
     /// Finished segments of log, of 16 MiB each unless the server was built otherwise, that wait to be archived; a failing
     /// archive stops whatever their number. Default: 16 and 42; GitLab stops its migrations above 42.
@@ -51,6 +51,9 @@ pub struct Limits {
     /// How long a source may be unknown. Default 10 s: longer than a fail-over of a pool, shorter than what anybody would
     /// call unattended.
     pub grace: Duration,
+    /// How long all verdicts may be stops before the run is to end: its lease is better given back. Default 10 min, for
+    /// which GitLab puts off a migration.
+    pub patience: Duration,
     /// When to ask again after a stop. Default 1 s, the interval at which pt-archiver looks at its replicas.
     pub retry: Duration,
 }
@@ -107,6 +110,7 @@ impl Default for Limits {
             tables: Some(TableLimits::default()),
             sqlite: SqliteLimits::default(),
             grace: Duration::from_secs(10),
+            patience: Duration::from_secs(600),
             retry: Duration::from_secs(1),
         }
     }
@@ -156,7 +160,7 @@ impl Limits {
         };
         match reading {
             Reading::Replicas(replicas) => self.judge_replicas(replicas),
-            Reading::Waiters { sessions } => band(self.waiters, *sessions),
+            Reading::Waiters { sessions } => self.judge_waiters(*sessions),
             Reading::Archive { is_failing: true, .. } => self.stop(source),
             Reading::Archive { waiting_segments, .. } => band(self.wal_archive, *waiting_segments),
             Reading::Slots { retained_bytes } => band(self.slots, *retained_bytes),
@@ -197,6 +201,18 @@ impl Limits {
                 _ => self.stop(Source::ReplicationLag),
             })
             .fold(Verdict::Go, Verdict::worse)
+    }
+
+    /// Not in proportion to the band: from none to one is the step that counts.
+    fn judge_waiters(&self, sessions: u64) -> Verdict {
+        let Some(limits) = self.waiters else { return Verdict::Go };
+        if sessions >= limits.stop {
+            self.stop(Source::LockWaiters)
+        } else if sessions >= limits.slow {
+            slow(100 / (sessions.saturating_add(1)))
+        } else {
+            Verdict::Go
+        }
     }
 
     fn judge_load(&self, active: u64, max_connections: u64) -> Verdict {

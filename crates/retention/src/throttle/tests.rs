@@ -76,8 +76,8 @@ fn replica_that_was_excepted_does_not_count() {
 
 #[test]
 fn waiters_slow_down_and_then_stop() {
-    assert_eq!(judge(Reading::Waiters { sessions: 1 }), Verdict::Slow(share(99)));
-    assert_eq!(judge(Reading::Waiters { sessions: 4 }), Verdict::Slow(share(25)));
+    assert_eq!(judge(Reading::Waiters { sessions: 1 }), Verdict::Slow(share(50)));
+    assert_eq!(judge(Reading::Waiters { sessions: 4 }), Verdict::Slow(share(20)));
     assert_eq!(judge(Reading::Waiters { sessions: 5 }), stop(Source::LockWaiters));
 }
 
@@ -162,6 +162,20 @@ fn grace_begins_anew_after_a_reading() {
     throttle.decide(start + SECOND * 9, &healthy());
 
     assert!(throttle.decide(start + SECOND * 18, &readings).verdict.share().is_some());
+}
+
+#[test]
+fn run_ends_when_nothing_but_stops_came_for_ten_minutes() {
+    let mut throttle = Throttle::new(Limits::default(), &Source::POSTGRES);
+    let (start, mut lagging) = (Instant::now(), healthy());
+    lagging[0] = Reading::Replicas(vec![replica(None, None)]);
+    let mut ending_at = |seconds: u32, readings: &[Reading]| throttle.decide(start + SECOND * seconds, readings).ending;
+
+    assert_eq!(ending_at(0, &lagging), None);
+    assert_eq!(ending_at(599, &lagging), None);
+    assert_eq!(ending_at(600, &lagging), Some(Ending::Throttled(Source::ReplicationLag)));
+    assert_eq!(ending_at(601, &healthy()), None);
+    assert_eq!(ending_at(602, &lagging), None, "begins anew");
 }
 
 #[test]

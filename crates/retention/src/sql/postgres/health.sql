@@ -90,9 +90,8 @@ select
             l.mode = 'ShareUpdateExclusiveLock' and l.granted and l.pid not in (select own.pid from own)
             and l.database = (select d.oid from pg_database as d where d.datname = current_database())
     ) as is_vacuumed,
-    array(select coalesce(a.n_live_tup, 0) from tables as t join pg_stat_all_tables as a on a.relid = t.oid order by t.oid)
-        as rows_live,
-    array(select coalesce(a.n_dead_tup, 0) from tables as t join pg_stat_all_tables as a on a.relid = t.oid order by t.oid)
-        as rows_dead,
+    -- The functions below the statistics views: a view would count the rows of every table there is.
+    array(select coalesce(pg_stat_get_live_tuples(t.oid), 0) from tables as t order by t.oid) as rows_live,
+    array(select coalesce(pg_stat_get_dead_tuples(t.oid), 0) from tables as t order by t.oid) as rows_dead,
     array(select n.name from named as n where n.oid is null) as tables_missing
 from sessions as s
