@@ -17,6 +17,10 @@ mod error;
 mod lease;
 mod ledger;
 pub mod export;
+mod pace;
+mod stop_sign;
+mod throttle;
+mod window;
 
 pub use chain::Broken;
 pub use database::Database;
@@ -25,6 +29,13 @@ pub use plan::{Limits, Plan, Planned, TablePlan};
 pub use rule::{Action, Blank, Dependant, Policy, Rule, Subject, Survivor, Sweep};
 pub use lease::{Hold, Keeper};
 pub use ledger::{Batch, Ended, Ledger, RunEntry, RunId, RunIdError, RunState};
+pub use pace::{BatchSize, Pace, Share, ShareError};
+pub use stop_sign::{Ending, StopSign};
+pub use throttle::{
+    Band, Decision, Limits, LoadLimits, Reading, Replica, ReplicationLimits, Source, SqliteLimits, TableLimits,
+    TableRows, Throttle, Verdict, Watched, health_postgres, health_sqlite,
+};
+pub use window::{WindowError, Windows};
 
 /// The engine's tables on PostgreSQL, to be made once by the migrations of whoever uses it.
 pub const TABLES_POSTGRES: &str = include_str!("sql/postgres/tables.sql");

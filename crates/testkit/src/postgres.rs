@@ -15,6 +15,7 @@ use tokio::sync::OnceCell;
 pub use self::database::{DatabaseClient, TestDatabase};
 
 use self::database::{Finished, url_of};
+use crate::account::Account;
 use crate::directory::{ServerDirectory, Storage};
 use crate::process::{ServerProcess, blocking};
 use crate::programs::{PostgresPrograms, SearchPath};
@@ -87,6 +88,14 @@ impl PostgresBuilder {
     }
 
     fn launch_blocking(self) -> Result<PostgresServer> {
+        self.start_on(data::create)
+    }
+
+    /// Starts a server on a data directory that `create` makes.
+    fn start_on<F>(self, create: F) -> Result<PostgresServer>
+    where
+        F: FnOnce(&PostgresPrograms, Option<Account>, &Path) -> Result<()>,
+    {
         let programs = PostgresPrograms::find(&self.search_path)?;
         let directory = ServerDirectory::create_unprivileged("tierkeep-pg-", self.durability.storage())?;
         let account = directory.account();
@@ -94,8 +103,9 @@ impl PostgresBuilder {
         let command = self.command(&programs, directory.path(), &data);
         // Before the data directory is made, so that it is removed even if we are killed now.
         let supervisor = Supervisor::spawn(directory, &command, Signal::Quit)?;
-        data::create(&programs, account, &data)?;
+        create(&programs, account, &data)?;
         Ok(PostgresServer {
+            options: self,
             process: ServerProcess::start_blocking(supervisor)?,
             next_database: AtomicU64::new(1),
             templates: Mutex::default(),
@@ -128,6 +138,8 @@ impl PostgresBuilder {
 /// Dropping it blocks for the few milliseconds that takes.
 #[derive(Debug)]
 pub struct PostgresServer {
+    /// As it was started, for its standbys.
+    options: PostgresBuilder,
     process: ServerProcess,
     next_database: AtomicU64,
     /// Templates that exist, or are being made by one of the tests that wait for them.
@@ -209,6 +221,21 @@ impl PostgresServer {
         };
         cell.get_or_try_init(|| self.make_template(&template, migrate)).await?;
         self.copy_of(&template).await
+    }
+
+    /// Starts a standby that follows this server by streaming and answers queries that only read; about half a second.
+    ///
+    /// It is called `standby` in `pg_stat_replication`. Its databases are those of this server:
+    /// [`url`](Self::url) of it is the address of one of them.
+    ///
+    /// # Errors
+    /// This server does not run, `pg_basebackup` fails or is not installed, or the standby does not start.
+    pub async fn standby(&self) -> Result<Self> {
+        let (options, sockets) = (self.options.clone(), self.directory().to_owned());
+        blocking(move || {
+            options.start_on(|programs, account, data| data::copy_of_running(programs, account, &sockets, data))
+        })
+        .await
     }
 
     /// Address of a database of this server, whether it exists or not.

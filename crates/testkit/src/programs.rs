@@ -47,6 +47,8 @@ impl SearchPath {
 pub(crate) struct PostgresPrograms {
     pub(crate) initdb: PathBuf,
     pub(crate) postgres: PathBuf,
+    /// May be missing where only a server is installed; only standbys need it.
+    pub(crate) pg_basebackup: PathBuf,
 }
 
 impl PostgresPrograms {
@@ -58,7 +60,10 @@ impl PostgresPrograms {
         let Some(directory) = path.directory_with(&["initdb", "postgres"]) else {
             bail!("postgres not found: run \"apt-get install postgresql\" (or scripts/setup)");
         };
-        Ok(Self { initdb: directory.join("initdb"), postgres: directory.join("postgres") })
+        let postgres = directory.join("postgres");
+        // Of the programs some may be linked to from elsewhere, and not this one.
+        let pg_basebackup = std::fs::canonicalize(&postgres).unwrap_or_default().with_file_name("pg_basebackup");
+        Ok(Self { initdb: directory.join("initdb"), postgres, pg_basebackup })
     }
 }
 

@@ -23,7 +23,8 @@ start() {
         "$@" </dev/null >>"$directory/log" 2>&1 &
         pid=$!
         while is_running; do
-            if grep -q 'eady to accept connections' "$directory/log"; then
+            # A standby of PostgreSQL is ready to accept read-only connections.
+            if grep -q 'eady to accept .*connections' "$directory/log"; then
                 echo "running $pid"
                 return
             fi

@@ -203,3 +203,18 @@ async fn missing_server_fails_with_the_line_that_installs_it() {
 
     assert!(error.to_string().contains("apt-get install postgresql"), "{error}");
 }
+
+#[tokio::test]
+async fn standby_follows_its_server_and_only_reads() {
+    let server = PostgresServer::builder().setting("synchronous_standby_names", "standby").launch().await.unwrap();
+    let database = server.database_from("followed", migrate_notes).await.unwrap();
+    let standby = server.standby().await.unwrap();
+
+    let applied = "set synchronous_commit = remote_apply; insert into notes values ('x')";
+    database.client().await.unwrap().batch_execute(applied).await.unwrap();
+
+    let reader = DatabaseClient::connect(&standby.url(database.name())).await.unwrap();
+    let refused = reader.execute("insert into notes values ('y')", &[]).await.unwrap_err();
+    assert_eq!(notes(&reader).await, 1);
+    assert!(refused.as_db_error().unwrap().message().contains("read-only"), "{refused:?}");
+}

@@ -86,6 +86,31 @@ fn initdb(programs: &PostgresPrograms, account: Option<Account>, data: &Path) ->
     Ok(())
 }
 
+/// Makes the data directory of a standby from the server whose socket is in `sockets`.
+///
+/// # Errors
+/// `pg_basebackup` is not installed or fails; the error repeats what it wrote.
+pub(super) fn copy_of_running(
+    programs: &PostgresPrograms,
+    account: Option<Account>,
+    sockets: &Path,
+    data: &Path,
+) -> Result<()> {
+    let output = command_as(account, &programs.pg_basebackup)
+        .arg("--dbname=application_name=standby")
+        .arg("--host")
+        .arg(sockets)
+        .args(["--port=5432", "--username=postgres", "--write-recovery-conf", "--checkpoint=fast", "--no-sync"])
+        .arg("--pgdata")
+        .arg(data)
+        .output()
+        .with_context(|| format!("running {}", programs.pg_basebackup.display()))?;
+    if !output.status.success() {
+        bail!("pg_basebackup failed: {}", String::from_utf8_lossy(&output.stderr).trim_end());
+    }
+    Ok(())
+}
+
 fn ignore_missing(error: std::io::Error) -> std::io::Result<()> {
     if error.kind() == std::io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
 }
