@@ -4,9 +4,7 @@
 //! for single rows, by [`crate::session::SessionFacts::fault`]; a test holds the two together.
 
 use jiff::Timestamp;
-use tierkeep_db::{
-    CatalogColumn, Comparison, Condition, Dialect, Ident, Operand, Relation, SqlType, TableName,
-};
+use tierkeep_db::{CatalogColumn, Comparison, Condition, Dialect, Ident, Operand, Relation, SqlType, TableName};
 use tierkeep_retention::{Action, Dependant, Policy, Rule, Subject, Survivor};
 
 use crate::key::KeyType;
@@ -191,14 +189,10 @@ fn invalid(situation: &Situation<'_>, users: &Relation, courses: &Relation) -> V
 fn newer_about_the_same() -> Condition {
     let same = |column| Condition::Compare(Operand::Column(column), Comparison::Equal, Operand::Outer(column));
     let later = |column| Condition::Compare(Operand::Column(column), Comparison::Greater, Operand::Outer(column));
-    let has_one = Condition::Null(Operand::Outer("updated_at"))
-        .and(Condition::Null(Operand::Column("updated_at")).unless());
+    let has_one =
+        Condition::Null(Operand::Outer("updated_at")).and(Condition::Null(Operand::Column("updated_at")).unless());
     let tie = Condition::Same(Operand::Column("updated_at"), Operand::Outer("updated_at")).and(later("id"));
-    Condition::All(vec![
-        same("user_id"),
-        same("content_id"),
-        Condition::Any(vec![later("updated_at"), has_one, tie]),
-    ])
+    Condition::All(vec![same("user_id"), same("content_id"), Condition::Any(vec![later("updated_at"), has_one, tie])])
 }
 
 /// A session of nobody: not of a learner whose row went a while ago, either. That is a departure, and has a grace.
@@ -306,9 +300,11 @@ fn inactive(situation: &Situation<'_>, sessions: [&Relation; 2], courses: &Relat
         Condition::Any(vec![own(sessions[0], any()), own(sessions[1], any()), own(courses, any()), own(&bases, any())]),
     ];
     if situation.has_exempt {
-        for (source, relation) in
-            [(Source::StudySessions.name(), sessions[0]), (Source::CourseProgress.name(), courses), (ARCHIVED, sessions[1])]
-        {
+        for (source, relation) in [
+            (Source::StudySessions.name(), sessions[0]),
+            (Source::CourseProgress.name(), courses),
+            (ARCHIVED, sessions[1]),
+        ] {
             conditions.push(own(relation, situation.exempt(source)).unless());
         }
     }

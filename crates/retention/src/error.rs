@@ -28,6 +28,9 @@ pub enum RetentionError {
     /// A rule speaks of a column that its subject does not have.
     #[error(transparent)]
     Column(#[from] tierkeep_db::UnknownColumn),
+    /// Whoever knows what rows mean could not do their part. The batch was rolled back.
+    #[error("a batch was rolled back")]
+    Companion(#[source] crate::companion::CompanionError),
     /// What was asked for would do harm or cannot be done; nothing was changed. The text says why and what helps.
     #[error("{0}")]
     Refused(String),
@@ -96,6 +99,12 @@ pub enum RetentionError {
 
 /// What allows runs again after the switch was used.
 pub(crate) const RESET: &str = "update tierkeep_retention set stop = null";
+
+impl From<crate::companion::CompanionError> for RetentionError {
+    fn from(error: crate::companion::CompanionError) -> Self {
+        Self::Companion(error)
+    }
+}
 
 fn postgres_reason(error: &tokio_postgres::Error) -> String {
     match error.as_db_error() {

@@ -167,6 +167,24 @@ impl Hold {
         kept.map_err(|_| RetentionError::Silent { waited: LEASE })?
     }
 
+    /// Does something that takes longer than a lease, and keeps it meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// Those of the work, and of [`renew`](Self::renew), which end the work where it stands.
+    pub async fn while_renewing<T>(
+        &self,
+        work: impl Future<Output = Result<T, RetentionError>>,
+    ) -> Result<T, RetentionError> {
+        let mut work = std::pin::pin!(work);
+        loop {
+            tokio::select! {
+                done = &mut work => return done,
+                () = tokio::time::sleep(LEASE / 3) => self.renew().await?,
+            }
+        }
+    }
+
     /// Gives the lease back.
     ///
     /// # Errors

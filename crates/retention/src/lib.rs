@@ -1,35 +1,45 @@
 //! Retention as data: rules become a plan, the plan a bounded, crash-safe run, the run a report that can be undone.
 //!
-//! The engine knows no learner and no session. Whoever uses it says in rules which rows of which tables are to be quarantined, archived, deleted, anonymised or turned to another row, and it does
-//! that on PostgreSQL or SQLite in batches that each move their rows by one statement in one transaction, with their
-//! record.
+//! The engine knows no learner and no session. Whoever uses it says in rules which rows of which tables
+//! are to be quarantined, archived, deleted, anonymised or turned to another row, and it does that on PostgreSQL or SQLite
+//! in batches that each move their rows by one statement in one transaction, with their record.
 
 mod batch;
+mod chain;
+mod companion;
 mod count;
 mod database;
+mod deletion;
+mod dependants;
+mod engine;
 mod error;
-mod plan;
-mod rule;
-mod statements;
-mod chain;
-mod database;
-mod error;
+pub mod export;
+mod gate;
 mod lease;
 mod ledger;
-pub mod export;
 mod pace;
+mod plan;
+pub mod preflight;
+mod report;
+mod rule;
+mod running;
+mod statements;
 mod stop_sign;
+mod survey;
 mod throttle;
 mod window;
 
 pub use chain::Broken;
+pub use companion::{Companion, CompanionError, Removed};
 pub use database::Database;
+pub use engine::{Engine, Order, Outcome};
 pub use error::RetentionError;
-pub use plan::{Limits, Plan, Planned, TablePlan};
-pub use rule::{Action, Blank, Dependant, Policy, Rule, Subject, Survivor, Sweep};
 pub use lease::{Hold, Keeper};
 pub use ledger::{Batch, Ended, Ledger, RunEntry, RunId, RunIdError, RunState};
 pub use pace::{BatchSize, Pace, Share, ShareError};
+pub use plan::{Plan, PlanLimits, Planned, TablePlan};
+pub use report::{Observer, Report, TableReport, Unobserved};
+pub use rule::{Action, Blank, Dependant, Policy, Rule, Subject, Survivor, Sweep};
 pub use stop_sign::{Ending, StopSign};
 pub use throttle::{
     Band, Decision, Limits, LoadLimits, Reading, Replica, ReplicationLimits, Source, SqliteLimits, TableLimits,

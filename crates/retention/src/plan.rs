@@ -61,7 +61,7 @@ pub(crate) struct Tally {
 
 /// Limits of a plan.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Limits {
+pub struct PlanLimits {
     /// The share of a table's rows, 0 to 1, above which a plan is objected to.
     pub max_fraction: f64,
     /// Rows of a batch.
@@ -74,7 +74,7 @@ impl Plan {
         policy: &Policy,
         tallies: &[Tally],
         dependants: Vec<(usize, String, u64)>,
-        limits: Limits,
+        limits: PlanLimits,
     ) -> Self {
         let mut plan = Self { tables: tallies.iter().map(|tally| tally.table.clone()).collect(), ..Self::default() };
         for (number, rule) in policy.rules.iter().enumerate() {

@@ -351,8 +351,7 @@ impl Found<'_> {
     /// Which of some rows a condition still holds of.
     pub(crate) fn still(&self, condition: &Condition) -> Result<String, UnknownColumn> {
         let (table, key, condition) = (self.table(), self.key(), self.condition(condition)?);
-        let places =
-            [("table", table.as_str()), ("key", &key), ("type", self.key_type()), ("condition", &condition)];
+        let places = [("table", table.as_str()), ("key", &key), ("type", self.key_type()), ("condition", &condition)];
         Ok(fill(statement!(self.dialect, "still"), &places))
     }
 

@@ -1,5 +1,6 @@
 //! Why a run ends before its work is done, and the sign that says so.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -70,6 +71,21 @@ impl Ending {
     }
 }
 
+impl fmt::Display for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Done => f.write_str("nothing is left to do"),
+            Self::Budget => f.write_str("its time was used up"),
+            Self::Signal => f.write_str("it was told to end"),
+            Self::StopFile => f.write_str("the stop file exists"),
+            Self::Switch(reason) => write!(f, "the switch in the database was set: {reason}"),
+            Self::Window => f.write_str("the hours in which it may work are over"),
+            Self::Throttled(source) => write!(f, "{} kept it from working", source.word()),
+            Self::Refused(reason) => f.write_str(reason),
+        }
+    }
+}
+
 /// Asked before each batch whether the run is to end, and ends pauses at once.
 ///
 /// The latency of a stop is what is left of one batch: nothing is looked at inside one. The switch in the database is
@@ -105,6 +121,12 @@ impl StopSign {
     #[must_use]
     pub fn new(signal: CancellationToken) -> Self {
         Self { signal, deadline: None, file: None, windows: None }
+    }
+
+    /// The token whose cancellation sets it.
+    #[must_use]
+    pub fn signal(&self) -> CancellationToken {
+        self.signal.clone()
     }
 
     /// Sets it also when this time is over, counted from now by a clock that nobody can set. Default: never.

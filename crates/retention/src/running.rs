@@ -1,0 +1,438 @@
+//! A run at work: sweep by sweep, batch by batch.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use tierkeep_db::{Connection, SqliteDatabase};
+use tokio_postgres::error::SqlState;
+
+use crate::batch::{Batch, Place, postgres, sqlite};
+use crate::database::Database;
+use crate::deletion::Files;
+use crate::engine::{Engine, Order};
+use crate::error::RetentionError;
+use crate::gate::Gate;
+use crate::lease::Hold;
+use crate::ledger::{self, Ledger, RunId};
+use crate::pace::Pace;
+use crate::plan::Plan;
+use crate::report::Report;
+use crate::rule::{Action, Sweep};
+use crate::stop_sign::Ending;
+use crate::survey::Survey;
+
+/// How often a table is gone through for rows that were locked before.
+const PASSES: u32 = 3;
+/// Time between two of them.
+const PASS_PAUSE: Duration = Duration::from_millis(500);
+/// Batches that may fail in a row for what others hold, before the run gives up: about half a minute.
+const HINDERED: u32 = 12;
+/// Pages (PostgreSQL, 8 KiB) or row numbers (SQLite) that a first look at a table covers.
+const FIRST_SPAN: i64 = 1024;
+/// Most of them that one statement looks at.
+const LAST_SPAN: i64 = 128 * 1024;
+
+/// Why work ends before everything is done.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    Ending(Ending),
+    Error(RetentionError),
+}
+
+/// A run between its record and its end.
+pub(crate) struct Running<'a> {
+    pub(crate) engine: &'a Engine,
+    pub(crate) order: &'a Order,
+    pub(crate) hold: &'a Hold,
+    pub(crate) survey: &'a Survey,
+    pub(crate) run: RunId,
+    pub(crate) plan: Plan,
+    pub(crate) report: Report,
+    pub(crate) pace: Pace,
+    pub(crate) gate: Gate,
+    pub(crate) session: Session,
+    hindered: u32,
+    /// The files that rows were exported to.
+    pub(crate) files: Option<Files>,
+    /// Whether the command before deletions has succeeded.
+    pub(crate) has_asked: bool,
+    /// Rows whose dependants are to be deleted, by rule.
+    pub(crate) parents: BTreeMap<&'static str, Vec<String>>,
+}
+
+/// What a run talks to the database by.
+pub(crate) enum Session {
+    Postgres(Box<Connection>),
+    Sqlite(SqliteDatabase),
+}
+
+/// The statements of a sweep for the database at hand.
+enum Mover {
+    Postgres(postgres::Mover),
+    Sqlite(sqlite::Mover),
+}
+
+impl Mover {
+    fn goes_by_age(&self) -> bool {
+        match self {
+            Self::Postgres(mover) => mover.goes_by_age(),
+            Self::Sqlite(mover) => mover.goes_by_age(),
+        }
+    }
+}
+
+impl<'a> Running<'a> {
+    pub(crate) async fn new(
+        engine: &'a Engine,
+        order: &'a Order,
+        hold: &'a Hold,
+        survey: &'a Survey,
+        run: RunId,
+        plan: Plan,
+    ) -> Result<Self, RetentionError> {
+        let session = match &engine.db {
+            Database::Postgres(pool) => Session::Postgres(Box::new(pool.get().await?)),
+            Database::Sqlite(file) => Session::Sqlite(file.clone()),
+        };
+        let tables = engine.policy.subjects.iter().map(|subject| subject.relation.table().quoted()).collect();
+        let gate = Gate::open(&engine.db, &session, order, tables).await?;
+        Ok(Self {
+            engine,
+            order,
+            hold,
+            survey,
+            run,
+            plan,
+            report: Report::default(),
+            pace: Pace::new(order.batch, order.batch_time),
+            gate,
+            session,
+            hindered: 0,
+            files: None,
+            has_asked: false,
+            parents: BTreeMap::new(),
+        })
+    }
+
+    /// Why the plan is not carried out, unless somebody insists.
+    pub(crate) fn objection(&self) -> Option<String> {
+        let objections = &self.plan.objections;
+        let stands = !objections.is_empty() && !self.order.is_forced;
+        stands.then(|| {
+            format!("{}; nothing was changed. Look at the plan, and force it if that is meant", objections.join("; "))
+        })
+    }
+
+    pub(crate) fn into_parts(self) -> (Plan, Report) {
+        (self.plan, self.report)
+    }
+
+    /// Does all sweeps, phase by phase.
+    pub(crate) async fn work(&mut self) -> Result<(), Stop> {
+        let policy = &self.engine.policy;
+        self.candidates().await?;
+        for sweep in policy.sweeps() {
+            let planned: u64 = sweep.rules.iter().map(|rule| self.plan.rows(rule.name)).sum();
+            if planned == 0 {
+                continue;
+            }
+            self.order.observer.begun(sweep.name(), planned);
+            match sweep.action() {
+                Action::Delete | Action::DeleteDependants { .. } => self.delete(&sweep).await?,
+                _ => self.sweep(&sweep, planned).await?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Moves the rows of a sweep, and comes back for those that were locked.
+    async fn sweep(&mut self, sweep: &Sweep<'_>, planned: u64) -> Result<(), Stop> {
+        let found = self.survey.found(&self.engine.policy, sweep.subject.name)?;
+        let mover = match &self.session {
+            Session::Postgres(_) => Mover::Postgres(postgres::Mover::new(&self.engine.policy, sweep, &found)?),
+            Session::Sqlite(_) => Mover::Sqlite(sqlite::Mover::new(&self.engine.policy, sweep, &found)?),
+        };
+        let mut moved = 0;
+        for pass in 0..PASSES {
+            if pass > 0 {
+                self.order.observer.waiting("some rows are locked by others");
+                self.rest(PASS_PAUSE).await?;
+            }
+            moved += if mover.goes_by_age() {
+                self.pass_by_age(sweep, &mover).await?
+            } else {
+                self.pass_by_place(sweep, &mover).await?
+            };
+            if moved >= planned {
+                return Ok(());
+            }
+        }
+        self.report.left.insert(sweep.name().to_owned(), planned - moved);
+        Ok(())
+    }
+
+    async fn pass_by_age(&mut self, sweep: &Sweep<'_>, mover: &Mover) -> Result<u64, Stop> {
+        let (mut place, mut moved) = (None, 0);
+        loop {
+            let rows = self.rows();
+            let Some((batch, _)) = self.batch(sweep, mover, place.as_ref(), 0).await? else { continue };
+            moved += batch.rows();
+            let is_last = batch.picked < rows;
+            match batch.last {
+                Some((age, key)) if !is_last => place = Some(Place::Behind { age, key }),
+                _ => return Ok(moved),
+            }
+        }
+    }
+
+    /// Goes through the table by where rows lie, a span at a time, so that no statement reads the whole of it.
+    async fn pass_by_place(&mut self, sweep: &Sweep<'_>, mover: &Mover) -> Result<u64, Stop> {
+        let (mut first, end) = self.places(sweep).await?;
+        let (mut span, mut moved) = (FIRST_SPAN, 0);
+        while first < end {
+            let rows = self.rows();
+            let place = Place::From(first);
+            let Some((batch, took)) = self.batch(sweep, mover, Some(&place), span).await? else { continue };
+            moved += batch.rows();
+            if batch.picked >= rows {
+                continue;
+            }
+            first = self.next_place(sweep, first.saturating_add(span)).await?.unwrap_or(end);
+            if took < self.order.batch_time / 4 {
+                span = (span * 2).min(LAST_SPAN);
+            } else if took > self.order.batch_time {
+                span = (span / 2).max(1);
+            }
+        }
+        Ok(moved)
+    }
+
+    /// The first place of a table and the one behind its last.
+    async fn places(&self, sweep: &Sweep<'_>) -> Result<(i64, i64), Stop> {
+        let found = self.survey.found(&self.engine.policy, sweep.subject.name)?;
+        Ok(match &self.session {
+            Session::Postgres(db) => {
+                let text = include_str!("sql/postgres/pages.sql");
+                let text = crate::statements::fill(text, &[("table", &crate::statements::literal(&found.table()))]);
+                let pages: i64 = db.query_typed_one(&text, &[]).await.map_err(RetentionError::from)?.get(0);
+                (0, pages)
+            }
+            Session::Sqlite(file) => {
+                let text = include_str!("sql/sqlite/pages.sql");
+                let text = crate::statements::fill(text, &[("table", &found.table()), ("rowid", found.row_name())]);
+                file.read(move |db| {
+                    Ok::<_, RetentionError>(db.query_row(&text, [], |row| Ok((row.get(0)?, row.get(1)?)))?)
+                })
+                .await?
+            }
+        })
+    }
+
+    /// Where to go on from a place: numbers of rows have gaps, pages do not.
+    async fn next_place(&self, sweep: &Sweep<'_>, from: i64) -> Result<Option<i64>, Stop> {
+        match &self.session {
+            Session::Postgres(_) => Ok(Some(from)),
+            Session::Sqlite(file) => {
+                let found = self.survey.found(&self.engine.policy, sweep.subject.name)?;
+                let (table, row) = (found.table(), found.row_name());
+                let text = format!("select min({row}) from {table} where {row} >= ?1");
+                let next: Option<i64> = file
+                    .read(move |db| Ok::<_, RetentionError>(db.query_row(&text, [from], |row| row.get(0))?))
+                    .await?;
+                Ok(next)
+            }
+        }
+    }
+
+    /// One batch and its time; `None`: others were in the way, and it is to be tried again.
+    async fn batch(
+        &mut self,
+        sweep: &Sweep<'_>,
+        mover: &Mover,
+        place: Option<&Place>,
+        span: i64,
+    ) -> Result<Option<(Batch, Duration)>, Stop> {
+        self.pass_gate().await?;
+        let rows = i64::try_from(self.rows()).unwrap_or(i64::MAX);
+        let begun = Instant::now();
+        let done = match mover {
+            Mover::Postgres(mover) => self.batch_postgres(sweep, mover, rows, place, span).await,
+            Mover::Sqlite(mover) => self.batch_sqlite(sweep, mover, rows, place, span).await,
+        };
+        let took = begun.elapsed();
+        match done {
+            Ok((batch, report)) => {
+                self.hindered = 0;
+                if report.is_some() {
+                    self.take_report(sweep, report);
+                    self.pace.done(u32::try_from(batch.picked).unwrap_or(u32::MAX), took);
+                    self.rest(self.order.share.rest_after(took)).await?;
+                }
+                Ok(Some((batch, took)))
+            }
+            Err(error) => self.wait_out(error).await.map(|()| None),
+        }
+    }
+
+    /// Rows of the next batch.
+    pub(crate) fn rows(&self) -> u64 {
+        u64::from(self.gate.rows(self.pace.next_rows()).get())
+    }
+
+    /// Takes over what a committed batch has added up to.
+    pub(crate) fn take_report(&mut self, sweep: &Sweep<'_>, report: Option<Report>) {
+        if let Some(report) = report {
+            self.report = report;
+            self.order.observer.moved(sweep.name(), self.done_of(sweep));
+        }
+    }
+
+    /// Rows that went by a sweep so far.
+    fn done_of(&self, sweep: &Sweep<'_>) -> u64 {
+        sweep.rules.iter().map(|rule| self.report.rows(rule.name)).sum()
+    }
+
+    async fn batch_postgres(
+        &mut self,
+        sweep: &Sweep<'_>,
+        mover: &postgres::Mover,
+        rows: i64,
+        place: Option<&Place>,
+        span: i64,
+    ) -> Result<(Batch, Option<Report>), RetentionError> {
+        let Session::Postgres(db) = &mut self.session else {
+            return Err(RetentionError::Mismatch("a statement of another database".to_owned()));
+        };
+        let statements = mover.prepare(db).await?;
+        let transaction = db.transaction().await?;
+        transaction.batch_execute(&postgres::settings(self.order.lock_timeout.as_millis())).await?;
+        self.hold.keeper().keep_postgres(&transaction).await?;
+        if matches!(sweep.action(), Action::Archive { .. }) {
+            self.engine.companion.moving_postgres(&transaction).await?;
+        }
+        let batch = mover.run(&statements, &transaction, self.run.get(), rows, place, span).await?;
+        if batch.rows() == 0 {
+            // nothing happened; not even the lease needs to be written
+            transaction.rollback().await?;
+            return Ok((batch, None));
+        }
+        let report = self.report.with(&batch, sweep.name());
+        let written = report.to_json()?;
+        Ledger::record_postgres(&transaction, &record_of(self.run, sweep.name(), &batch, &written)).await?;
+        transaction.commit().await?;
+        Ok((batch, Some(report)))
+    }
+
+    async fn batch_sqlite(
+        &mut self,
+        sweep: &Sweep<'_>,
+        mover: &sqlite::Mover,
+        rows: i64,
+        place: Option<&Place>,
+        span: i64,
+    ) -> Result<(Batch, Option<Report>), RetentionError> {
+        let Session::Sqlite(file) = &self.session else {
+            return Err(RetentionError::Mismatch("a statement of another database".to_owned()));
+        };
+        let (keeper, companion, run) = (self.hold.keeper(), self.engine.companion.clone(), self.run);
+        let (mover, place, before, name) = (mover.clone(), place.cloned(), self.report.clone(), sweep.name());
+        let moves = matches!(sweep.action(), Action::Archive { .. });
+        file.write(move |tx| {
+            keeper.keep_sqlite(tx)?;
+            if moves {
+                companion.moving_sqlite(tx, false)?;
+            }
+            let batch = mover.run(tx, run.get(), rows, place.as_ref(), span)?;
+            if moves {
+                companion.moving_sqlite(tx, true)?;
+            }
+            if batch.rows() == 0 {
+                return Ok((batch, None));
+            }
+            let report = before.with(&batch, name);
+            let written = report.to_json()?;
+            Ledger::record_sqlite(tx, &record_of(run, name, &batch, &written))?;
+            Ok((batch, Some(report)))
+        })
+        .await
+    }
+
+    /// Waits if others were in the way, for longer each time; any other error ends the run.
+    pub(crate) async fn wait_out(&mut self, error: RetentionError) -> Result<(), Stop> {
+        if !is_hindered(&error) || self.hindered >= HINDERED {
+            return Err(error.into());
+        }
+        self.hindered += 1;
+        let pause = self.pace.hindered();
+        self.order.observer.waiting("others hold locks");
+        self.hold.renew().await?;
+        self.rest(pause).await
+    }
+
+    /// A batch was committed: others are not in the way any more.
+    pub(crate) fn unhindered(&mut self) {
+        self.hindered = 0;
+    }
+
+    /// Waits for this long, or ends.
+    pub(crate) async fn rest(&self, pause: Duration) -> Result<(), Stop> {
+        if pause.is_zero() {
+            return Ok(());
+        }
+        match self.order.stop.rest(self.order.now(), pause).await {
+            Some(ending) => Err(Stop::Ending(ending)),
+            None => Ok(()),
+        }
+    }
+
+    /// Waits until a batch may begin, or ends.
+    pub(crate) async fn pass_gate(&mut self) -> Result<(), Stop> {
+        if let Some(ending) = self.order.stop.asked(self.order.now()) {
+            return Err(Stop::Ending(ending));
+        }
+        self.gate.pass(self.order, self.hold).await
+    }
+}
+
+pub(crate) fn record_of<'a>(
+    run: RunId,
+    name: &'a str,
+    batch: &'a Batch,
+    report: &'a serde_json::Value,
+) -> ledger::Batch<'a> {
+    ledger::Batch {
+        run,
+        rule: name,
+        rows: batch.rows(),
+        digest_left: batch.digest_left.as_deref(),
+        digest_arrived: batch.digest_arrived.as_deref(),
+        first_age: batch.first_age.as_deref(),
+        last_age: batch.last_age.as_deref(),
+        report,
+    }
+}
+
+/// Whether a batch failed for what others do at this moment.
+fn is_hindered(error: &RetentionError) -> bool {
+    let states = [
+        SqlState::LOCK_NOT_AVAILABLE,
+        SqlState::T_R_DEADLOCK_DETECTED,
+        SqlState::T_R_SERIALIZATION_FAILURE,
+        SqlState::QUERY_CANCELED,
+        // a row came to the archive by another way while the batch began
+        SqlState::UNIQUE_VIOLATION,
+    ];
+    match error {
+        RetentionError::Postgres(error) | RetentionError::Database(tierkeep_db::Error::Postgres(error)) => {
+            error.code().is_some_and(|code| states.contains(code))
+        }
+        RetentionError::Database(tierkeep_db::Error::Busy { .. }) => true,
+        _ => false,
+    }
+}
+
+impl From<RetentionError> for Stop {
+    fn from(error: RetentionError) -> Self {
+        Self::Error(error)
+    }
+}
