@@ -127,7 +127,7 @@ impl PostgresStore {
             }
             if let (Stored::Current(learner), Some(month)) = (&mut learners[place], row.try_get::<_, Option<i32>>(7)?) {
                 let month = month_of(month, user)?;
-                MonthPage::totals_from_bytes(month, row.try_get(8)?, days, &mut learner.days)
+                MonthPage::days_from_bytes(month, row.try_get(8)?, days, &mut learner.days)
                     .map_err(|error| corrupt("month page", user, &error))?;
             }
         }

@@ -219,7 +219,7 @@ fn stored_days(
         if let (Stored::Current(learner), Some(month)) = (&mut answer, row.get::<_, Option<i32>>(5)?) {
             let month = month_of(month, user)?;
             let page = row.get_ref(6)?.as_blob().map_err(|error| corrupt("month page", user, &error))?;
-            MonthPage::totals_from_bytes(month, page, days, &mut learner.days)
+            MonthPage::days_from_bytes(month, page, days, &mut learner.days)
                 .map_err(|error| corrupt("month page", user, &error))?;
         }
         Ok(())
