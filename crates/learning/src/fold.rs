@@ -15,7 +15,7 @@ use jiff::Timestamp;
 
 use crate::active_days::ActiveDays;
 use crate::calendar::{Calendar, DayStart, Zone, ZoneHistory};
-use crate::local_day::{LocalDay, Month};
+use crate::local_day::LocalDay;
 use crate::month_page::{MonthPage, MonthPages};
 use crate::session::SessionFacts;
 use crate::summary::DaySummary;

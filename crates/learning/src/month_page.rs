@@ -202,7 +202,8 @@ mod tests {
     #[test]
     fn a_page_with_something_in_the_empty_place_is_no_page() {
         let summary = postcard::to_allocvec(&minutes(12)).unwrap();
-        let page = |place: Option<Vec<u8>>| postcard::to_extend(&vec![(27_u8, summary.clone(), place)], vec![1]).unwrap();
+        let page =
+            |place: Option<Vec<u8>>| postcard::to_extend(&vec![(27_u8, summary.clone(), place)], vec![1]).unwrap();
 
         assert!(MonthPage::from_bytes("2025-06".parse().unwrap(), &page(None)).is_ok());
         let read = MonthPage::from_bytes("2025-06".parse().unwrap(), &page(Some(summary.clone())));
