@@ -3,6 +3,10 @@
 //! A store reads a [`Standing`] (what is stored, what changed since), asks it for a [`Plan`] (which days to recompute from
 //! which rows), feeds the rows to a [`Fold`] and saves the [`Folded`] outcome, all in one transaction that holds the
 //! learner's lock. Folding twice, or more days than needed, gives the same stored values.
+//!
+//! What is stored of a day is its base (what sessions that were deleted by age contributed) and its rows. A fold reads the
+//! bases of the months it plans for and never changes one: a base stays on the day it was written for, whatever zones or
+//! `[days]` come later. [`Plan::place`] tells which days sessions that are about to be deleted belong to.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{Range, RangeInclusive};
@@ -11,8 +15,8 @@ use jiff::Timestamp;
 
 use crate::active_days::ActiveDays;
 use crate::calendar::{Calendar, DayStart, Zone, ZoneHistory};
-use crate::local_day::{LocalDay, Month};
-use crate::month_page::MonthPage;
+use crate::local_day::LocalDay;
+use crate::month_page::{MonthPage, MonthPages};
 use crate::session::SessionFacts;
 use crate::summary::DaySummary;
 
@@ -119,7 +123,7 @@ pub struct Folded {
     /// The learner's record; `None` = the learner is gone, nothing of them stays.
     pub record: Option<LearnerRecord>,
     /// Pages that changed; an empty one is to be deleted.
-    pub pages: BTreeMap<Month, MonthPage>,
+    pub pages: MonthPages,
     /// What to add to the global sums.
     pub delta: GlobalDelta,
     /// Rows read.
@@ -245,6 +249,21 @@ impl Plan {
         self.days.as_ref().map(|days| self.calendar.covering(days.clone()))
     }
 
+    /// What sessions contribute to their days, by the calendar that the plan found: what is added to the bases of a learner
+    /// who is there when these sessions are deleted by age. Invalid ones contribute nothing.
+    #[must_use]
+    pub fn place<'a>(&self, sessions: impl IntoIterator<Item = &'a SessionFacts>) -> MonthPages {
+        let mut pages = MonthPages::new();
+        let mut placer = self.calendar.placer();
+        for session in sessions {
+            let (day, hour) = placer.place(session.start);
+            if session.fault().is_none() {
+                pages.entry(day.month()).or_default().add(day, &DaySummary::of(session, hour));
+            }
+        }
+        pages
+    }
+
     /// Begins to gather rows.
     #[must_use]
     pub fn begin(self, exists: bool) -> Fold {
@@ -266,27 +285,29 @@ impl Fold {
         }
     }
 
-    /// The days gathered, merged with the bases that pages hold: the answer of a store that does not save.
+    /// The days gathered and their bases: the answer of a store that does not save.
     #[must_use]
-    pub fn into_days(self, pages: &BTreeMap<Month, MonthPage>) -> (Calendar, BTreeMap<LocalDay, DaySummary>) {
-        let mut days = self.days;
-        let asked = self.plan.days.unwrap_or(LocalDay::MAX..=LocalDay::MIN);
-        for (day, stored) in pages.values().flat_map(MonthPage::iter) {
-            if let (Some(base), true) = (&stored.base, asked.contains(&day)) {
-                days.entry(day).or_default().merge(base);
-            }
-        }
-        (self.plan.calendar, days)
+    pub fn into_days(mut self, bases: &MonthPages) -> (Calendar, BTreeMap<LocalDay, DaySummary>) {
+        self.merge(bases);
+        (self.plan.calendar, self.days)
     }
 
-    /// What to save: `record` and `pages` are what is stored now, of the months that [`Plan::months`] named.
+    /// Adds the bases of the days asked for.
+    fn merge(&mut self, bases: &MonthPages) {
+        let Some(asked) = self.plan.days.clone().filter(|_| self.exists) else { return };
+        for (day, base) in bases.values().flat_map(MonthPage::iter).filter(|(day, _)| asked.contains(day)) {
+            self.days.entry(day).or_default().merge(base);
+        }
+    }
+
+    /// What to save: `record`, `pages` and `bases` are what is stored now, of the months that [`Plan::months`] named.
     #[must_use]
-    pub fn finish(mut self, record: Option<LearnerRecord>, pages: BTreeMap<Month, MonthPage>) -> Folded {
+    pub fn finish(mut self, record: Option<LearnerRecord>, pages: MonthPages, bases: &MonthPages) -> Folded {
         let before = record.unwrap_or_default();
         let mut delta = GlobalDelta::default();
         if !self.exists {
             for (day, stored) in pages.values().flat_map(MonthPage::iter) {
-                delta.add_day(day, &stored.total, -1);
+                delta.add_day(day, stored, -1);
             }
             delta.add_learner(before.sessions, 0);
             let pages = pages.into_keys().map(|month| (month, MonthPage::default())).collect();
@@ -297,11 +318,11 @@ impl Fold {
         if rebuilt {
             record = LearnerRecord { zones: record.zones, ..LearnerRecord::default() };
         }
+        self.merge(bases);
         let mut changed = BTreeSet::new();
         let mut pages = pages;
-        for (day, rows) in self.recomputed(&pages) {
-            let page = pages.entry(day.month()).or_default();
-            let (old, new) = page.set_rows(day, rows);
+        for (day, new) in self.recomputed(&pages) {
+            let old = pages.entry(day.month()).or_default().set(day, new.clone());
             if !rebuilt {
                 record.sessions = record.sessions.saturating_sub(old.sessions);
             }
@@ -318,8 +339,8 @@ impl Fold {
         Folded { record: Some(record), pages, delta, rows: self.rows }
     }
 
-    /// What the rows of each recomputed day give: the days gathered, and stored days that have no rows any more.
-    fn recomputed(&mut self, pages: &BTreeMap<Month, MonthPage>) -> BTreeMap<LocalDay, DaySummary> {
+    /// The total of each recomputed day: the days gathered, and stored days of which nothing is left.
+    fn recomputed(&mut self, pages: &MonthPages) -> BTreeMap<LocalDay, DaySummary> {
         let mut days = std::mem::take(&mut self.days);
         if let Some(asked) = &self.plan.days {
             for (day, _) in pages.values().flat_map(MonthPage::iter) {

@@ -3,6 +3,9 @@
 //! A page per month and not a row per day: most learners study once on a day, so a row per day would be nearly a second
 //! copy of the sessions, while a 30-day window reads two pages. A change still dirties one day: it is recomputed alone
 //! and replaced in its page.
+//!
+//! What sessions that were deleted by age contributed to their days, their *base*, lies in pages of the same form in a table
+//! of its own: a page of summaries may be dropped and built anew from rows, a base cannot.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -12,19 +15,10 @@ use thiserror::Error;
 use crate::local_day::{LocalDay, Month};
 use crate::summary::DaySummary;
 
-/// What is stored for a day.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct StoredDay {
-    /// base ⊕ the rows of the day: what statistics read.
-    pub total: DaySummary,
-    /// What rows that were deleted by age contributed; it outlives them.
-    pub base: Option<DaySummary>,
-}
-
 /// The stored days of one learner in one month.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct MonthPage {
-    days: BTreeMap<LocalDay, StoredDay>,
+    days: BTreeMap<LocalDay, DaySummary>,
 }
 
 /// A page that cannot be read.
@@ -44,8 +38,8 @@ const VERSION: u8 = 1;
 
 impl MonthPage {
     /// Days in order.
-    pub fn iter(&self) -> impl Iterator<Item = (LocalDay, &StoredDay)> {
-        self.days.iter().map(|(day, stored)| (*day, stored))
+    pub fn iter(&self) -> impl Iterator<Item = (LocalDay, &DaySummary)> {
+        self.days.iter().map(|(day, summary)| (*day, summary))
     }
 
     /// Whether no day is stored.
@@ -56,33 +50,35 @@ impl MonthPage {
 
     /// A stored day.
     #[must_use]
-    pub fn get(&self, day: LocalDay) -> Option<&StoredDay> {
+    pub fn get(&self, day: LocalDay) -> Option<&DaySummary> {
         self.days.get(&day)
     }
 
-    /// Replaces what the rows of a day contribute and returns the totals before and after. The base stays.
-    pub fn set_rows(&mut self, day: LocalDay, rows: DaySummary) -> (DaySummary, DaySummary) {
-        let stored = self.days.remove(&day).unwrap_or_default();
-        let mut total = rows;
-        if let Some(base) = &stored.base {
-            total.merge(base);
+    /// Replaces a day and returns what it was. A day without sessions leaves no trace.
+    pub fn set(&mut self, day: LocalDay, summary: DaySummary) -> DaySummary {
+        let before = self.days.remove(&day).unwrap_or_default();
+        if !summary.is_empty() {
+            self.days.insert(day, summary);
         }
-        if !total.is_empty() || stored.base.is_some() {
-            self.days.insert(day, StoredDay { total: total.clone(), base: stored.base });
-        }
-        (stored.total, total)
+        before
     }
 
-    /// The stored form: a version byte, then for each day its number in the month, and total and base with their lengths
-    /// (postcard), so that a reader decodes only the days it is asked for.
+    /// Adds to a day.
+    pub fn add(&mut self, day: LocalDay, summary: &DaySummary) {
+        if !summary.is_empty() {
+            self.days.entry(day).or_default().merge(summary);
+        }
+    }
+
+    /// The stored form: a version byte, then for each day its number in the month and its summary with its length (postcard),
+    /// so that a reader decodes only the days it is asked for. Version 1 has a place after each summary, which is always empty.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        let encode = |summary: &DaySummary| postcard::to_allocvec(summary).expect(ENCODES);
         let days: Vec<(u8, Vec<u8>, Option<Vec<u8>>)> = self
             .days
             .iter()
-            .map(|(day, stored)| {
-                (day.date().day().unsigned_abs(), encode(&stored.total), stored.base.as_ref().map(encode))
+            .map(|(day, summary)| {
+                (day.date().day().unsigned_abs(), postcard::to_allocvec(summary).expect(ENCODES), None)
             })
             .collect();
         postcard::to_extend(&days, vec![VERSION]).expect(ENCODES)
@@ -94,27 +90,27 @@ impl MonthPage {
     /// [`PageError`] for other bytes.
     pub fn from_bytes(month: Month, bytes: &[u8]) -> Result<Self, PageError> {
         let mut days = BTreeMap::new();
-        for (day, total, base) in stored_days(month, bytes)? {
-            days.insert(day, StoredDay { total: decode(total)?, base: base.map(decode).transpose()? });
+        for (day, summary) in stored_days(month, bytes)? {
+            days.insert(day, decode(summary)?);
         }
         Ok(Self { days })
     }
 
-    /// Reads the totals of some days of a stored page of `month`, which is what statistics need.
+    /// Reads some days of a stored page of `month`, which is what statistics need.
     ///
     /// # Errors
     /// [`PageError`] for other bytes.
-    pub fn totals_from_bytes(
+    pub fn days_from_bytes(
         month: Month,
         bytes: &[u8],
         wanted: &RangeInclusive<LocalDay>,
         into: &mut BTreeMap<LocalDay, DaySummary>,
     ) -> Result<(), PageError> {
-        for (day, total, _) in stored_days(month, bytes)? {
+        for (day, summary) in stored_days(month, bytes)? {
             if wanted.contains(&day) {
-                let total: DaySummary = decode(total)?;
-                if !total.is_empty() {
-                    into.insert(day, total);
+                let summary: DaySummary = decode(summary)?;
+                if !summary.is_empty() {
+                    into.insert(day, summary);
                 }
             }
         }
@@ -122,16 +118,16 @@ impl MonthPage {
     }
 }
 
+/// Some stored months of one learner.
+pub type MonthPages = BTreeMap<Month, MonthPage>;
+
 /// Why encoding cannot fail.
 const ENCODES: &str = "counts and names are encoded into memory";
 
-/// A day of a stored page: its total, and its base if it has one.
-type EncodedDay<'a> = (LocalDay, &'a [u8], Option<&'a [u8]>);
-
-/// The same by its number in the month.
+/// A day of a stored page by its number in the month, its summary, and the place that is always empty.
 type NumberedDay<'a> = (u8, &'a [u8], Option<&'a [u8]>);
 
-fn stored_days(month: Month, bytes: &[u8]) -> Result<Vec<EncodedDay<'_>>, PageError> {
+fn stored_days(month: Month, bytes: &[u8]) -> Result<Vec<(LocalDay, &[u8])>, PageError> {
     let (version, body) = bytes.split_first().ok_or(PageError::Unreadable)?;
     if *version > VERSION {
         return Err(PageError::Newer(*version));
@@ -139,9 +135,9 @@ fn stored_days(month: Month, bytes: &[u8]) -> Result<Vec<EncodedDay<'_>>, PageEr
     let stored: Vec<NumberedDay<'_>> = postcard::from_bytes(body).map_err(|_| PageError::Unreadable)?;
     stored
         .into_iter()
-        .map(|(number, total, base)| {
+        .map(|(number, summary, empty)| {
             let day = i8::try_from(number).ok().and_then(|number| month.day(number)).ok_or(PageError::Unreadable)?;
-            Ok((day, total, base))
+            if empty.is_some() { Err(PageError::Unreadable) } else { Ok((day, summary)) }
         })
         .collect()
 }
@@ -151,17 +147,11 @@ fn decode(bytes: &[u8]) -> Result<DaySummary, PageError> {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use proptest::prelude::*;
 
     use super::*;
     use crate::session::SessionFacts;
-
-    /// A day whose rows are gone: no version writes a base yet.
-    pub(crate) fn page_with_base(day: LocalDay, base: &DaySummary) -> MonthPage {
-        let stored = StoredDay { total: base.clone(), base: Some(base.clone()) };
-        MonthPage { days: BTreeMap::from([(day, stored)]) }
-    }
 
     fn minutes(minutes: i32) -> DaySummary {
         DaySummary::of(&SessionFacts::recorded("2025-06-27T08:00:00Z".parse().unwrap(), minutes), 8)
@@ -172,22 +162,21 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_base_outlives_the_rows_and_rows_add_to_it() {
+    fn what_is_set_replaces_a_day_and_what_is_added_adds_to_it() {
         let mut page = MonthPage::default();
-        page.days.insert(day("2025-06-27"), StoredDay { total: minutes(30), base: Some(minutes(30)) });
+        page.add(day("2025-06-27"), &minutes(30));
+        page.add(day("2025-06-27"), &minutes(12));
 
-        let (before, after) = page.set_rows(day("2025-06-27"), minutes(12));
-        assert_eq!((before.minutes, after.minutes), (30, 42));
-
-        let (before, after) = page.set_rows(day("2025-06-27"), DaySummary::default());
-        assert_eq!((before.minutes, after.minutes), (42, 30));
+        assert_eq!(page.set(day("2025-06-27"), minutes(7)).minutes, 42);
+        assert_eq!(page.get(day("2025-06-27")), Some(&minutes(7)));
     }
 
     #[test]
-    fn a_day_without_rows_or_base_leaves_no_trace() {
+    fn a_day_without_sessions_leaves_no_trace() {
         let mut page = MonthPage::default();
-        page.set_rows(day("2025-06-27"), minutes(12));
-        page.set_rows(day("2025-06-27"), DaySummary::default());
+        page.set(day("2025-06-27"), minutes(12));
+        page.set(day("2025-06-27"), DaySummary::default());
+        page.add(day("2025-06-28"), &DaySummary::default());
 
         assert!(page.is_empty());
     }
@@ -195,8 +184,8 @@ pub(crate) mod tests {
     #[test]
     fn a_page_is_read_back() {
         let mut page = MonthPage::default();
-        page.set_rows(day("2025-06-01"), minutes(12));
-        page.set_rows(day("2025-06-30"), minutes(7));
+        page.set(day("2025-06-01"), minutes(12));
+        page.set(day("2025-06-30"), minutes(7));
 
         assert_eq!(MonthPage::from_bytes("2025-06".parse().unwrap(), &page.to_bytes()), Ok(page));
     }
@@ -204,10 +193,21 @@ pub(crate) mod tests {
     #[test]
     fn a_day_that_the_month_does_not_have_is_refused() {
         let mut page = MonthPage::default();
-        page.set_rows(day("2025-07-31"), minutes(12));
+        page.set(day("2025-07-31"), minutes(12));
 
         assert_eq!(MonthPage::from_bytes("2025-06".parse().unwrap(), &page.to_bytes()), Err(PageError::Unreadable));
         assert_eq!(MonthPage::from_bytes("2025-06".parse().unwrap(), &[9]), Err(PageError::Newer(9)));
+    }
+
+    #[test]
+    fn a_page_with_something_in_the_empty_place_is_no_page() {
+        let summary = postcard::to_allocvec(&minutes(12)).unwrap();
+        let page =
+            |place: Option<Vec<u8>>| postcard::to_extend(&vec![(27_u8, summary.clone(), place)], vec![1]).unwrap();
+
+        assert!(MonthPage::from_bytes("2025-06".parse().unwrap(), &page(None)).is_ok());
+        let read = MonthPage::from_bytes("2025-06".parse().unwrap(), &page(Some(summary.clone())));
+        assert_eq!(read, Err(PageError::Unreadable));
     }
 
     proptest! {

@@ -19,6 +19,7 @@ use crate::statistic::{CourseRow, GlobalTotals};
 use crate::summary::DaySummary;
 use writes::Writes;
 
+pub mod aging;
 mod attach;
 mod checks;
 pub mod erasure;
@@ -39,6 +40,7 @@ mod totals;
 pub mod verification;
 pub mod writes;
 
+pub use aging::{Aging, Keep};
 pub use attach::{ArchivedRows, AttachOptions, Attached, Detached, attach, attach_sql, detach};
 pub use erasure::{Erased, Erasure};
 pub use error::StoreError;
@@ -160,7 +162,7 @@ pub struct Settled {
 /// All answers about learners come in the order in which the learners were asked for; `None` = unknown learner.
 #[async_trait]
 pub trait Store:
-    ChangeFeed + Leases + PoolUse + Tokens + Verification + Erasure + Export + Writes + Debug + Send + Sync
+    ChangeFeed + Leases + PoolUse + Tokens + Verification + Erasure + Aging + Export + Writes + Debug + Send + Sync
 {
     /// Which keys this database uses.
     fn key_type(&self) -> KeyType;

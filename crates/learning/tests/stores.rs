@@ -4,6 +4,7 @@
 mod stores {
     #[macro_use]
     pub(crate) mod fresh;
+    pub(crate) mod aging;
     pub(crate) mod attach;
     pub(crate) mod capture;
     pub(crate) mod concurrency;

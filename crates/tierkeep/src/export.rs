@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use tierkeep_learning::key::{CourseProgressId, SessionId, UserId};
 use tierkeep_learning::rows::{ProgressRow, SessionRow, UserRow};
-use tierkeep_learning::store::export::SessionTable;
+use tierkeep_learning::store::export::{QuarantineId, SessionTable};
 use tierkeep_learning::store::{Store, StoreError};
 
 /// Rows of a page; texts of a row are some kilobytes at most.
@@ -32,6 +32,8 @@ enum Part {
     Head(Box<Option<UserRow>>, Timestamp),
     Progress(Option<CourseProgressId>),
     Sessions(SessionTable, Option<SessionId>),
+    Quarantine(Option<QuarantineId>),
+    Base,
     End,
 }
 
@@ -53,7 +55,9 @@ impl Document {
         let is_known = row.is_some()
             || !store.export_progress(user, None, 1).await?.is_empty()
             || !store.export_sessions(user, SessionTable::Live, None, 1).await?.is_empty()
-            || !store.export_sessions(user, SessionTable::Archive, None, 1).await?.is_empty();
+            || !store.export_sessions(user, SessionTable::Archive, None, 1).await?.is_empty()
+            || !store.export_quarantine(user, None, 1).await?.is_empty()
+            || !store.export_base(user).await?.is_empty();
         let next = Part::Head(Box::new(row), now);
         Ok(is_known.then_some(Self { store, user, next, is_first: true }))
     }
@@ -99,10 +103,31 @@ impl Document {
                     (Some(last), _) => Part::Sessions(table, Some(last.row.id)),
                     (None, SessionTable::Live) => Part::Sessions(SessionTable::Archive, None),
                     (None, SessionTable::Archive) => {
-                        piece.extend_from_slice(b"]}\n");
-                        Part::End
+                        self.is_first = true;
+                        piece.extend_from_slice(b"],\"quarantine\":[");
+                        Part::Quarantine(None)
                     }
                 }
+            }
+            Part::Quarantine(after) => {
+                let rows = self.store.export_quarantine(self.user, after, PAGE).await?;
+                for row in &rows {
+                    self.push(&mut piece, row);
+                }
+                if let Some(last) = rows.last() {
+                    Part::Quarantine(Some(last.id))
+                } else {
+                    self.is_first = true;
+                    piece.extend_from_slice(b"],\"base\":[");
+                    Part::Base
+                }
+            }
+            Part::Base => {
+                for day in self.store.export_base(self.user).await? {
+                    self.push(&mut piece, &day);
+                }
+                piece.extend_from_slice(b"]}\n");
+                Part::End
             }
             Part::End => return Ok(None),
         };

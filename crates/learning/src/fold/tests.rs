@@ -6,7 +6,6 @@ use jiff::SignedDuration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::month_page::tests::page_with_base;
 use crate::summary::tests::any_facts;
 
 /// Zones whose days lie up to 26 hours apart.
@@ -38,6 +37,8 @@ enum Event {
     Remove(prop::sample::Index),
     Move(prop::sample::Index, i64),
     Shorten(prop::sample::Index),
+    /// Deletes a row by age: what it counted for stays as the base of its day.
+    Age(prop::sample::Index),
     Zone(Option<usize>),
     Leave,
     Come(Option<usize>),
@@ -53,6 +54,7 @@ fn any_event() -> impl Strategy<Value = Event> {
         2 => any::<prop::sample::Index>().prop_map(Event::Remove),
         2 => (any::<prop::sample::Index>(), 0..SECONDS).prop_map(|(row, second)| Event::Move(row, second)),
         1 => any::<prop::sample::Index>().prop_map(Event::Shorten),
+        2 => any::<prop::sample::Index>().prop_map(Event::Age),
         2 => zone().prop_map(Event::Zone),
         1 => Just(Event::Leave),
         1 => zone().prop_map(Event::Come),
@@ -70,7 +72,8 @@ struct World {
     changes: Vec<Change>,
     is_built: bool,
     record: Option<LearnerRecord>,
-    pages: BTreeMap<Month, MonthPage>,
+    pages: MonthPages,
+    bases: MonthPages,
     sums: GlobalDelta,
     /// The zones as they were seen, kept beside the code under test.
     seen: Option<ZoneHistory>,
@@ -103,7 +106,8 @@ impl World {
                 let start = row.start;
                 self.touch(start, start);
             }
-            Event::Remove(_) | Event::Move(..) | Event::Shorten(_) => {}
+            Event::Age(row) if len > 0 => self.age(row.index(len)),
+            Event::Remove(_) | Event::Move(..) | Event::Shorten(_) | Event::Age(_) => {}
             Event::Zone(zone) if self.exists => self.settle_in(zone),
             Event::Come(zone) if !self.exists => self.settle_in(zone),
             Event::Zone(_) | Event::Come(_) => {}
@@ -115,6 +119,17 @@ impl World {
             }
             Event::Fold => self.fold(),
             Event::Forget => self.is_built = false,
+        }
+    }
+
+    fn age(&mut self, row: usize) {
+        let gone = self.rows.remove(row);
+        self.touch(gone.start, gone.start);
+        if self.exists {
+            for (month, page) in self.standing().plan(&rules()).place([&gone]) {
+                let base = self.bases.entry(month).or_default();
+                page.iter().for_each(|(day, summary)| base.add(day, summary));
+            }
         }
     }
 
@@ -152,11 +167,13 @@ impl World {
         let months = plan.months();
         let asked = |month: &Month| months.as_ref().is_some_and(|months| months.contains(&month.number()));
         let pages = self.pages.iter().filter(|(month, _)| asked(month)).map(|(month, page)| (*month, page.clone()));
-        let pages: BTreeMap<Month, MonthPage> = pages.collect();
+        let pages: MonthPages = pages.collect();
+        let bases = self.bases.iter().filter(|(month, _)| asked(month)).map(|(month, page)| (*month, page.clone()));
+        let bases: MonthPages = bases.collect();
         let starts = plan.starts();
         let mut fold = plan.begin(self.exists);
         fold.add(self.rows.iter().filter(|row| starts.as_ref().is_some_and(|starts| starts.contains(&row.start))));
-        let folded = fold.finish(self.record.take(), pages);
+        let folded = fold.finish(self.record.take(), pages, &bases);
         for (month, page) in folded.pages {
             if page.is_empty() {
                 self.pages.remove(&month);
@@ -176,6 +193,9 @@ impl World {
         let calendar = calendar(self.seen.as_ref(), &rules());
         for row in self.rows.iter().filter(|row| self.exists && row.fault().is_none()) {
             days.entry(calendar.day_of(row.start)).or_default().add(row, calendar.hour_of(row.start));
+        }
+        for (day, base) in self.bases.values().flat_map(MonthPage::iter).filter(|_| self.exists) {
+            days.entry(day).or_default().merge(base);
         }
         days
     }
@@ -210,7 +230,7 @@ proptest! {
 
         let wanted = world.days();
         let found: BTreeMap<LocalDay, DaySummary> =
-            world.pages.values().flat_map(MonthPage::iter).map(|(day, stored)| (day, stored.total.clone())).collect();
+            world.pages.values().flat_map(MonthPage::iter).map(|(day, stored)| (day, stored.clone())).collect();
         prop_assert_eq!(&found, &wanted);
         let sums: BTreeMap<GlobalKey, (i64, i64)> =
             world.sums.iter().map(|(key, sessions, minutes)| (key.clone(), (sessions, minutes))).collect();
@@ -256,7 +276,7 @@ proptest! {
         let starts = plan.starts().unwrap();
         let mut fold = plan.begin(world.exists);
         fold.add(world.rows.iter().filter(|row| starts.contains(&row.start)));
-        let (calendar, days) = fold.into_days(&world.pages);
+        let (calendar, days) = fold.into_days(&world.bases);
 
         let mut wanted = world.days();
         wanted.retain(|day, _| asked.contains(day));
@@ -355,21 +375,40 @@ fn learner_who_left_takes_everything_along() {
 fn base_of_a_day_outlives_its_rows_and_is_in_every_answer() {
     let rules = rules();
     let session = SessionFacts::recorded(at("2025-06-27T12:00:00Z"), 30);
-    let base = DaySummary::of(&session, 12);
     let today = day("2025-06-27");
-    let pages = BTreeMap::from([(today.month(), page_with_base(today, &base))]);
     let mut standing = built(ZoneHistory::new(Zone::utc()));
     standing.record.as_mut().unwrap().sessions = 1;
     standing.changes =
         vec![Change::Sessions { first: session.start, last: session.start + SignedDuration::from_mins(1) }];
+    let bases = standing.plan(&rules).place([&session, &SessionFacts::recorded(session.start, -1)]);
+    let base = bases[&today.month()].get(today).unwrap().clone();
+    assert_eq!(base, DaySummary::of(&session, 12), "the invalid one is not in it");
+    let pages = bases.clone();
 
-    let folded = standing.plan(&rules).begin(true).finish(standing.record.clone(), pages.clone());
-    let (_, days) = standing.plan(&rules).begin(true).into_days(&pages);
+    let folded = standing.plan(&rules).begin(true).finish(standing.record.clone(), pages.clone(), &bases);
+    let (_, days) = standing.plan(&rules).begin(true).into_days(&bases);
 
-    assert_eq!(days, BTreeMap::from([(today, base.clone())]));
+    assert_eq!(days, BTreeMap::from([(today, base)]));
     assert!(folded.pages.is_empty() && folded.delta.iter().count() == 0, "the rows are gone, the sum is the same");
     let mut fold = standing.plan(&rules).begin(true);
     fold.add([&session]);
-    let folded = fold.finish(standing.record.clone(), pages);
-    assert_eq!(folded.pages[&today.month()].get(today).unwrap().total.minutes, 60);
+    let folded = fold.finish(standing.record.clone(), pages, &bases);
+    assert_eq!(folded.pages[&today.month()].get(today).unwrap().minutes, 60);
+}
+
+#[test]
+fn learner_who_left_and_is_back_has_the_base_again() {
+    let mut world = World { exists: true, ..World::default() };
+    world.apply(Event::Insert(Box::new(SessionFacts::recorded(at("2025-06-27T12:00:00Z"), 30))));
+    world.age(0);
+    world.fold();
+    let stored = world.pages.clone();
+    world.apply(Event::Leave);
+    world.fold();
+    assert!(world.pages.is_empty() && !world.bases.is_empty());
+
+    world.apply(Event::Come(None));
+    world.fold();
+
+    assert_eq!(world.pages, stored);
 }

@@ -9,9 +9,9 @@ use serde::Serialize;
 use tierkeep_db::{Dialect, Ident, TableName};
 
 use super::StoreError;
-use super::statements::body;
+use super::statements::{body, render};
 use super::tables::Tables;
-use crate::key::UserId;
+use crate::key::{KeyType, UserId};
 use crate::mapping::{Mapping, Source};
 
 /// Rows by the table they lie in.
@@ -99,13 +99,17 @@ pub(super) struct Removal {
     /// is derived is removed by the fold that follows. `erase_traces` counts in the same tables and in the derived ones: a
     /// later table with rows of learners needs a line here and a line there.
     pub(super) statements: Vec<(&'static str, String)>,
+    /// Locks archived rows by their ids.
+    pub(super) lock_archived: String,
+    /// Deletes them.
+    pub(super) delete_archived: String,
     /// Keeps everybody from bringing a learner back.
     pub(super) nobody_returns: String,
 }
 
 impl Removal {
     /// On a platform's tables the learner's own row is the platform's.
-    pub(super) fn new(dialect: Dialect, mapping: &Mapping, tables: Tables) -> Result<Self, StoreError> {
+    pub(super) fn new(dialect: Dialect, keys: KeyType, mapping: &Mapping, tables: Tables) -> Result<Self, StoreError> {
         let text = body(match dialect {
             Dialect::Postgres => include_str!("sql/postgres/erase_rows.sql"),
             Dialect::Sqlite => include_str!("sql/sqlite/erase_rows.sql"),
@@ -131,9 +135,35 @@ impl Removal {
         let named = own("tierkeep_idempotency_learner");
         statements.push(("tierkeep_idempotency_learner", fill(&named, &ident("user_id"))));
         statements.push(("tierkeep_departed", fill(&own("tierkeep_departed"), &ident("user_id"))));
+        statements.push(("tierkeep_base", fill(&own("tierkeep_base"), &ident("user_id"))));
+        let [quarantine, lock_archived, delete_archived] = match dialect {
+            Dialect::Postgres => [
+                include_str!("sql/postgres/erase_quarantine.sql"),
+                include_str!("sql/postgres/aging_lock.sql"),
+                include_str!("sql/postgres/aging_delete.sql"),
+            ],
+            Dialect::Sqlite => [
+                include_str!("sql/sqlite/erase_quarantine.sql"),
+                include_str!("sql/sqlite/aging_lock.sql"),
+                include_str!("sql/sqlite/aging_delete.sql"),
+            ],
+        };
+        statements.push(("tierkeep_quarantine", render(quarantine, dialect, keys)));
+        let (archive, id) = (mapping.archive().quoted(), mapping.column(Source::StudySessions, "id")?.quoted());
+        let of_archive = |text: &str| render(text, dialect, keys).replace("{table}", &archive).replace("{id}", &id);
         let nobody_returns =
             "lock table {table} in share mode".replace("{table}", &mapping.table(Source::Users).quoted());
-        Ok(Self { statements, nobody_returns })
+        Ok(Self {
+            statements,
+            lock_archived: of_archive(lock_archived),
+            delete_archived: of_archive(delete_archived),
+            nobody_returns,
+        })
+    }
+
+    /// Those of the statements that remove from these tables.
+    pub(super) fn only(&self, tables: &[&str]) -> impl Iterator<Item = &str> {
+        self.statements.iter().filter(|(table, _)| tables.contains(table)).map(|(_, text)| text.as_str())
     }
 
     /// Takes the learner's own row off a count where it is the platform's: an erasure neither removes it nor misses it.
@@ -144,7 +174,8 @@ impl Removal {
     }
 }
 
-fn own(name: &str) -> TableName {
+/// A table of ours by its name.
+pub(super) fn own(name: &str) -> TableName {
     TableName::new(None, ident(name))
 }
 

@@ -102,7 +102,7 @@ pub enum StoreError {
     #[error("learner {} was erased; rows about them are not accepted", .0.first().map(ToString::to_string).unwrap_or_default())]
     Erased(Vec<UserId>),
     /// A stored value of ours cannot be read.
-    #[error("stored {what} of learner {learner} cannot be read: {reason}; `tierkeep rederive` rebuilds it")]
+    #[error("stored {what} of learner {learner} cannot be read: {reason}; {}", remedy(what))]
     Corrupt {
         /// Which value.
         what: &'static str,
@@ -111,6 +111,18 @@ pub enum StoreError {
         /// Why.
         reason: String,
     },
+}
+
+/// [`StoreError::Corrupt::what`] of what deleted sessions contributed to their days.
+pub(super) const DAY_BASE: &str = "day base";
+
+fn remedy(what: &str) -> &'static str {
+    if what == DAY_BASE {
+        "nothing can compute it again: restore its row of tierkeep_base from a backup, or delete the row, which gives up what \
+         deleted sessions of this month counted for"
+    } else {
+        "`tierkeep rederive` rebuilds it"
+    }
 }
 
 impl StoreError {

@@ -212,7 +212,7 @@ async fn migrate_own_postgres(
     if let (Some(found), Some(asked)) = (found, asked.filter(|asked| Some(*asked) != found)) {
         let tx = db.transaction().await?;
         tx.batch_execute("lock table users, course_progress, study_sessions, study_sessions_archive").await?;
-        let used: bool = tx.query_one(ANY_ROW, &[]).await?.try_get(0)?;
+        let used: bool = tx.query_one(&any_row(version), &[]).await?.try_get(0)?;
         if used {
             return Err(StoreError::OtherKeyType { found, asked });
         }
@@ -256,7 +256,7 @@ async fn migrate_own_sqlite(
     }
     if let (Some(found), Some(asked)) = (found, asked.filter(|asked| Some(*asked) != found)) {
         db.write(move |tx| -> Result<(), StoreError> {
-            if tx.query_row(ANY_ROW, [], |row| row.get(0))? {
+            if tx.query_row(&any_row(version), [], |row| row.get(0))? {
                 return Err(StoreError::OtherKeyType { found, asked });
             }
             Ok(tx.execute_batch(DROP_OWN_TABLES)?)
@@ -280,7 +280,13 @@ async fn migrate_own_sqlite(
     Ok(migrated(keys, &report))
 }
 
-/// Whether any of the tables that hold what cannot be made again has a row.
+/// Whether any of the tables that hold what cannot be made again has a row, in a database at this migration.
+fn any_row(version: Option<u32>) -> String {
+    let later = if version >= Some(9) { ANY_BASE } else { "" };
+    format!("{ANY_ROW}{later}")
+}
+
+const ANY_BASE: &str = " or exists (select 1 from tierkeep_base) or exists (select 1 from tierkeep_quarantine)";
 const ANY_ROW: &str = "select exists (select 1 from users) or exists (select 1 from course_progress) \
      or exists (select 1 from study_sessions) or exists (select 1 from study_sessions_archive)";
 
@@ -348,7 +354,7 @@ async fn open_postgres(
         rules: rules(options),
         sql: statements(Dialect::Postgres, found.keys, Learners::Many, &found.prefix)?,
         sql_of_one: statements(Dialect::Postgres, found.keys, Learners::One, &found.prefix)?,
-        removal: Removal::new(Dialect::Postgres, &options.mapping, found.tables)?,
+        removal: Removal::new(Dialect::Postgres, found.keys, &options.mapping, found.tables)?,
         rows: found.rows,
         tables: found.tables,
         mapping,
@@ -399,7 +405,7 @@ async fn open_sqlite(path: &SqlitePath, shown: &str, options: &OpenOptions) -> R
         keys: found.keys,
         rules: rules(options),
         sql: statements(Dialect::Sqlite, found.keys, Learners::One, &found.prefix)?,
-        removal: Removal::new(Dialect::Sqlite, &options.mapping, found.tables)?,
+        removal: Removal::new(Dialect::Sqlite, found.keys, &options.mapping, found.tables)?,
         rows: found.rows,
         tables: found.tables,
         feed: feed(found.keys, &options.mapping, found.has_zones)?,

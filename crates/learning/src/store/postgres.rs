@@ -23,12 +23,13 @@ use crate::local_day::LocalDay;
 use crate::rows::{ProgressRow, SessionRow, UserRow};
 use crate::session::SessionFacts;
 
+pub(super) mod aging;
 mod copy;
 pub(super) mod drift;
-mod erasure;
+pub(super) mod erasure;
 mod export;
 pub(super) mod feed;
-mod folding;
+pub(super) mod folding;
 mod healing;
 mod lease;
 mod listing;

@@ -25,6 +25,7 @@ use crate::key::{KeyType, UserId};
 use crate::local_day::LocalDay;
 use crate::rows::{ProgressRow, SessionRow, UserRow};
 
+pub(super) mod aging;
 mod erasure;
 mod export;
 mod feed;
@@ -51,7 +52,7 @@ pub(super) struct SqliteStore {
 
 /// What the closures that run on the database's threads need.
 #[derive(Debug)]
-struct Shared {
+pub(super) struct Shared {
     keys: KeyType,
     rules: DayRules,
     sql: Statements,

@@ -49,7 +49,7 @@ statements! {
     mapped: learner_facts, learner_days, learner_activity, moved_zones, settle_unbuilt, platform_rows, session_rows,
         course_rows, global_pass, global_recent, users_first_page, users_next_page, sessions_first_page,
         sessions_next_page, export_user, export_progress, export_sessions, export_archive, verify_learners,
-        verify_random, erase_traces, erase_leaving, erase_due, erase_is_due,
+        verify_random, erase_traces, base_known, aging_facts, erase_leaving, erase_due, erase_is_due,
         write_session, write_elsewhere, write_learner, write_course, write_overlap;
     changing: repair_note, erase_note_departed, erase_returned;
     own: global_stored, fold_claim, fold_lock, fold_read, changed_everything,
@@ -59,7 +59,7 @@ statements! {
         import_progress_update, import_sessions_insert, import_sessions_update, import_archive_update, lease_take,
         lease_release, token_all, token_unrevoked, token_create, token_revoke, token_used,
         verify_state, verify_pages, verify_studying, verify_totals, repair_pages, repair_learners,
-        repair_totals, erase_tombstone, erase_among, erase_outbox,
+        repair_totals, base_read, base_save, export_base, export_quarantine, erase_tombstone, erase_among, erase_outbox,
         write_learner_kept, write_course_of, write_made_id, write_pass_ids, write_deleted, write_take_key,
         write_read_key, write_keep_answer, write_keep_learners, write_forget_keys,
 }
@@ -113,15 +113,19 @@ pub(super) fn no_archive() -> String {
     "study_sessions_archive as not materialized (select * from study_sessions where false)".to_owned()
 }
 
-/// What stands in a prefix for the stored zones of learners, where nothing is stored.
-pub(super) fn absent_learners(dialect: Dialect, keys: KeyType) -> String {
-    let text = match dialect {
-        Dialect::Postgres => {
-            "tierkeep_learner as not materialized (select cast(null as {key}) as user_id, cast(null as text) as zones where false)"
-        }
-        Dialect::Sqlite => "tierkeep_learner as not materialized (select null as user_id, null as zones where false)",
+/// What stands in a prefix for the stored zones of learners and the bases of their days, where nothing is stored.
+pub(super) fn absent_summaries(dialect: Dialect, keys: KeyType) -> [String; 2] {
+    let texts = match dialect {
+        Dialect::Postgres => [
+            "tierkeep_learner as not materialized (select cast(null as {key}) as user_id, cast(null as text) as zones where false)",
+            "tierkeep_base as not materialized (select cast(null as {key}) as user_id where false)",
+        ],
+        Dialect::Sqlite => [
+            "tierkeep_learner as not materialized (select null as user_id, null as zones where false)",
+            "tierkeep_base as not materialized (select null as user_id where false)",
+        ],
     };
-    render(text, dialect, keys)
+    texts.map(|text| render(text, dialect, keys))
 }
 
 #[cfg(test)]

@@ -9,10 +9,26 @@ use crate::calendar::{Calendar, DayStart, Zone, ZoneHistory};
 use crate::fold::{Change, DayRules, LearnerRecord, Standing, calendar};
 use crate::key::UserId;
 use crate::local_day::LocalDay;
+use crate::month_page::MonthPage;
+use crate::statistic::GlobalTotals;
 
 /// The last seven dates.
 pub(super) fn recent_days(today: LocalDay) -> RangeInclusive<LocalDay> {
     today.plus(-6)..=today
+}
+
+/// Adds what deleted sessions of a learner counted for. That the learner has sessions is not told here.
+pub(super) fn add_base(totals: &mut GlobalTotals, today: LocalDay, base: &MonthPage) {
+    let recent = recent_days(today);
+    for (day, summary) in base.iter() {
+        totals.sessions = totals.sessions.saturating_add(summary.sessions);
+        totals.minutes = totals.minutes.saturating_add(summary.minutes);
+        totals.environments.merge(&summary.environments);
+        totals.devices.merge(&summary.devices);
+        if recent.contains(&day) {
+            *totals.by_day.entry(day).or_default() += summary.sessions;
+        }
+    }
 }
 
 /// Starts of all sessions that can lie on one of the last seven dates.

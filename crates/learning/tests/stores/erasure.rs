@@ -119,11 +119,13 @@ async fn erased_learner_was_never_there(dialect: Dialect, keys: KeyType) {
             ("course_progress", 2),
             ("study_sessions", 6),
             ("study_sessions_archive", 3),
+            ("tierkeep_base", 0),
             ("tierkeep_departed", 0),
             ("tierkeep_idempotency", 0),
             ("tierkeep_idempotency_learner", 0),
             ("tierkeep_learner", 1),
             ("tierkeep_month", 9),
+            ("tierkeep_quarantine", 0),
             ("users", 1),
         ]
     );

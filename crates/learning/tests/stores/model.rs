@@ -22,6 +22,8 @@ pub(crate) struct Model {
     pub(crate) learners: BTreeMap<UserId, ModelLearner>,
     pub(crate) live: BTreeMap<SessionId, SessionRow>,
     pub(crate) archived: BTreeMap<SessionId, SessionRow>,
+    /// What sessions that were deleted by age counted for, on the days of their time.
+    pub(crate) bases: BTreeMap<UserId, Days>,
     /// Later than any clock this runs by and before the sessions of the future: when the next change of a zone counts.
     next_change: Timestamp,
 }
@@ -41,6 +43,7 @@ impl Model {
             learners: BTreeMap::new(),
             live: BTreeMap::new(),
             archived: BTreeMap::new(),
+            bases: BTreeMap::new(),
             next_change: at("2060-01-01T00:00:00Z"),
         }
     }
@@ -73,6 +76,21 @@ impl Model {
         place.insert(row.id, row.clone());
     }
 
+    /// Archived sessions are deleted by age.
+    pub(crate) fn age(&mut self, ids: &[SessionId]) -> u64 {
+        let mut deleted = 0;
+        for id in ids {
+            let Some(row) = self.archived.remove(id) else { continue };
+            deleted += 1;
+            if let (Some(calendar), false) = (self.calendar(row.user_id), self.live.contains_key(id)) {
+                let summary = DaySummary::of(&facts(&row), calendar.hour_of(row.start_time));
+                let base = self.bases.entry(row.user_id).or_default();
+                base.entry(calendar.day_of(row.start_time)).or_default().merge(&summary);
+            }
+        }
+        deleted
+    }
+
     /// Each session once: live rows, and archived ones whose id is not live.
     pub(crate) fn sessions(&self) -> impl Iterator<Item = &SessionRow> {
         self.live.values().chain(self.archived.values().filter(|row| !self.live.contains_key(&row.id)))
@@ -80,7 +98,8 @@ impl Model {
 
     pub(crate) fn days(&self, id: UserId) -> Option<Days> {
         let calendar = self.calendar(id)?;
-        let mut days = Days::new();
+        let mut days = self.bases.get(&id).cloned().unwrap_or_default();
+        days.retain(|_, base| !base.is_empty());
         for row in self.sessions().filter(|row| row.user_id == id) {
             let summary = DaySummary::of(&facts(row), calendar.hour_of(row.start_time));
             if !summary.is_empty() {

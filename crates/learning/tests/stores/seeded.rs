@@ -5,7 +5,7 @@ use tierkeep_db::Dialect;
 use tierkeep_learning::calendar::{DayStart, Zone};
 use tierkeep_learning::key::{KeyType, SessionId, UserId};
 use tierkeep_learning::rows::SessionRow;
-use tierkeep_learning::store::{OpenOptions, Store, migrate, open};
+use tierkeep_learning::store::{Keep, OpenOptions, Store, migrate, open};
 
 use super::fresh::{Fresh, Outside, options};
 use super::model::Model;
@@ -145,7 +145,7 @@ impl History<'_> {
     /// Does something to the database and the model, and says what.
     async fn deed(&mut self, keys: KeyType) -> &'static str {
         let dialect = self.fresh.dialect;
-        match self.chance.below(23) {
+        match self.chance.below(25) {
             0..=3 => {
                 let count = 1 + self.chance.below(12);
                 let rows: Vec<SessionRow> = (0..count).map(|_| self.chance.row(keys)).collect();
@@ -284,6 +284,12 @@ impl History<'_> {
                     }
                 }
                 "change of a learner's key"
+            }
+            22..=23 => {
+                let ids: Vec<SessionId> = (0..20).map(|_| self.session(keys)).collect();
+                let deleted = self.store.delete_archived(&ids, Keep::Summaries).await.unwrap();
+                assert_eq!(deleted, self.model.age(&ids));
+                "deletion by age"
             }
             _ => {
                 let (n, zone) = (1 + self.chance.below(LEARNERS), self.chance.zone());

@@ -107,8 +107,20 @@ async fn export_is_the_same_over_http_and_by_the_command_line(dialect: Dialect) 
     assert_eq!(sessions.len(), 7, "the invalid one is theirs, too");
     assert_eq!((&sessions[2]["focus_score"], &sessions[2]["archived"]), (&json!(0.9), &json!(false)));
 
+    assert_eq!((&export["quarantine"], &export["base"]), (&json!([]), &json!([])));
+
     let empty = node.get(&format!("/v1/users/{BOB}/export")).await.json();
     assert_eq!((&empty["sessions"], &empty["course_progress"]), (&json!([]), &json!([])));
+    let quarantined = "insert into tierkeep_quarantine (run_id, kind, source, row_key, owner, content) \
+                       values (7, 'bad_focus', 'study_sessions', 'x'";
+    installation
+        .run(&format!("{quarantined}, '{BOB}', '{{\"notes\": \"mine\"}}'), (8, 'orphan', 'users', 'y', 'z', '{{}}')"))
+        .await;
+    let bob = node.get(&format!("/v1/users/{BOB}/export")).await.json();
+    assert_eq!(
+        bob["quarantine"],
+        json!([{"kind": "bad_focus", "run_id": 7, "source": "study_sessions", "content": {"notes": "mine"}}])
+    );
     assert_eq!(run(&directory, &[&["export", NOBODY], &at[..]].concat()).0, 1);
     // a learner without a row of their own
     installation.run(&format!("delete from users where id = '{ADA}'")).await;

@@ -13,12 +13,12 @@ use tierkeep_learning::key::{CourseProgressId, KeyType, SessionId, UserId};
 use tierkeep_learning::local_day::LocalDay;
 use tierkeep_learning::rows::{ProgressRow, SessionRow, UserRow};
 use tierkeep_learning::store::erasure::{Grace, Traces};
-use tierkeep_learning::store::export::SessionTable;
+use tierkeep_learning::store::export::{BaseDay, QuarantineId, QuarantinedRow, SessionTable};
 use tierkeep_learning::store::writes::{Reply, WriteRequest, Writes};
 use tierkeep_learning::store::{
-    ChangeFeed, Changes, Difference, Erased, Erasure, Export, GlobalSnapshot, LearnerActivity, LearnerCourses,
-    LearnerDays, Leases, ListedSession, NewToken, PoolUse, SessionPlace, Settled, Store, StoreError, Token, Tokens,
-    Verification, Verified, Written,
+    Aging, ChangeFeed, Changes, Difference, Erased, Erasure, Export, GlobalSnapshot, Keep, LearnerActivity,
+    LearnerCourses, LearnerDays, Leases, ListedSession, NewToken, PoolUse, SessionPlace, Settled, Store, StoreError,
+    Token, Tokens, Verification, Verified, Written,
 };
 
 use crate::fixture::{ADA, BOB, Fixture, NOBODY, app, ask, get, post};
@@ -397,6 +397,30 @@ impl Export for Faulty {
         _: Option<SessionId>,
         _: u32,
     ) -> Result<Vec<ListedSession>, StoreError> {
+        Err(statement_failed())
+    }
+
+    async fn export_quarantine(
+        &self,
+        _: UserId,
+        _: Option<QuarantineId>,
+        _: u32,
+    ) -> Result<Vec<QuarantinedRow>, StoreError> {
+        Err(statement_failed())
+    }
+
+    async fn export_base(&self, _: UserId) -> Result<Vec<BaseDay>, StoreError> {
+        Err(statement_failed())
+    }
+}
+
+#[async_trait]
+impl Aging for Faulty {
+    async fn delete_archived(&self, _: &[SessionId], _: Keep) -> Result<u64, StoreError> {
+        Err(statement_failed())
+    }
+
+    async fn delete_data(&self, _: &[UserId]) -> Result<u64, StoreError> {
         Err(statement_failed())
     }
 }

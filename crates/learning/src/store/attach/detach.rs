@@ -4,6 +4,7 @@ use tierkeep_db::{Connection, DatabaseUrl, Dialect, Pool, TableName, columns_pos
 use tokio_postgres::{Client, Transaction};
 
 use super::super::StoreError;
+use super::super::erasure::own;
 use super::super::feed::feed;
 use super::super::open::{DROP_OWN_TABLES, OpenOptions};
 use super::survey::{holds_rows, refuse, stored_mapping};
@@ -16,9 +17,10 @@ use crate::mapping::{Mapping, Source};
 pub enum ArchivedRows {
     /// While there are any, detaching is refused.
     Refuse,
-    /// They go back to the platform's table, column for column.
+    /// They go back to the platform's table, column for column. Day bases and quarantined rows, which the platform has no
+    /// place for, are dropped.
     RestoreAll,
-    /// Their table stays, marked so that attaching again finds it.
+    /// Their table stays, marked so that attaching again finds it. Day bases and quarantined rows are dropped.
     Keep,
 }
 
@@ -38,7 +40,8 @@ pub struct Detached {
 /// taken; if some cannot go, none does. If the future is dropped, what was not committed is undone.
 ///
 /// # Errors
-/// [`StoreError::Attaching`] if nothing is attached, if there are archived rows and nobody said what becomes of them, if
+/// [`StoreError::Attaching`] if nothing is attached, if there are archived rows, day bases or quarantined rows and
+/// nobody said what becomes of them, if
 /// some cannot go back, or if locks were not to be had.
 pub async fn detach(url: &DatabaseUrl, options: &OpenOptions, rows: ArchivedRows) -> Result<Detached, StoreError> {
     let pool = Pool::new(address(url, "detach")?, options.pool.clone())?;
@@ -71,15 +74,16 @@ async fn detach_once(db: &mut Connection, rows: ArchivedRows, attempt: usize) ->
     locks::begin(&tx).await?;
     let attached = attached(tx.client()).await?;
     locks::take(&tx, &[], attempt).await?;
-    if rows != ArchivedRows::Keep {
-        for (what, table) in holders(&attached.mapping) {
-            if holds_rows(tx.client(), &table).await? {
-                return refuse(&format!(
-                    "{} holds {what}: detach with --restore-all to move them back to the platform's table, or with \
-                     --keep-archive to leave them where they are",
-                    table.quoted()
-                ));
-            }
+    for (what, table, remedy, needs_place) in holders(&attached.mapping) {
+        let must_be_empty = match rows {
+            ArchivedRows::Refuse => true,
+            ArchivedRows::RestoreAll => needs_place,
+            ArchivedRows::Keep => false,
+        };
+        // tables of a later version than the one that was attached
+        let is_there = columns_postgres(tx.client(), &table).await?.is_some();
+        if must_be_empty && is_there && holds_rows(tx.client(), &table).await? {
+            return refuse(&format!("{} holds {what}: {remedy}", table.quoted()));
         }
     }
     let kept = remove(&tx, &attached, rows).await?;
@@ -108,9 +112,32 @@ async fn remove(tx: &Transaction<'_>, attached: &Attachment, rows: ArchivedRows)
     Ok(None)
 }
 
-/// What must not be dropped while it holds rows: what it holds, and its table.
-fn holders(mapping: &Mapping) -> [(&'static str, TableName); 1] {
-    [("archived sessions", mapping.archive())]
+/// What must not be dropped unasked while it holds rows: what it holds, its table, what helps, and whether the rows have a
+/// place in the platform's tables.
+fn holders(mapping: &Mapping) -> [(&'static str, TableName, &'static str, bool); 3] {
+    [
+        (
+            "archived sessions",
+            mapping.archive(),
+            "detach with --restore-all to move them back to the platform's table, or with --keep-archive to leave them where \
+             they are",
+            true,
+        ),
+        (
+            "day bases",
+            own("tierkeep_base"),
+            "what deleted sessions counted for has no place in the platform's tables: detach with --restore-all or \
+             --keep-archive, which drop it and treat archived sessions as they say",
+            false,
+        ),
+        (
+            "quarantined rows",
+            own("tierkeep_quarantine"),
+            "bring those that are wanted back with `tierkeep restore`, then detach with --restore-all or --keep-archive, which \
+             drop the others and treat archived sessions as they say",
+            false,
+        ),
+    ]
 }
 
 /// All tables of Tierkeep's beside those of rows. Tokens outlive a change of keys and are therefore not in the list.

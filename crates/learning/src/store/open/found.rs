@@ -5,7 +5,7 @@ use tokio_postgres::Client;
 
 use super::super::StoreError;
 use super::super::postgres::drift::Platform;
-use super::super::statements::{absent_learners, no_archive};
+use super::super::statements::{absent_summaries, no_archive};
 use super::super::tables::Tables;
 use super::super::writes::RowStatements;
 use crate::key::KeyType;
@@ -99,7 +99,7 @@ pub(super) fn platform(
         None => no_archive(),
     });
     if !is_attached {
-        prefix.push(absent_learners(dialect, keys));
+        prefix.extend(absent_summaries(dialect, keys));
     }
     let rows = RowStatements::new(mapping, dialect, keys, found)?;
     let (tables, platform) = if is_attached {

@@ -6,10 +6,11 @@ use async_trait::async_trait;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{GenericClient, Statement, Transaction};
 
+use super::super::aging::Presence;
 use super::super::erasure::{DEPARTURES, Erased, Erasure, Grace, Traces};
 use super::super::verification::Verification;
 use super::super::{StoreError, tables::Tables};
-use super::folding::{FoldStatements, Presence};
+use super::folding::FoldStatements;
 use super::wire::{PgInstant, PgKey};
 use super::{PostgresStore, key};
 use crate::key::UserId;
@@ -18,6 +19,11 @@ use crate::key::UserId;
 const WRITING: &str = "lock table tierkeep_erased in row share mode";
 /// An erasure waits for those writers, and they for it. Readers of tombstones are not concerned.
 const ERASING: &str = "set local lock_timeout = '5s'; lock table tierkeep_erased in exclusive mode";
+
+/// Makes erasures wait until the transaction ends: how a transaction begins that writes or deletes rows of learners.
+pub(in crate::store) async fn hold_off_erasures(tx: &Transaction<'_>) -> Result<(), StoreError> {
+    Ok(tx.batch_execute(WRITING).await?)
+}
 
 #[async_trait]
 impl Erasure for PostgresStore {
@@ -148,7 +154,7 @@ impl PostgresStore {
         tx: &Transaction<'_>,
         learners: impl Iterator<Item = UserId>,
     ) -> Result<(), StoreError> {
-        tx.batch_execute(WRITING).await?;
+        hold_off_erasures(tx).await?;
         let erased = self.erased_in(tx, learners).await?;
         if erased.is_empty() { Ok(()) } else { Err(StoreError::Erased(erased)) }
     }

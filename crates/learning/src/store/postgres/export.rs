@@ -4,10 +4,11 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use tokio_postgres::Row;
 
-use super::super::export::{Export, SessionTable};
+use super::super::export::{BaseDay, Export, QuarantineId, QuarantinedRow, SessionTable, base_days};
 use super::super::verification::first_key;
 use super::super::{ListedSession, StoreError};
 use super::listing::{listed_session, user_row};
+use super::reading::base_of;
 use super::wire::PgKey;
 use super::{PostgresStore, instant_at, integer, text};
 use crate::key::{ContentId, CourseProgressId, Key, SessionId, UserId};
@@ -49,6 +50,40 @@ impl Export for PostgresStore {
         let rows = self.export_page(statement, user, after.map(SessionId::key), limit).await?;
         let rows: Vec<ListedSession> = rows.iter().map(listed_session).collect::<Result<_, _>>()?;
         Ok(rows.into_iter().filter(|listed| Some(listed.row.id) != after).take(limit as usize).collect())
+    }
+
+    async fn export_quarantine(
+        &self,
+        user: UserId,
+        after: Option<QuarantineId>,
+        limit: u32,
+    ) -> Result<Vec<QuarantinedRow>, StoreError> {
+        if user.key().key_type() != self.keys || !self.tables.have_summaries() {
+            return Ok(Vec::new());
+        }
+        let from = after.map_or(i64::MIN, |after| after.0);
+        let db = self.connection().await?;
+        let statement = db.prepared(&self.sql.export_quarantine).await?;
+        let mut rows = Vec::new();
+        for row in db.query(&statement, &[&PgKey(user.key()), &from, &(i64::from(limit) + 1)]).await? {
+            let columns = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get(3)?, row.try_get(4)?);
+            rows.push(QuarantinedRow::new(columns));
+        }
+        rows.retain(|row| Some(row.id) != after);
+        rows.truncate(limit as usize);
+        Ok(rows)
+    }
+
+    async fn export_base(&self, user: UserId) -> Result<Vec<BaseDay>, StoreError> {
+        if user.key().key_type() != self.keys || !self.tables.have_summaries() {
+            return Ok(Vec::new());
+        }
+        let db = self.connection().await?;
+        let mut days = Vec::new();
+        for row in db.query(&db.prepared(&self.sql.export_base).await?, &[&PgKey(user.key())]).await? {
+            days.extend(base_days(&base_of(row.try_get(0)?, row.try_get(1)?, user)?.1));
+        }
+        Ok(days)
     }
 }
 

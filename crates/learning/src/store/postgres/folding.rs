@@ -8,23 +8,28 @@ use std::collections::BTreeMap;
 
 use tokio_postgres::{GenericClient, Row, Statement};
 
+use super::super::aging::Presence;
 use super::super::checks::check_days;
 use super::super::tables::{Tables, zone_of};
 use super::super::{Settled, StoreError};
 use super::PostgresStore;
-use super::reading::{Facts, Prepared, active_days, corrupt, month_of, place_of, zones};
+use super::aging::BaseStatements;
+use super::reading::{Facts, Prepared, active_days, base_of, corrupt, month_of, place_of, zones};
 use super::wire::{PgInstant, PgKey, PgKeys};
 use crate::fold::{Change, Folded, GlobalDelta, LearnerRecord, Plan, Standing};
 use crate::key::UserId;
-use crate::local_day::Month;
-use crate::month_page::MonthPage;
+use crate::month_page::{MonthPage, MonthPages};
 
 /// Learners folded in one transaction by [`PostgresStore::settle_batch`]: their rows are the memory it needs, and its
 /// locks make readers of the same learners wait.
 const LEARNERS_PER_BATCH: i64 = 200;
 
-/// Stored months of one learner.
-type Pages = BTreeMap<Month, MonthPage>;
+/// What is stored of one learner by month.
+#[derive(Debug, Clone, Default)]
+pub(super) struct StoredMonths {
+    pages: MonthPages,
+    pub(super) bases: MonthPages,
+}
 
 impl PostgresStore {
     /// One batch of learners who changed, else of learners who were never built.
@@ -105,9 +110,9 @@ impl PostgresStore {
     pub(super) async fn fold_within(
         &self,
         tx: &tokio_postgres::Transaction<'_>,
-        FoldStatements { sql, claim, state, save }: &FoldStatements,
+        FoldStatements { sql, claim, state, base, save }: &FoldStatements,
         users: &[UserId],
-        presence: Presence,
+        presence: Presence<'_>,
     ) -> Result<u64, StoreError> {
         let keys = self.pg_keys(users);
         tx.execute(claim, &[&keys]).await?;
@@ -122,19 +127,28 @@ impl PostgresStore {
         let changes = tx.query(&sql.changes, &[&keys]).await?;
         let facts = self.facts(tx, &sql.facts, users).await?;
         let mut standings = standings_of(users, &facts, &records, &changes)?;
-        if presence == Presence::Gone {
-            standings.iter_mut().for_each(|standing| standing.exists = false);
+        match presence {
+            Presence::AsFound | Presence::Aged(_) => {}
+            Presence::Anew => standings.iter_mut().for_each(|standing| standing.is_built = false),
+            Presence::Gone => standings.iter_mut().for_each(|standing| standing.exists = false),
         }
         let seen = changes.iter().map(|change| change.try_get(0)).collect::<Result<Vec<i64>, _>>()?;
         let plans: Vec<Plan> = standings.iter().map(|standing| standing.plan(&self.rules)).collect();
-        let pages = self.pages(tx, &sql.pages, users, &plans).await?;
+        if let Presence::Aged(deleted) = presence {
+            // before the bases are read, by the calendar that these plans found
+            let there = users.iter().zip(&plans).zip(&standings).filter(|(_, standing)| standing.exists);
+            self.add_to_bases(tx, base, there.map(|(planned, _)| planned), deleted).await?;
+        }
+        let stored = self.pages(tx, &sql.pages, users, &plans).await?;
         let folds = self.gather(tx, &sql.session_rows, users, plans, &standings).await?;
         let folded: Vec<(UserId, Folded)> = folds
             .into_iter()
-            .zip(pages)
+            .zip(stored)
             .zip(standings)
             .zip(users)
-            .map(|(((fold, pages), standing), user)| (*user, fold.finish(standing.record, pages)))
+            .map(|(((fold, stored), standing), user)| {
+                (*user, fold.finish(standing.record, stored.pages, &stored.bases))
+            })
             .collect();
         let rows = folded.iter().map(|(_, folded)| folded.rows).sum();
         save.run(tx, self, folded, state.try_get(0)?, state.try_get(1)?).await?;
@@ -157,29 +171,34 @@ impl PostgresStore {
         standings_of(users, facts, &records, &changes)
     }
 
-    /// The stored months that plans need.
+    /// The stored months that plans need, and their bases.
     pub(super) async fn pages(
         &self,
         db: &impl GenericClient,
         statement: &Statement,
         users: &[UserId],
         plans: &[Plan],
-    ) -> Result<Vec<Pages>, StoreError> {
+    ) -> Result<Vec<StoredMonths>, StoreError> {
         let (mut firsts, mut lasts) = (Vec::new(), Vec::new());
         for plan in plans {
             let (first, last) = plan.months().map_or((1, 0), |months| (*months.start(), *months.end()));
             firsts.push(first);
             lasts.push(last);
         }
-        let mut pages = vec![Pages::new(); users.len()];
+        let mut stored = vec![StoredMonths::default(); users.len()];
         for row in db.query(statement, &[&self.pg_keys(users), &firsts, &lasts]).await? {
             let place = place_of(&row, users.len())?;
+            if row.try_get(3)? {
+                let (month, base) = base_of(row.try_get(1)?, row.try_get(2)?, users[place])?;
+                stored[place].bases.insert(month, base);
+                continue;
+            }
             let month = month_of(row.try_get(1)?, users[place])?;
             let page = MonthPage::from_bytes(month, row.try_get(2)?)
                 .map_err(|error| corrupt("month page", users[place], &error))?;
-            pages[place].insert(month, page);
+            stored[place].pages.insert(month, page);
         }
-        Ok(pages)
+        Ok(stored)
     }
 }
 
@@ -228,29 +247,25 @@ pub(super) fn change(row: &Row) -> Result<Option<Change>, StoreError> {
     Ok(first.zip(last).map(|(first, last)| Change::Sessions { first: first.0, last: last.0 }))
 }
 
-/// What a fold takes learners for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Presence {
-    /// There if their own row is.
-    AsFound,
-    /// Gone, with all that was derived of them, whatever row there is.
-    Gone,
-}
-
 /// The statements of a fold, prepared before its transaction begins.
-pub(super) struct FoldStatements {
+pub(in crate::store) struct FoldStatements {
     sql: Prepared,
     claim: Statement,
     state: Statement,
+    base: BaseStatements,
     save: Save,
 }
 
 impl FoldStatements {
-    pub(super) async fn prepared(db: &tierkeep_db::Connection, store: &PostgresStore) -> Result<Self, StoreError> {
+    pub(in crate::store) async fn prepared(
+        db: &tierkeep_db::Connection,
+        store: &PostgresStore,
+    ) -> Result<Self, StoreError> {
         Ok(Self {
             sql: Prepared::on(db, store).await?,
             claim: db.prepared(&store.sql.fold_claim).await?,
             state: db.prepared(&store.sql.fold_state).await?,
+            base: BaseStatements::prepared(db, store).await?,
             save: Save::prepared(db, store).await?,
         })
     }

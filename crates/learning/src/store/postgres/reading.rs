@@ -9,6 +9,7 @@ use tierkeep_db::Connection;
 use tokio_postgres::{GenericClient, Row, Statement};
 
 use super::super::checks::check_days;
+use super::super::error::DAY_BASE;
 use super::super::tables::{Tables, zone_of};
 use super::super::{Basis, LearnerActivity, LearnerClock, LearnerCourses, LearnerDays, StoreError};
 use super::wire::{PgInstant, PgKey, PgKeys};
@@ -127,7 +128,7 @@ impl PostgresStore {
             }
             if let (Stored::Current(learner), Some(month)) = (&mut learners[place], row.try_get::<_, Option<i32>>(7)?) {
                 let month = month_of(month, user)?;
-                MonthPage::totals_from_bytes(month, row.try_get(8)?, days, &mut learner.days)
+                MonthPage::days_from_bytes(month, row.try_get(8)?, days, &mut learner.days)
                     .map_err(|error| corrupt("month page", user, &error))?;
             }
         }
@@ -192,16 +193,16 @@ impl PostgresStore {
             standings.iter_mut().for_each(|standing| standing.is_built = false);
         }
         let plans: Vec<Plan> = standings.iter().map(|standing| standing.plan_for(days.clone(), &self.rules)).collect();
-        let pages = self.pages(&tx, &sql.pages, users, &plans).await?;
+        let stored = self.pages(&tx, &sql.pages, users, &plans).await?;
         let folds = self.gather(&tx, &sql.session_rows, users, plans, &standings).await?;
         tx.commit().await?;
 
         Ok(folds
             .into_iter()
-            .zip(pages)
+            .zip(stored)
             .zip(facts)
-            .map(|((fold, pages), facts)| {
-                let (calendar, days) = fold.into_days(&pages);
+            .map(|((fold, stored), facts)| {
+                let (calendar, days) = fold.into_days(&stored.bases);
                 let clock = LearnerClock { calendar, as_of: facts.as_of, basis: Basis::Rows };
                 facts.exists.then_some(LearnerDays { clock, days })
             })
@@ -355,6 +356,14 @@ pub(super) fn place_of(row: &Row, places: usize) -> Result<usize, StoreError> {
 
 pub(super) fn month_of(number: i32, user: UserId) -> Result<Month, StoreError> {
     Month::from_number(number).ok_or_else(|| corrupt("month", user, &number))
+}
+
+/// A base as it is stored.
+pub(super) fn base_of(number: i32, bytes: &[u8], user: UserId) -> Result<(Month, MonthPage), StoreError> {
+    let unreadable = |reason: &dyn std::fmt::Display| corrupt(DAY_BASE, user, reason);
+    let month = Month::from_number(number).ok_or_else(|| unreadable(&format!("month {number}")))?;
+    let base = MonthPage::from_bytes(month, bytes).map_err(|error| unreadable(&format!("month {month}: {error}")))?;
+    Ok((month, base))
 }
 
 pub(super) fn zones(stored: Option<&str>, user: UserId) -> Result<Option<ZoneHistory>, StoreError> {

@@ -8,14 +8,17 @@ use super::super::tables::{Tables, zone_of};
 use super::super::{Basis, GlobalSnapshot, StoreError};
 use super::PostgresStore;
 use super::folding::change;
-use super::reading::zones;
+use super::reading::{base_of, zones};
 use super::wire::{PgInstant, PgKey};
 use crate::fold::{KIND_ALL, KIND_DEVICE, KIND_ENVIRONMENT, KIND_LEARNERS};
 use crate::instant;
 use crate::key::UserId;
 use crate::local_day::LocalDay;
 use crate::statistic::GlobalTotals;
-use crate::store::totals::{MovedZones, RecentDays, recent_days, recent_starts};
+use crate::store::totals::{MovedZones, RecentDays, add_base, recent_days, recent_starts};
+
+/// For a statement whose rows come one by one.
+const NO_PARAMETERS: [&(dyn tokio_postgres::types::ToSql + Sync); 0] = [];
 
 impl PostgresStore {
     pub(super) async fn read_totals(&self, today: LocalDay) -> Result<GlobalSnapshot, StoreError> {
@@ -66,8 +69,10 @@ impl PostgresStore {
         let mut db = self.connection().await?;
         let pass = db.prepared(&self.sql.global_pass).await?;
         let recent = db.prepared(&self.sql.global_recent).await?;
-        let moved_zones = match self.tables {
-            Tables::Own | Tables::Attached => Some(db.prepared(&self.sql.moved_zones).await?),
+        let stored = match self.tables {
+            Tables::Own | Tables::Attached => {
+                Some((db.prepared(&self.sql.moved_zones).await?, db.prepared(&self.sql.base_known).await?))
+            }
             Tables::Platform => None,
         };
         let tx = db
@@ -92,7 +97,7 @@ impl PostgresStore {
             }
         }
         let mut moved = MovedZones::default();
-        if let Some(moved_zones) = &moved_zones {
+        if let Some((moved_zones, _)) = &stored {
             for row in tx.query(moved_zones, &[]).await? {
                 let user = UserId::new(row.try_get::<_, PgKey>(1)?.0);
                 let Some(change) = change(&row)? else { continue };
@@ -113,6 +118,15 @@ impl PostgresStore {
             days.add(user, zone_of(row.try_get(1)?), zones, row.try_get::<_, PgInstant>(3)?.0);
         }
         totals.by_day = BTreeMap::from_iter(days.into_counts());
+        if let Some((_, bases)) = &stored {
+            let rows = tx.query_raw(bases, NO_PARAMETERS).await?;
+            pin_mut!(rows);
+            while let Some(row) = rows.next().await {
+                let row = row?;
+                let user = UserId::new(row.try_get::<_, PgKey>(0)?.0);
+                add_base(&mut totals, today, &base_of(row.try_get(1)?, row.try_get(2)?, user)?.1);
+            }
+        }
         Ok(GlobalSnapshot { as_of, basis: Basis::Rows, totals })
     }
 }

@@ -183,7 +183,9 @@ impl PostgresStore {
         }
         let (firsts, lasts) = (vec![i32::MIN; users.len()], vec![i32::MAX; users.len()]);
         for row in tx.query(&sql.pages, &[&keys, &firsts, &lasts]).await? {
-            learners[place_of(&row, users.len())?].pages.push((row.try_get(1)?, row.try_get(2)?));
+            let learner = &mut learners[place_of(&row, users.len())?];
+            let months = if row.try_get(3)? { &mut learner.bases } else { &mut learner.pages };
+            months.push((row.try_get(1)?, row.try_get(2)?));
         }
         Ok(learners)
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension};
 
+use super::super::aging::Presence;
 use super::super::erasure::{DEPARTURES, Erased, Erasure, Grace, Traces};
 use super::super::{StoreError, tables::Tables};
 use super::verification::forget;
@@ -106,7 +107,7 @@ fn erase(shared: &Shared, db: &Connection, user: UserId, grace: Option<Grace>) -
         let rows = db.prepare_cached(text)?.execute([key])?;
         removed.insert((*table).to_owned(), rows as u64);
     }
-    folding::fold_gone(shared, db, user)?;
+    folding::fold_as(shared, db, &[user], Presence::Gone)?;
     db.prepare_cached(&shared.sql.erase_outbox)?.execute([key])?;
     let mut tombstone = db.prepare_cached(&shared.sql.erase_tombstone)?;
     let mut rows = tombstone.query([key])?;

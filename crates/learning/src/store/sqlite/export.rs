@@ -2,9 +2,10 @@
 
 use async_trait::async_trait;
 
-use super::super::export::{Export, SessionTable};
+use super::super::export::{BaseDay, Export, QuarantineId, QuarantinedRow, SessionTable, base_days};
 use super::super::verification::first_key;
 use super::super::{ListedSession, StoreError};
+use super::reading::base_of;
 use super::wire::{SqlKey, listed_session, progress_row, user_row};
 use super::{SqliteStore, each};
 use crate::key::{CourseProgressId, SessionId, UserId};
@@ -68,6 +69,45 @@ impl Export for SqliteStore {
             rows.retain(|listed: &ListedSession| Some(listed.row.id) != after);
             rows.truncate(limit as usize);
             Ok(rows)
+        })
+        .await
+    }
+
+    async fn export_quarantine(
+        &self,
+        user: UserId,
+        after: Option<QuarantineId>,
+        limit: u32,
+    ) -> Result<Vec<QuarantinedRow>, StoreError> {
+        if !self.shared.tables.have_summaries() {
+            return Ok(Vec::new());
+        }
+        self.read(move |shared, db| {
+            let from = after.map_or(i64::MIN, |after| after.0);
+            let parameters = (SqlKey(user.key()), from, i64::from(limit) + 1);
+            let mut rows = Vec::new();
+            each(db, &shared.sql.export_quarantine, parameters, &mut |row| {
+                rows.push(QuarantinedRow::new((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)));
+                Ok(())
+            })?;
+            rows.retain(|row| Some(row.id) != after);
+            rows.truncate(limit as usize);
+            Ok(rows)
+        })
+        .await
+    }
+
+    async fn export_base(&self, user: UserId) -> Result<Vec<BaseDay>, StoreError> {
+        if !self.shared.tables.have_summaries() {
+            return Ok(Vec::new());
+        }
+        self.read(move |shared, db| {
+            let mut days = Vec::new();
+            each(db, &shared.sql.export_base, [SqlKey(user.key())], &mut |row| {
+                days.extend(base_days(&base_of(row, 0, user)?.1));
+                Ok(())
+            })?;
+            Ok(days)
         })
         .await
     }

@@ -1,20 +1,19 @@
 //! Bringing stored summaries up to date. A write transaction holds the lock of the whole database, so nobody writes
 //! between what is read and what is saved.
 
-use std::collections::BTreeMap;
-
 use rusqlite::Connection;
 use rusqlite::types::Value;
 
+use super::super::aging::Presence;
 use super::super::checks::check_days;
 use super::super::{Settled, StoreError};
-use super::reading::{active_days, corrupt, facts, gather, month_of, zones};
+use super::aging::add_to_bases;
+use super::reading::{active_days, base_of, corrupt, facts, gather, month_of, zones};
 use super::wire::{SqlKey, instant_at, key_at};
 use super::{Shared, each};
 use crate::fold::{Change, Folded, GlobalDelta, LearnerRecord, Plan, Standing};
 use crate::key::UserId;
-use crate::local_day::Month;
-use crate::month_page::MonthPage;
+use crate::month_page::{MonthPage, MonthPages};
 use crate::store::tables::zone_of;
 
 /// Learners folded in one transaction by [`settle_batch`]: other writers wait that long.
@@ -73,19 +72,15 @@ pub(super) fn forget_everything_changed(shared: &Shared, db: &Connection) -> Res
 
 /// Folds learners in the caller's transaction and returns how many rows that took.
 pub(super) fn fold(shared: &Shared, db: &Connection, users: &[UserId]) -> Result<u64, StoreError> {
-    fold_as(shared, db, users, |standing| standing)
+    fold_as(shared, db, users, Presence::AsFound)
 }
 
-/// Folds a learner as one who is gone with all that was derived of them, whatever row there is.
-pub(super) fn fold_gone(shared: &Shared, db: &Connection, user: UserId) -> Result<u64, StoreError> {
-    fold_as(shared, db, &[user], |standing| Standing { exists: false, ..standing })
-}
-
-fn fold_as(
+/// The same, with learners taken for what `presence` says.
+pub(super) fn fold_as(
     shared: &Shared,
     db: &Connection,
     users: &[UserId],
-    taken: impl Fn(Standing) -> Standing,
+    presence: Presence<'_>,
 ) -> Result<u64, StoreError> {
     let (epoch, position): (i64, i64) = {
         let mut state = db.prepare_cached(&shared.sql.fold_state)?;
@@ -96,10 +91,19 @@ fn fold_as(
     };
     let mut rows = 0;
     for user in users.iter().copied().filter(|user| user.key().key_type() == shared.keys) {
-        let standing = taken(standing(shared, db, &shared.sql.fold_lock, user)?);
+        let mut standing = standing(shared, db, &shared.sql.fold_lock, user)?;
+        match presence {
+            Presence::AsFound | Presence::Aged(_) => {}
+            Presence::Anew => standing.is_built = false,
+            Presence::Gone => standing.exists = false,
+        }
         let plan = standing.plan(&shared.rules);
-        let pages = pages(shared, db, user, &plan)?;
-        let folded = gather(shared, db, user, plan, standing.exists)?.finish(standing.record, pages);
+        if let (Presence::Aged(deleted), true) = (presence, standing.exists) {
+            // before the bases are read, by the calendar that this plan found
+            add_to_bases(shared, db, user, &plan.place(deleted.get(&user).into_iter().flatten()))?;
+        }
+        let Months { pages, bases } = months(shared, db, user, &plan)?;
+        let folded = gather(shared, db, user, plan, standing.exists)?.finish(standing.record, pages, &bases);
         rows += folded.rows;
         save(shared, db, user, folded, epoch, position)?;
     }
@@ -126,22 +130,30 @@ pub(super) fn standing(shared: &Shared, db: &Connection, record: &str, user: Use
     Ok(standing)
 }
 
-/// The stored months that a plan needs.
-pub(super) fn pages(
-    shared: &Shared,
-    db: &Connection,
-    user: UserId,
-    plan: &Plan,
-) -> Result<BTreeMap<Month, MonthPage>, StoreError> {
-    let mut pages = BTreeMap::new();
-    let Some(months) = plan.months() else { return Ok(pages) };
+/// What is stored of one learner by month.
+#[derive(Debug, Default)]
+pub(super) struct Months {
+    pages: MonthPages,
+    pub(super) bases: MonthPages,
+}
+
+/// The stored months that a plan needs, and their bases.
+pub(super) fn months(shared: &Shared, db: &Connection, user: UserId, plan: &Plan) -> Result<Months, StoreError> {
+    let mut stored = Months::default();
+    let Some(months) = plan.months() else { return Ok(stored) };
     each(db, &shared.sql.fold_pages, (SqlKey(user.key()), months.start(), months.end()), &mut |row| {
+        if row.get(2)? {
+            let (month, base) = base_of(row, 0, user)?;
+            stored.bases.insert(month, base);
+            return Ok(());
+        }
         let month = month_of(row.get(0)?, user)?;
         let bytes = row.get_ref(1)?.as_blob().map_err(|error| corrupt("month page", user, &error))?;
-        pages.insert(month, MonthPage::from_bytes(month, bytes).map_err(|error| corrupt("month page", user, &error))?);
+        let page = MonthPage::from_bytes(month, bytes).map_err(|error| corrupt("month page", user, &error))?;
+        stored.pages.insert(month, page);
         Ok(())
     })?;
-    Ok(pages)
+    Ok(stored)
 }
 
 /// Adds to the global sums.

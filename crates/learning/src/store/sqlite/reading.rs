@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::super::checks::check_days;
+use super::super::error::DAY_BASE;
 use super::super::tables::{Tables, zone_of};
 use super::super::{Basis, LearnerActivity, LearnerClock, LearnerCourses, LearnerDays, StoreError};
 use super::wire::{SqlKey, course_row, instant_at, micros, session_facts};
@@ -16,7 +17,7 @@ use crate::calendar::{Zone, ZoneHistory};
 use crate::fold::{Fold, Plan, Standing, calendar};
 use crate::key::UserId;
 use crate::local_day::{LocalDay, Month};
-use crate::month_page::MonthPage;
+use crate::month_page::{MonthPage, MonthPages};
 use crate::session::SessionFacts;
 
 /// How often changed learners are folded and read again before the answer is computed without saving.
@@ -219,7 +220,7 @@ fn stored_days(
         if let (Stored::Current(learner), Some(month)) = (&mut answer, row.get::<_, Option<i32>>(5)?) {
             let month = month_of(month, user)?;
             let page = row.get_ref(6)?.as_blob().map_err(|error| corrupt("month page", user, &error))?;
-            MonthPage::totals_from_bytes(month, page, days, &mut learner.days)
+            MonthPage::days_from_bytes(month, page, days, &mut learner.days)
                 .map_err(|error| corrupt("month page", user, &error))?;
         }
         Ok(())
@@ -290,11 +291,11 @@ fn derived(
     }
     standing.is_built &= shared.trusts_summaries();
     let plan = standing.plan_for(days.clone(), &shared.rules);
-    let pages = match shared.tables {
-        Tables::Own | Tables::Attached => folding::pages(shared, db, user, &plan)?,
-        Tables::Platform => BTreeMap::new(),
+    let bases = match shared.tables {
+        Tables::Own | Tables::Attached => folding::months(shared, db, user, &plan)?.bases,
+        Tables::Platform => MonthPages::new(),
     };
-    let (calendar, days) = gather(shared, db, user, plan, true)?.into_days(&pages);
+    let (calendar, days) = gather(shared, db, user, plan, true)?.into_days(&bases);
     Ok(Some(LearnerDays { clock: LearnerClock { calendar, as_of, basis: Basis::Rows }, days }))
 }
 
@@ -336,6 +337,16 @@ pub(super) fn gather(
 
 pub(super) fn month_of(number: i32, user: UserId) -> Result<Month, StoreError> {
     Month::from_number(number).ok_or_else(|| corrupt("month", user, &number))
+}
+
+/// A base as it is stored: the number of its month, and after it its bytes.
+pub(super) fn base_of(row: &Row<'_>, column: usize, user: UserId) -> Result<(Month, MonthPage), StoreError> {
+    let unreadable = |reason: &dyn std::fmt::Display| corrupt(DAY_BASE, user, reason);
+    let number = row.get(column)?;
+    let month = Month::from_number(number).ok_or_else(|| unreadable(&format!("month {number}")))?;
+    let bytes = row.get_ref(column + 1)?.as_blob().map_err(|error| unreadable(&format!("month {month}: {error}")))?;
+    let base = MonthPage::from_bytes(month, bytes).map_err(|error| unreadable(&format!("month {month}: {error}")))?;
+    Ok((month, base))
 }
 
 pub(super) fn zones(

@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use rusqlite::Connection;
 
 use super::super::tables::zone_of;
-use super::super::totals::{MovedZones, RecentDays, recent_days, recent_starts};
+use super::super::totals::{MovedZones, RecentDays, add_base, recent_days, recent_starts};
 use super::super::{Basis, GlobalSnapshot, StoreError};
 use super::folding::change;
-use super::reading::zones;
+use super::reading::{base_of, zones};
 use super::wire::{instant_at, key_at, micros};
 use super::{Shared, SqliteStore, each};
 use crate::fold::{KIND_ALL, KIND_DEVICE, KIND_ENVIRONMENT, KIND_LEARNERS};
@@ -97,6 +97,13 @@ fn pass_over_rows(shared: &Shared, db: &Connection, today: LocalDay) -> Result<G
         Ok(())
     })?;
     totals.by_day = days.into_counts();
+    if shared.tables.have_summaries() {
+        each(db, &shared.sql.base_known, [], &mut |row| {
+            let user = UserId::new(key_at(shared.keys, row, 0)?);
+            add_base(&mut totals, today, &base_of(row, 1, user)?.1);
+            Ok(())
+        })?;
+    }
     Ok(totals)
 }
 

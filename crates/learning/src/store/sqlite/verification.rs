@@ -159,7 +159,8 @@ fn stored_learner(shared: &Shared, db: &Connection, user: UserId) -> Result<Stor
     })?;
     learner.is_erased = !erased_among(shared, db, std::iter::once(user))?.is_empty();
     each(db, &shared.sql.fold_pages, (key, i32::MIN, i32::MAX), &mut |row| {
-        learner.pages.push((row.get(0)?, row.get(1)?));
+        let months = if row.get(2)? { &mut learner.bases } else { &mut learner.pages };
+        months.push((row.get(0)?, row.get(1)?));
         Ok(())
     })?;
     Ok(learner)

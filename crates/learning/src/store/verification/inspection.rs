@@ -11,7 +11,7 @@ use crate::calendar::{Zone, ZoneHistory};
 use crate::fold::{Change, DayRules, Fold, LearnerRecord, Plan, Standing};
 use crate::key::UserId;
 use crate::local_day::{LocalDay, Month};
-use crate::month_page::MonthPage;
+use crate::month_page::{MonthPage, MonthPages};
 use crate::summary::DaySummary;
 
 /// What decides, for all learners, which stored values count.
@@ -51,6 +51,8 @@ pub(in crate::store) struct StoredLearner {
     pub(in crate::store) changes: Vec<Change>,
     /// Months by their numbers.
     pub(in crate::store) pages: Vec<(i32, Vec<u8>)>,
+    /// Bases by the numbers of their months.
+    pub(in crate::store) bases: Vec<(i32, Vec<u8>)>,
 }
 
 /// A learner whose rows are to be compared with what is stored.
@@ -58,7 +60,8 @@ pub(in crate::store) struct StoredLearner {
 pub(in crate::store) struct Inspection {
     user: UserId,
     pub(in crate::store) standing: Standing,
-    pages: BTreeMap<Month, MonthPage>,
+    pages: MonthPages,
+    bases: MonthPages,
     unreadable: BTreeSet<Month>,
     has_readable_activity: bool,
     /// Days that a fold would compute anew.
@@ -95,7 +98,7 @@ impl Findings {
     }
 
     fn decode(&mut self, stored: StoredLearner, era: Era, rules: &DayRules) -> Option<Inspection> {
-        let StoredLearner { exists, zone, is_erased, record, changes, pages } = stored;
+        let StoredLearner { exists, zone, is_erased, record, changes, pages, bases } = stored;
         if !exists {
             // a change that waits will take away what is stored
             if changes.is_empty() && (record.is_some() || !pages.is_empty()) {
@@ -127,7 +130,9 @@ impl Findings {
                 (ActiveDays::default(), false)
             }
         };
-        let (pages, unreadable) = self.decode_pages(pages);
+        let (pages, mut unreadable) = self.decode_pages("month", pages);
+        let (bases, unreadable_bases) = self.decode_pages("base", bases);
+        unreadable.extend(unreadable_bases);
         let sessions = u64::try_from(record.sessions).unwrap_or(0);
         let record = Some(LearnerRecord { zones, active_days, sessions });
         let standing = Standing { exists, zone, record, is_built: true, changes };
@@ -141,14 +146,15 @@ impl Findings {
         if waiting == Some(LocalDay::MIN..=LocalDay::MAX) {
             return None;
         }
-        Some(Inspection { user: self.user, standing, pages, unreadable, has_readable_activity, waiting })
+        Some(Inspection { user: self.user, standing, pages, bases, unreadable, has_readable_activity, waiting })
     }
 
-    fn decode_pages(&mut self, stored: Vec<(i32, Vec<u8>)>) -> (BTreeMap<Month, MonthPage>, BTreeSet<Month>) {
-        let (mut pages, mut unreadable) = (BTreeMap::new(), BTreeSet::new());
+    /// Months that can be read, and those that cannot.
+    fn decode_pages(&mut self, what: &str, stored: Vec<(i32, Vec<u8>)>) -> (MonthPages, BTreeSet<Month>) {
+        let (mut pages, mut unreadable) = (MonthPages::new(), BTreeSet::new());
         for (number, bytes) in stored {
             let Some(month) = Month::from_number(number) else {
-                self.unreadable("month", &number);
+                self.unreadable(what, &number);
                 continue;
             };
             match MonthPage::from_bytes(month, &bytes) {
@@ -156,7 +162,7 @@ impl Findings {
                     pages.insert(month, page);
                 }
                 Err(error) => {
-                    self.unreadable(format!("month {month}"), &error);
+                    self.unreadable(format!("{what} {month}"), &error);
                     unreadable.insert(month);
                 }
             }
@@ -177,9 +183,8 @@ impl Inspection {
 
     /// Compares with the rows that [`Inspection::plan`] asked for; how many days, and what differs.
     pub(in crate::store) fn compare(self, rows: Fold) -> (u64, Vec<Difference>) {
-        let (_, recomputed) = rows.into_days(&self.pages);
-        let stored: BTreeMap<LocalDay, &DaySummary> =
-            self.pages.values().flat_map(MonthPage::iter).map(|(day, stored)| (day, &stored.total)).collect();
+        let (_, recomputed) = rows.into_days(&self.bases);
+        let stored: BTreeMap<LocalDay, &DaySummary> = self.pages.values().flat_map(MonthPage::iter).collect();
         let record = self.standing.record.clone().unwrap_or_default();
         let mut findings = Findings { user: self.user, differences: Vec::new() };
         let nothing = DaySummary::default();
@@ -249,7 +254,7 @@ mod tests {
         let standing = Standing { exists: true, ..Standing::default() };
         let mut fold = standing.plan(&rules()).begin(true);
         fold.add(sessions);
-        let folded = fold.finish(None, BTreeMap::new());
+        let folded = fold.finish(None, MonthPages::new(), &MonthPages::new());
         let record = folded.record.unwrap();
         StoredLearner {
             exists: true,

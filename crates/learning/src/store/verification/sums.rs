@@ -21,7 +21,7 @@ impl Sums {
     pub(in crate::store) fn add_page(&mut self, month: i32, bytes: &[u8]) -> Result<(), PageError> {
         let month = Month::from_number(month).ok_or(PageError::Unreadable)?;
         for (day, stored) in MonthPage::from_bytes(month, bytes)?.iter() {
-            self.0.add_day(day, &stored.total, 1);
+            self.0.add_day(day, stored, 1);
         }
         Ok(())
     }

@@ -7,11 +7,11 @@ use jiff::Timestamp;
 use tierkeep_learning::key::{CourseProgressId, SessionId, UserId};
 use tierkeep_learning::rows::{ProgressRow, UserRow};
 use tierkeep_learning::store::erasure::{Grace, Traces};
-use tierkeep_learning::store::export::SessionTable;
+use tierkeep_learning::store::export::{BaseDay, QuarantineId, QuarantinedRow, SessionTable};
 use tierkeep_learning::store::writes::{Reply, WriteRequest, Writes};
 use tierkeep_learning::store::{
-    Difference, Erased, Erasure, Export, Leases, ListedSession, NewToken, StoreError, Token, Tokens, Verification,
-    Verified,
+    Aging, Difference, Erased, Erasure, Export, Keep, Leases, ListedSession, NewToken, StoreError, Token, Tokens,
+    Verification, Verified,
 };
 
 use super::Watched;
@@ -134,5 +134,29 @@ impl Export for Watched {
         limit: u32,
     ) -> Result<Vec<ListedSession>, StoreError> {
         self.inner.export_sessions(user, table, after, limit).await
+    }
+
+    async fn export_quarantine(
+        &self,
+        user: UserId,
+        after: Option<QuarantineId>,
+        limit: u32,
+    ) -> Result<Vec<QuarantinedRow>, StoreError> {
+        self.inner.export_quarantine(user, after, limit).await
+    }
+
+    async fn export_base(&self, user: UserId) -> Result<Vec<BaseDay>, StoreError> {
+        self.inner.export_base(user).await
+    }
+}
+
+#[async_trait]
+impl Aging for Watched {
+    async fn delete_archived(&self, ids: &[SessionId], keep: Keep) -> Result<u64, StoreError> {
+        self.inner.delete_archived(ids, keep).await
+    }
+
+    async fn delete_data(&self, users: &[UserId]) -> Result<u64, StoreError> {
+        self.inner.delete_data(users).await
     }
 }

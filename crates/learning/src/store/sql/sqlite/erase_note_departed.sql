@@ -8,6 +8,8 @@ where o.key = ?1 and o.source = 'users' and o.note is null and not o.settled
       exists (select 1 from study_sessions s where s.user_id = ?1)
       or exists (select 1 from study_sessions_archive s where s.user_id = ?1)
       or exists (select 1 from course_progress p where p.user_id = ?1)
+      or exists (select 1 from tierkeep_base b where b.user_id = ?1)
+      or exists (select 1 from tierkeep_quarantine q where q.owner = cast(?1 as text))
   )
 group by o.key
 on conflict (user_id) do nothing

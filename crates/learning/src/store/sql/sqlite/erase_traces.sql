@@ -13,3 +13,5 @@ union all select 'tierkeep_idempotency', count(*) from tierkeep_idempotency
 union all select 'tierkeep_idempotency_learner', count(*) from tierkeep_idempotency_learner
     where user_id = ?1
 union all select 'tierkeep_departed', count(*) from tierkeep_departed where user_id = ?1
+union all select 'tierkeep_base', count(*) from tierkeep_base where user_id = ?1
+union all select 'tierkeep_quarantine', count(*) from tierkeep_quarantine where owner = cast(?1 as text)
