@@ -152,3 +152,33 @@ fn endings_have_the_words_of_reports() {
         ]
     );
 }
+
+/// Batches of 200 ms with pauses of 600 ms, the sign asked before every `every`th, until it ends the run: how many began
+/// after the signal, which comes in the middle of the third batch, and how long after it the run ended.
+async fn batches_after_signal(every: u32) -> (u32, Duration) {
+    let (signal, sign) = sign();
+    let signalled = tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_millis(1700)).await;
+        signal.cancel();
+        Instant::now()
+    });
+    let mut begun_after = 0;
+    for batch in 0_u32.. {
+        if batch.is_multiple_of(every) && sign.asked(now()).is_some() {
+            break;
+        }
+        begun_after += u32::from(signalled.is_finished());
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        sign.rest(now(), Duration::from_millis(600)).await;
+    }
+    (begun_after, signalled.await.unwrap().elapsed())
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_batch_begins_after_a_signal_and_the_run_ends_with_the_one_under_way() {
+    let asked_each_time = batches_after_signal(1).await;
+    let asked_rarely = batches_after_signal(10).await;
+
+    assert_eq!(asked_each_time, (0, Duration::from_millis(100)));
+    assert_eq!(asked_rarely, (7, Duration::from_millis(1500)), "the control");
+}
