@@ -68,8 +68,8 @@ fn replica_without_a_delay_lags_unless_it_has_applied_everything() {
 
 #[test]
 fn replica_that_was_excepted_does_not_count() {
-    let mut limits = Limits::default();
-    limits.replication = Some(ReplicationLimits { ignored: vec!["standby".to_owned()], ..Default::default() });
+    let replication = ReplicationLimits { ignored: vec!["standby".to_owned()], ..Default::default() };
+    let limits = Limits { replication: Some(replication), ..Default::default() };
 
     assert_eq!(limits.judge(&Reading::Replicas(vec![replica(None, None)])), Verdict::Go);
 }
