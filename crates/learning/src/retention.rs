@@ -78,6 +78,7 @@ pub(crate) fn policy(situation: &Situation<'_>) -> Result<Policy, StoreError> {
             name: "quarantined",
             subject: QUARANTINED,
             condition: before("quarantined_at", situation.cutoffs.purge),
+            arriving: None,
             action: Action::Delete,
             by_age: true,
         });
@@ -170,6 +171,7 @@ fn invalid(situation: &Situation<'_>, users: &Relation, courses: &Relation) -> V
         name,
         subject,
         condition: situation.unless_exempt(subject, condition),
+        arriving: None,
         action: Action::Quarantine { survivor },
         by_age: false,
     };
@@ -232,6 +234,7 @@ fn archive(situation: &Situation<'_>, sessions: &Relation) -> Vec<Rule> {
             name: "superseded",
             subject: ARCHIVED,
             condition: has_live_row(sessions),
+            arriving: None,
             action: Action::Quarantine { survivor: None },
             by_age: false,
         });
@@ -243,6 +246,7 @@ fn archive(situation: &Situation<'_>, sessions: &Relation) -> Vec<Rule> {
         name: "archive",
         subject: Source::StudySessions.name(),
         condition: situation.unless_exempt(Source::StudySessions.name(), old),
+        arriving: None,
         action: Action::Archive { into: ARCHIVED, by: ident("archived_by"), at: ident("archived_at") },
         by_age: true,
     });
@@ -263,6 +267,7 @@ fn delete(situation: &Situation<'_>, sessions: &Relation, courses: &Relation, us
         subject: ARCHIVED,
         // one that is live again counts as live: it is for the rule of superseded rows
         condition: situation.unless_exempt(ARCHIVED, before("start_time", cutoff).and(has_live_row(sessions).unless())),
+        arriving: Some(before("start_time", cutoff)),
         action: Action::Delete,
         by_age: true,
     }];
@@ -274,7 +279,8 @@ fn delete(situation: &Situation<'_>, sessions: &Relation, courses: &Relation, us
             name: "inactive_users",
             subject: Source::Users.name(),
             condition: inactive(situation, [sessions, &archived], courses),
-            action: Action::DeleteDependants,
+            arriving: None,
+            action: Action::DeleteDependants { still: still_inactive(situation, [sessions, &archived], courses) },
             by_age: false,
         });
     }
@@ -283,21 +289,28 @@ fn delete(situation: &Situation<'_>, sessions: &Relation, courses: &Relation, us
 
 /// A learner who was not seen since the cutoff, and of whom something is left.
 fn inactive(situation: &Situation<'_>, sessions: [&Relation; 2], courses: &Relation) -> Condition {
-    let cutoff = Operand::Instant(situation.cutoffs.delete.as_microsecond());
-    let own = |relation: &Relation, more: Condition| {
-        let same = Condition::Compare(Operand::Column("user_id"), Comparison::Equal, Operand::Outer("id"));
-        Condition::Exists(relation.clone(), Box::new(same.and(more)))
-    };
-    let any = || Condition::All(Vec::new());
-    let recent = || Condition::Compare(Operand::Column("start_time"), Comparison::AtLeast, cutoff.clone());
     let bases = Relation::plain(own_table("tierkeep_base"), &[ident("user_id")]);
+    let any = [sessions[0], sessions[1], courses, &bases];
+    let left = any.map(|relation| of_learner(relation, Condition::All(Vec::new()))).to_vec();
+    still_inactive(situation, sessions, courses).and(Condition::Any(left))
+}
+
+/// A row of `relation` about the learner outside, of which more holds.
+fn of_learner(relation: &Relation, more: Condition) -> Condition {
+    let same = Condition::Compare(Operand::Column("user_id"), Comparison::Equal, Operand::Outer("id"));
+    Condition::Exists(relation.clone(), Box::new(same.and(more)))
+}
+
+/// A learner who was not seen since the cutoff.
+fn still_inactive(situation: &Situation<'_>, sessions: [&Relation; 2], courses: &Relation) -> Condition {
+    let cutoff = Operand::Instant(situation.cutoffs.delete.as_microsecond());
+    let recent = || Condition::Compare(Operand::Column("start_time"), Comparison::AtLeast, cutoff.clone());
     let seen = Operand::FirstOf(vec![Operand::Column("last_login"), Operand::Column("created_at")]);
     let mut conditions = vec![
         Condition::Same(Operand::Column("is_active"), Operand::False),
         Condition::Compare(seen, Comparison::Less, cutoff.clone()),
-        own(sessions[0], recent()).unless(),
-        own(sessions[1], recent()).unless(),
-        Condition::Any(vec![own(sessions[0], any()), own(sessions[1], any()), own(courses, any()), own(&bases, any())]),
+        of_learner(sessions[0], recent()).unless(),
+        of_learner(sessions[1], recent()).unless(),
     ];
     if situation.has_exempt {
         for (source, relation) in [
@@ -305,7 +318,7 @@ fn inactive(situation: &Situation<'_>, sessions: [&Relation; 2], courses: &Relat
             (Source::CourseProgress.name(), courses),
             (ARCHIVED, sessions[1]),
         ] {
-            conditions.push(own(relation, situation.exempt(source)).unless());
+            conditions.push(of_learner(relation, situation.exempt(source)).unless());
         }
     }
     Condition::All(conditions)

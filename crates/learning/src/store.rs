@@ -32,6 +32,7 @@ mod open;
 pub mod pool_use;
 mod postgres;
 mod rederive;
+pub mod retention;
 mod sqlite;
 mod statements;
 mod tables;
@@ -50,6 +51,7 @@ pub use lease::Leases;
 pub use open::{Migrated, OpenMode, OpenOptions, migrate, open};
 pub use pool_use::PoolUse;
 pub use rederive::rederive;
+pub use retention::{Cleanup, Retention};
 pub use tokens::{NewToken, Scope, Token, TokenHash, TokenName, TokenTextError, Tokens};
 pub use verification::{Difference, Verification, Verified};
 
@@ -162,7 +164,19 @@ pub struct Settled {
 /// All answers about learners come in the order in which the learners were asked for; `None` = unknown learner.
 #[async_trait]
 pub trait Store:
-    ChangeFeed + Leases + PoolUse + Tokens + Verification + Erasure + Aging + Export + Writes + Debug + Send + Sync
+    ChangeFeed
+    + Leases
+    + PoolUse
+    + Tokens
+    + Verification
+    + Erasure
+    + Aging
+    + Retention
+    + Export
+    + Writes
+    + Debug
+    + Send
+    + Sync
 {
     /// Which keys this database uses.
     fn key_type(&self) -> KeyType;

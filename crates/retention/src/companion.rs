@@ -1,13 +1,20 @@
 //! What whoever uses the engine does in the transaction of a batch.
 
+use std::any::Any;
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use rusqlite::Transaction as SqliteTransaction;
+use tierkeep_db::Connection;
 use tokio_postgres::Transaction as PostgresTransaction;
+
+use crate::error::RetentionError;
 
 /// Why a companion could not do its part. The batch is rolled back and the run ends.
 pub type CompanionError = Box<dyn std::error::Error + Send + Sync>;
+
+/// What a companion has prepared on a connection.
+pub type Preparation = Box<dyn Any + Send + Sync>;
 
 /// Rows that a companion removed, by subject.
 pub type Removed = BTreeMap<&'static str, u64>;
@@ -26,9 +33,22 @@ pub trait Companion: Send + Sync {
     async fn delete_postgres(
         &self,
         tx: &PostgresTransaction<'_>,
+        prepared: &Preparation,
         rule: &'static str,
         keys: &[String],
     ) -> Result<Removed, CompanionError>;
+
+    /// Prepares what [`delete_postgres`](Self::delete_postgres) needs on a connection, before a transaction begins on it.
+    ///
+    /// # Errors
+    /// As there.
+    async fn prepare_postgres(&self, db: &Connection) -> Result<Preparation, CompanionError>;
+
+    /// Told at the beginning of a transaction that is going to delete, before any row is locked.
+    ///
+    /// # Errors
+    /// As [`delete_postgres`](Self::delete_postgres).
+    async fn deleting_postgres(&self, tx: &PostgresTransaction<'_>) -> Result<(), CompanionError>;
 
     /// The same on SQLite.
     ///
@@ -45,17 +65,15 @@ pub trait Companion: Send + Sync {
     ///
     /// # Errors
     /// As [`delete_postgres`](Self::delete_postgres).
-    async fn moving_postgres(&self, tx: &PostgresTransaction<'_>) -> Result<(), CompanionError> {
-        let _ = tx;
-        Ok(())
-    }
+    async fn moving_postgres(&self, tx: &PostgresTransaction<'_>) -> Result<(), CompanionError>;
 
-    /// The same on SQLite, and with `is_over` at its end.
+    /// The same on SQLite: does the moving in between of what it does itself.
     ///
     /// # Errors
-    /// As there.
-    fn moving_sqlite(&self, tx: &SqliteTransaction<'_>, is_over: bool) -> Result<(), CompanionError> {
-        let _ = (tx, is_over);
-        Ok(())
-    }
+    /// As there, and those of the moving.
+    fn moving_sqlite(
+        &self,
+        tx: &SqliteTransaction<'_>,
+        moving: &mut dyn FnMut() -> Result<(), RetentionError>,
+    ) -> Result<(), RetentionError>;
 }

@@ -36,7 +36,8 @@ pub(crate) fn counting(policy: &Policy, found: &Found<'_>) -> Result<String, Ret
         } else {
             let mut then = String::from("case");
             for next in onward {
-                let condition = found.condition(&policy.rules[next].condition)?;
+                let next_rule = &policy.rules[next];
+                let condition = found.condition(next_rule.arriving.as_ref().unwrap_or(&next_rule.condition))?;
                 then.push_str(&format!(" when {condition} then {}", (number as i64 + 1) * ONWARD + next as i64));
             }
             format!("{then} else {number} end")

@@ -251,16 +251,18 @@ impl Running<'_> {
         let settings = postgres::settings(self.order.lock_timeout.as_millis());
         match &mut self.session {
             Session::Postgres(db) => {
+                let prepared = companion.prepare_postgres(db).await?;
                 let tx = db.transaction().await?;
                 tx.batch_execute(&settings).await?;
                 keeper.keep_postgres(&tx).await?;
+                companion.deleting_postgres(&tx).await?;
                 let listed = list_postgres(&tx, text, rows, place, until).await?;
                 let (picked, last, keys) = agreed(&listed, exported);
                 if keys.is_empty() {
                     tx.rollback().await?;
                     return Ok((picked, last, None));
                 }
-                let removed = companion.delete_postgres(&tx, name, &keys).await?;
+                let removed = companion.delete_postgres(&tx, &prepared, name, &keys).await?;
                 let (batch, report) = counted(&self.report, name, keys.len() as u64, &removed, ages(&listed));
                 Ledger::record_postgres(&tx, &record_of(run, name, &batch, &report.to_json()?)).await?;
                 tx.commit().await?;

@@ -132,9 +132,11 @@ impl Running<'_> {
         let (keeper, companion, run) = (self.hold.keeper(), self.engine.companion.clone(), self.run);
         match &mut self.session {
             Session::Postgres(db) => {
+                let prepared = companion.prepare_postgres(db).await?;
                 let tx = db.transaction().await?;
                 tx.batch_execute(&postgres::settings(self.order.lock_timeout.as_millis())).await?;
                 keeper.keep_postgres(&tx).await?;
+                companion.deleting_postgres(&tx).await?;
                 let rows = tx.query(&texts.still, &[&keys]).await?;
                 let still = rows.iter().map(|row| row.try_get(0)).collect::<Result<Vec<String>, _>>()?;
                 let still = unchanged(still, &belongings_postgres(&tx, texts, keys).await?, exported);
@@ -142,7 +144,7 @@ impl Running<'_> {
                     tx.rollback().await?;
                     return Ok((0, None));
                 }
-                let removed = companion.delete_postgres(&tx, name, &still).await?;
+                let removed = companion.delete_postgres(&tx, &prepared, name, &still).await?;
                 let gone = still.len() as u64;
                 let (batch, report) = counted(&self.report, name, gone, &removed, (None, None));
                 Ledger::record_postgres(&tx, &record_of(run, name, &batch, &report.to_json()?)).await?;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
 
 use crate::companion::Companion;
 use crate::count::{counting, counting_dependants};
@@ -15,7 +16,7 @@ use crate::ledger::{Ended, Ledger, RunId};
 use crate::pace::{BatchSize, Pace, Share};
 use crate::plan::{Plan, PlanLimits, TablePlan, Tally};
 use crate::preflight::Intent;
-use crate::report::{Observer, Report};
+use crate::report::{Observer, Report, Unobserved};
 use crate::rule::{Action, Policy};
 use crate::running::{Running, Stop};
 use crate::stop_sign::{Ending, StopSign};
@@ -83,6 +84,29 @@ pub struct Outcome {
 }
 
 impl Order {
+    /// An order by its name, with the present by its clock: adaptive batches of 200 ms at full speed, refused above a fifth
+    /// of a table, patient for a minute with other runs and for two seconds with locks. Nothing is exported.
+    #[must_use]
+    pub fn new(command: &str, clock: Arc<dyn Fn() -> Timestamp + Send + Sync>) -> Self {
+        Self {
+            command: command.to_owned(),
+            batch: BatchSize::default(),
+            batch_time: Pace::TARGET,
+            share: Share::ALL,
+            max_fraction: 0.2,
+            is_forced: false,
+            wait: Duration::from_secs(60),
+            lock_timeout: Duration::from_secs(2),
+            export: None,
+            before_delete: None,
+            throttle: crate::throttle::Limits::default(),
+            installation: None,
+            stop: StopSign::new(CancellationToken::new()),
+            clock,
+            observer: Arc::new(Unobserved),
+        }
+    }
+
     pub(crate) fn now(&self) -> Timestamp {
         (self.clock)()
     }

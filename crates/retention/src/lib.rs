@@ -30,7 +30,7 @@ mod throttle;
 mod window;
 
 pub use chain::Broken;
-pub use companion::{Companion, CompanionError, Removed};
+pub use companion::{Companion, CompanionError, Preparation, Removed};
 pub use database::Database;
 pub use engine::{Engine, Order, Outcome};
 pub use error::RetentionError;

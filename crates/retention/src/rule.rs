@@ -93,6 +93,9 @@ pub struct Rule {
     pub subject: &'static str,
     /// Which rows.
     pub condition: Condition,
+    /// Which of the rows that an earlier rule of the same run puts there, said of them as they were before; `None`: those of
+    /// which the condition holds.
+    pub arriving: Option<Condition>,
     /// What becomes of them.
     pub action: Action,
     /// Whether rows are looked for by their age, which needs an index, or by where they lie, which reads the whole table.

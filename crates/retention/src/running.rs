@@ -339,12 +339,15 @@ impl<'a> Running<'a> {
         let moves = matches!(sweep.action(), Action::Archive { .. });
         file.write(move |tx| {
             keeper.keep_sqlite(tx)?;
+            let mut batch = Batch::default();
+            let mut move_rows = || -> Result<(), RetentionError> {
+                batch = mover.run(tx, run.get(), rows, place.as_ref(), span)?;
+                Ok(())
+            };
             if moves {
-                companion.moving_sqlite(tx, false)?;
-            }
-            let batch = mover.run(tx, run.get(), rows, place.as_ref(), span)?;
-            if moves {
-                companion.moving_sqlite(tx, true)?;
+                companion.moving_sqlite(tx, &mut move_rows)?;
+            } else {
+                move_rows()?;
             }
             if batch.rows() == 0 {
                 return Ok((batch, None));

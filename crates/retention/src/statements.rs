@@ -250,7 +250,7 @@ impl Found<'_> {
                  cast(pick.key as text) as former, cast(pick.survivor as text) as survivor\n)",
                 literal(child.name)
             ));
-            all.push(format!("select $2, source, row_key, former, survivor from turned_{number}"));
+            all.push(format!("select cast($2 as bigint), source, row_key, former, survivor from turned_{number}"));
         }
         let survivor = self.survivor(survivor)?;
         self.into_quarantine(
@@ -281,8 +281,13 @@ impl Found<'_> {
                 ("reference", &column.quoted()),
             ],
         );
-        let of =
-            format!("select {} from {} as t where t.{} = ?1", self.survivor(survivor)?, self.table(), self.row_name());
+        let of = format!(
+            "select {}, t.{} from {} as t where t.{} = ?1",
+            self.survivor(survivor)?,
+            self.key(),
+            self.table(),
+            self.row_name()
+        );
         Ok((turn, of))
     }
 

@@ -41,14 +41,14 @@ impl Survey {
         intent: Intent,
         is_forced: bool,
     ) -> Result<Self, RetentionError> {
-        let survey = Self::look(db, policy).await?;
+        let survey = Self::look(db, policy, intent).await?;
         survey.checked(policy, Conditions { intent, is_forced })
     }
 
-    async fn look(db: &Database, policy: &Policy) -> Result<Self, RetentionError> {
+    async fn look(db: &Database, policy: &Policy, intent: Intent) -> Result<Self, RetentionError> {
         match db {
             Database::Postgres(pool) => Self::of_postgres(&*pool.get().await?, policy).await,
-            Database::Sqlite(file) => Self::of_sqlite(file, policy).await,
+            Database::Sqlite(file) => Self::of_sqlite(file, policy, intent).await,
         }
     }
 
@@ -64,9 +64,9 @@ impl Survey {
         Ok(Self { dialect: Dialect::Postgres, server, tables, findings: Findings::default() })
     }
 
-    async fn of_sqlite(file: &SqliteDatabase, policy: &Policy) -> Result<Self, RetentionError> {
+    async fn of_sqlite(file: &SqliteDatabase, policy: &Policy, intent: Intent) -> Result<Self, RetentionError> {
         let subjects = policy.subjects.clone();
-        file.read(move |db| {
+        let look = move |db: &rusqlite::Connection| {
             let server = ServerFacts::read_sqlite(db)?;
             let mut tables = BTreeMap::new();
             for subject in &subjects {
@@ -74,8 +74,12 @@ impl Survey {
                 tables.insert(subject.name, Table::new(subject, facts)?);
             }
             Ok(Self { dialect: Dialect::Sqlite, server, tables, findings: Findings::default() })
-        })
-        .await
+        };
+        match intent {
+            Intent::Preview => file.read(move |db| look(db)).await,
+            // a reader could not tell whether the file can be written
+            Intent::Run => file.write(move |tx| look(tx)).await,
+        }
     }
 
     fn checked(mut self, policy: &Policy, conditions: Conditions) -> Result<Self, RetentionError> {

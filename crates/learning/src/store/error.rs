@@ -77,6 +77,9 @@ pub enum StoreError {
     /// Attaching to a platform's tables, or detaching from them, that would do harm or cannot be done; nothing was changed.
     #[error("{0}")]
     Attaching(String),
+    /// Something about retention.
+    #[error(transparent)]
+    Retention(#[from] tierkeep_retention::RetentionError),
     /// The change feed cannot be read or installed.
     #[error(transparent)]
     Feed(#[from] tierkeep_db::feed::FeedError),

@@ -91,14 +91,14 @@ const MIGRATIONS: &[(u32, &str, &str, &str)] = &[
         include_str!("migrations/postgres/V7__erasure.sql"),
         include_str!("migrations/sqlite/V7__erasure.sql"),
     ),
-    (8, "retention", tierkeep_retention::TABLES_POSTGRES, tierkeep_retention::TABLES_SQLITE),
-    (9, "base", include_str!("migrations/postgres/V9__base.sql"), include_str!("migrations/sqlite/V9__base.sql")),
+    (8, "base", include_str!("migrations/postgres/V8__base.sql"), include_str!("migrations/sqlite/V8__base.sql")),
     (
-        10,
+        9,
         "archived_by",
-        include_str!("migrations/postgres/V10__archived_by.sql"),
-        include_str!("migrations/sqlite/V10__archived_by.sql"),
+        include_str!("migrations/postgres/V9__archived_by.sql"),
+        include_str!("migrations/sqlite/V9__archived_by.sql"),
     ),
+    (10, "retention", tierkeep_retention::TABLES_POSTGRES, tierkeep_retention::TABLES_SQLITE),
 ];
 
 /// The migration this binary needs.
@@ -108,7 +108,7 @@ pub(super) const NEEDED: u32 = MIGRATIONS[MIGRATIONS.len() - 1].0;
 pub(super) const DROP_OWN_TABLES: &str = include_str!("migrations/drop_own_tables.sql");
 
 /// Migrations that make and watch the tables of rows: on a platform's tables there is nothing of theirs to do.
-const OF_OWN_ROWS: [u32; 3] = [1, 3, 10];
+const OF_OWN_ROWS: [u32; 3] = [1, 3, 9];
 
 /// `of_rows`: whether the tables of rows are Tierkeep's own.
 pub(super) fn migrations(dialect: Dialect, keys: KeyType, of_rows: bool) -> Migrations {
@@ -350,6 +350,7 @@ async fn open_postgres(
     let mapping = (found.tables == Tables::Attached).then(|| options.mapping.to_string());
     Ok(Arc::new(PostgresStore {
         pool,
+        names: options.mapping.clone(),
         keys: found.keys,
         rules: rules(options),
         sql: statements(Dialect::Postgres, found.keys, Learners::Many, &found.prefix)?,
@@ -403,6 +404,7 @@ async fn open_sqlite(path: &SqlitePath, shown: &str, options: &OpenOptions) -> R
     };
     let parts = Parts {
         keys: found.keys,
+        names: options.mapping.clone(),
         rules: rules(options),
         sql: statements(Dialect::Sqlite, found.keys, Learners::One, &found.prefix)?,
         removal: Removal::new(Dialect::Sqlite, found.keys, &options.mapping, found.tables)?,

@@ -20,6 +20,7 @@ use super::{
 use crate::fold::DayRules;
 use crate::key::{Key, KeyType, UserId};
 use crate::local_day::LocalDay;
+use crate::mapping::Mapping;
 use crate::rows::{ProgressRow, SessionRow, UserRow};
 use crate::session::SessionFacts;
 
@@ -36,6 +37,7 @@ mod listing;
 mod platform;
 mod pool_use;
 mod reading;
+mod retention;
 mod tokens;
 mod totals;
 mod verification;
@@ -56,6 +58,8 @@ pub(super) struct PostgresStore {
     /// Statements that write one row.
     pub(super) rows: RowStatements,
     pub(super) tables: Tables,
+    /// The names of the tables and columns.
+    pub(super) names: Mapping,
     /// The mapping that this store is attached with, as the database keeps it.
     pub(super) mapping: Option<String>,
     /// The change feed; `None` where changes cannot be told.

@@ -23,6 +23,7 @@ use crate::fold::DayRules;
 use crate::instant::{END_MICROS, MIN_MICROS};
 use crate::key::{KeyType, UserId};
 use crate::local_day::LocalDay;
+use crate::mapping::Mapping;
 use crate::rows::{ProgressRow, SessionRow, UserRow};
 
 pub(super) mod aging;
@@ -33,6 +34,7 @@ mod folding;
 mod lease;
 mod pool_use;
 mod reading;
+mod retention;
 mod tokens;
 mod totals;
 mod verification;
@@ -54,6 +56,8 @@ pub(super) struct SqliteStore {
 #[derive(Debug)]
 pub(super) struct Shared {
     keys: KeyType,
+    /// The names of the tables and columns.
+    names: Mapping,
     rules: DayRules,
     sql: Statements,
     removal: Removal,
@@ -77,6 +81,7 @@ impl Shared {
 /// What a store is made of beside its connections.
 pub(super) struct Parts {
     pub(super) keys: KeyType,
+    pub(super) names: Mapping,
     pub(super) rules: DayRules,
     pub(super) sql: Statements,
     pub(super) removal: Removal,
@@ -89,12 +94,24 @@ pub(super) struct Parts {
 
 impl SqliteStore {
     pub(super) fn new(db: SqliteDatabase, follower: Option<SqliteDatabase>, parts: Parts) -> Self {
-        let Parts { keys, rules, sql, removal, rows, tables, feed, read_only, address } = parts;
+        let Parts { keys, names, rules, sql, removal, rows, tables, feed, read_only, address } = parts;
         let is_broken = AtomicBool::new(false);
         Self {
             db,
             follower,
-            shared: Arc::new(Shared { keys, rules, sql, removal, rows, tables, feed, is_broken, read_only, address }),
+            shared: Arc::new(Shared {
+                keys,
+                names,
+                rules,
+                sql,
+                removal,
+                rows,
+                tables,
+                feed,
+                is_broken,
+                read_only,
+                address,
+            }),
         }
     }
 

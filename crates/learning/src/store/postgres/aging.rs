@@ -107,7 +107,12 @@ impl PostgresStore {
         Ok(rows)
     }
 
-    async fn remove(&self, tx: &Transaction<'_>, tables: &[&str], users: &[UserId]) -> Result<u64, StoreError> {
+    pub(super) async fn remove(
+        &self,
+        tx: &Transaction<'_>,
+        tables: &[&str],
+        users: &[UserId],
+    ) -> Result<u64, StoreError> {
         let mut rows = 0;
         for text in self.removal.only(tables) {
             let statement = tx.prepare(text).await?;

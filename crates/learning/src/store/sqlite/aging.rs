@@ -85,7 +85,12 @@ pub(in crate::store) fn forget_learners(
     Ok(rows)
 }
 
-fn remove(shared: &Shared, tx: &Transaction<'_>, tables: &[&str], users: &[UserId]) -> Result<u64, StoreError> {
+pub(super) fn remove(
+    shared: &Shared,
+    tx: &Transaction<'_>,
+    tables: &[&str],
+    users: &[UserId],
+) -> Result<u64, StoreError> {
     let mut rows = 0;
     for text in shared.removal.only(tables) {
         for user in users.iter().filter(|user| user.key().key_type() == shared.keys) {

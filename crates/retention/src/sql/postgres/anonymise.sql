@@ -3,7 +3,7 @@
 with pick as materialized (
     select t.{key} as key
     from {table} as t
-    where t.ctid >= cast($2 as tid) and t.ctid < cast($3 as tid) and {condition} and {differs}
+    where t.ctid >= cast(cast($2 as text) as tid) and t.ctid < cast(cast($3 as text) as tid) and {condition} and {differs}
     limit $1
     for update of t skip locked
 ),

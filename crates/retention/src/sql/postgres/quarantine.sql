@@ -3,7 +3,7 @@
 with pick as materialized (
     select t.{key} as key
     from {table} as t
-    where t.ctid >= cast($3 as tid) and t.ctid < cast($4 as tid) and {condition}
+    where t.ctid >= cast(cast($3 as text) as tid) and t.ctid < cast(cast($4 as text) as tid) and {condition}
     limit $1
     for update of t skip locked
 ),
@@ -17,7 +17,7 @@ gone as (
 ),
 came as (
     insert into tierkeep_quarantine (run_id, kind, source, row_key, owner, content)
-    select $2, kind, {source}, row_key, owner, content from gone
+    select cast($2 as bigint), kind, {source}, row_key, owner, content from gone
     returning kind, content
 )
 select
@@ -25,4 +25,4 @@ select
     (select count(*) from gone),
     (select cast(sum(hashtextextended(cast(content as text), 0)) as text) from gone),
     (select cast(sum(hashtextextended(cast(content as text), 0)) as text) from came),
-    (select coalesce(jsonb_object_agg(kind, rows), '{}') from (select kind, count(*) as rows from came group by kind) as kinds)
+    (select cast(coalesce(jsonb_object_agg(kind, rows), '{}') as text) from (select kind, count(*) as rows from came group by kind) as kinds)
