@@ -1,6 +1,7 @@
 //! What the role may do, and what the server allows.
 
-use tierkeep_retention::preflight::{Conditions, Durability, Intent, ServerFacts, check_server};
+use tierkeep_retention::preflight::{Conditions, Durability, Intent, ServerFacts, TableFacts, check_server};
+use tierkeep_testkit::{DatabaseClient, PostgresServer};
 
 use crate::{Platform, RUN, codes, only_refusal};
 
@@ -101,6 +102,24 @@ async fn session_that_cannot_write_is_refused_and_may_preview() {
         only_refusal(&check_server(&server, Intent::Run), "read_only", &["takes no writes"]);
         assert!(!check_server(&server, Intent::Preview).is_refused());
     }
+}
+
+#[tokio::test]
+async fn replica_is_refused_and_can_be_previewed() {
+    let primary = PostgresServer::builder().setting("synchronous_standby_names", "standby").launch().await.unwrap();
+    let database = primary.database().await.unwrap();
+    let standby = primary.standby().await.unwrap();
+    let client = database.client().await.unwrap();
+    client.batch_execute("set synchronous_commit to remote_apply").await.unwrap();
+    client.batch_execute(crate::TABLES).await.unwrap();
+    let replica = DatabaseClient::connect(&standby.url(database.name())).await.unwrap();
+
+    let server = ServerFacts::read_postgres(&replica).await.unwrap();
+    let live = TableFacts::read_postgres(&replica, &"live".parse().unwrap()).await.unwrap();
+
+    only_refusal(&check_server(&server, Intent::Run), "read_only", &["replica"]);
+    assert!(!check_server(&server, Intent::Preview).is_refused());
+    assert_eq!(live.unwrap().primary_key, ["id"], "its tables can be looked at");
 }
 
 #[tokio::test]

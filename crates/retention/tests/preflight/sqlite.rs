@@ -321,6 +321,7 @@ fn file_that_can_only_be_read_is_refused_and_may_be_previewed() {
     // A reader's connection of the toolkit says nothing of the file.
     db.pragma_update(None, "query_only", true).unwrap();
     assert_eq!(ServerFacts::read_sqlite(&db).unwrap().read_only, None);
+    assert!(findings(&db).is_empty());
 }
 
 #[test]
