@@ -227,8 +227,8 @@ fn names(subject: &Move<'_>, findings: &mut Findings) -> bool {
     let own = subject.keys.iter().chain(subject.picks_by).map(|name| (from, *name));
     let mut told = Vec::new();
     for (table, name) in own.chain(dependants) {
-        if table.column(name).is_none() && !told.contains(&name) {
-            told.push(name);
+        if table.column(name).is_none() && !told.contains(&(table.full_name(), name)) {
+            told.push((table.full_name(), name));
             all_known = false;
             findings.refuse(
                 Code::UnknownColumn,

@@ -42,8 +42,8 @@ impl TableFacts {
 
     /// Reads a table of SQLite; `None` if there is none of that name.
     ///
-    /// Without a schema the name is looked up in all attached databases, as SQLite does. What may be written is what this
-    /// connection may: read on the writer's before a run.
+    /// Without a schema the name is looked up in all attached databases, as SQLite does. A connection that only reads by its
+    /// own choice (`query_only`) says nothing about what may be written.
     ///
     /// # Errors
     ///
@@ -60,7 +60,8 @@ impl TableFacts {
         let Some(facts) = facts else { return Ok(None) };
         let raw = parsed(&facts)?;
         let has_row_numbers = raw.has_row_numbers;
-        let mut facts = raw.sqlite(!db.is_readonly(schema.as_str())?);
+        let is_reader: bool = db.query_row("select query_only from pragma_query_only", [], |row| row.get(0))?;
+        let mut facts = raw.sqlite(is_reader || !db.is_readonly(schema.as_str())?);
         facts.estimated_rows = match analyzed_rows(db, &facts)? {
             None if has_row_numbers => numbered_rows(db, &facts)?,
             rows => rows,

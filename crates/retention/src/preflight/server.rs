@@ -82,7 +82,8 @@ impl ServerFacts {
         })
     }
 
-    /// Reads them of SQLite, of the connection and the main file. Before a run ask on the writer's connection.
+    /// Reads them of SQLite, of the connection and the main file. A connection that only reads by its own
+    /// choice (`query_only`) says nothing about what may be written.
     ///
     /// # Errors
     ///
