@@ -80,12 +80,12 @@ pub enum ImportError {
         /// The columns, the optional ones in brackets.
         accepted: String,
     },
-    /// The header does not name the columns of the table.
+    /// The header does not name the columns of the table, or those of another.
     #[error("the header of {file} {reason}; accepted, in any order: {accepted}")]
     Header {
         /// Which file.
         file: String,
-        /// What is missing or doubled; names what is unknown beside it.
+        /// What is missing or doubled, with what is unknown beside it; or which other table the file is of.
         reason: String,
         /// The columns, the optional ones in brackets.
         accepted: String,

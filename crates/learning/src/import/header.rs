@@ -50,8 +50,14 @@ pub(super) struct Header {
 }
 
 impl Header {
-    /// Finds the columns of a table. Others are passed over: a platform's further columns are in its exports, too.
-    pub(super) fn read(file: &str, columns: &'static [Column], record: &Record<'_>) -> Result<Self, ImportError> {
+    /// Finds the columns of a table. Others are passed over: a platform's further columns are in its exports, too. But a
+    /// file that fits another of `tables` better was given for the wrong one.
+    pub(super) fn read(
+        file: &str,
+        columns: &'static [Column],
+        tables: &[(&str, &'static [Column])],
+        record: &Record<'_>,
+    ) -> Result<Self, ImportError> {
         let refuse =
             |reason: String| ImportError::Header { file: file.to_owned(), reason, accepted: accepted(columns) };
         let names = Vec::with_capacity(record.len());
@@ -81,6 +87,9 @@ impl Header {
             .map(|column| column.name)
             .collect();
         if doubled.is_empty() && missing.is_empty() {
+            if let Some(reason) = fits_better(tables, columns, record) {
+                return Err(refuse(reason));
+            }
             header.unknown = unknown.into_iter().map(crate::key::clip).collect();
             return Ok(header);
         }
@@ -117,6 +126,18 @@ pub(super) fn accepted(columns: &[Column]) -> String {
         if column.required { format!("{}{also}", column.name) } else { format!("[{}{also}]", column.name) }
     });
     names.collect::<Vec<_>>().join(", ")
+}
+
+/// Why a file is one of another table, if it has what that needs and names more of its columns than of ours.
+fn fits_better(tables: &[(&str, &[Column])], ours: &[Column], record: &Record<'_>) -> Option<String> {
+    let is_named = |column: &Column| {
+        (0..record.len()).any(|field| std::str::from_utf8(record.field(field)).is_ok_and(|name| column.is_called(name)))
+    };
+    let count = |columns: &[Column]| columns.iter().filter(|column| is_named(column)).count();
+    let fits = |columns: &[Column]| columns.iter().all(|column| !column.required || is_named(column));
+    let own = count(ours);
+    let (table, theirs) = tables.iter().find(|(_, columns)| count(columns) > own && fits(columns))?;
+    Some(format!("is one of {table}: it names {} columns of that table and {own} of this one", count(theirs)))
 }
 
 fn said(what: &str, names: &[&str]) -> Option<String> {

@@ -122,7 +122,7 @@ pub(super) fn first_key_type<R: TableRow>(file: &str, source: impl Read) -> Resu
 fn read_header<R: TableRow>(file: &str, records: &mut RecordReader<impl Read>) -> Result<Header, ImportError> {
     match next(file, records)? {
         None => Err(ImportError::Empty { file: file.to_owned(), accepted: accepted(R::COLUMNS) }),
-        Some(Found::Record(record)) => Header::read(file, R::COLUMNS, &record),
+        Some(Found::Record(record)) => Header::read(file, R::COLUMNS, &columns::TABLES, &record),
         Some(Found::Unreadable(unreadable)) => Err(ImportError::Header {
             file: file.to_owned(),
             reason: format!("cannot be read: {}", unreadable.reason),

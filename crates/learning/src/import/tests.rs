@@ -209,6 +209,21 @@ fn columns_of_a_platform_are_passed_over_and_named() {
 }
 
 #[test]
+fn a_file_of_another_table_is_refused_though_it_has_what_this_one_needs() {
+    for header in [SESSION_HEADER, "id,user_id,start_time,duration_minutes,is_active,created_at"] {
+        let error = import(Table::Users, header).result.unwrap_err();
+
+        let message = error.to_string();
+        assert!(matches!(error, ImportError::Header { .. }), "{message}");
+        assert!(message.contains("is one of study_sessions: it names"), "{message}");
+        assert_eq!(import(Table::StudySessions, header).result.unwrap(), Imported::default());
+    }
+    // some columns of another table are no reason
+    let wide = "id,email,username,is_active,last_login,created_at,time_zone,user_id,notes,device_type,updated_at";
+    assert_eq!(import(Table::Users, wide).result.unwrap().unknown_columns.len(), 4);
+}
+
+#[test]
 fn an_empty_file_is_an_error_and_a_header_alone_is_none() {
     for text in ["", "\n\n", "\u{feff}"] {
         let error = import(Table::Users, text).result.unwrap_err();

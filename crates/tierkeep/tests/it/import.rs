@@ -103,7 +103,7 @@ fn a_file_that_is_absent_or_of_other_columns_changes_nothing() {
     assert!(!directory.path().join("tierkeep.db").exists());
     let (code, _, stderr) = run(&directory, &["import", "--users", "sessions.csv"]);
     assert_eq!(code, 1);
-    assert!(stderr.contains("the header of sessions.csv"), "{stderr}");
+    assert!(stderr.contains("the header of sessions.csv is one of study_sessions"), "{stderr}");
 }
 
 #[test]

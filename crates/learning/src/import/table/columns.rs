@@ -4,6 +4,10 @@ use super::{Batch, Cells, Column, ContentId, CourseProgressId, Fault, ProgressRo
 use super::{UserId, UserRow, needed};
 use crate::estimator::Estimator;
 
+/// The tables that files are of, with their columns.
+pub(super) const TABLES: [(&str, &[Column]); 3] =
+    [("users", UserRow::COLUMNS), ("course_progress", ProgressRow::COLUMNS), ("study_sessions", SessionRow::COLUMNS)];
+
 mod users {
     use super::Column;
 
