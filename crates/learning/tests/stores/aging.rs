@@ -16,12 +16,14 @@ use super::fresh::{Fresh, Outside, options};
 use super::outside;
 use super::rows::{ALL_DAYS, at, day, key, key_literal, learner, session, user};
 use super::seeded::Chance;
+use super::verification::take_off;
 
 on_both_with_both_keys!(no_number_changes_whoever_asks_and_whatever_is_rebuilt, quarantine_and_bases_go_with_a_learner,);
 
 on_both!(
     without_a_base_the_numbers_are_those_of_the_rows_that_are_left,
     base_stays_on_its_day_when_the_learner_moves_or_days_are_counted_otherwise,
+    base_that_somebody_spoilt_is_a_difference,
     learners_who_are_gone_and_sessions_that_do_not_count_leave_no_base,
     deletion_that_breaks_off_changes_nothing,
     deleted_data_leaves_a_learner_without_sessions,
@@ -172,6 +174,15 @@ async fn no_number_changes_whoever_asks_and_whatever_is_rebuilt(dialect: Dialect
     assert_eq!(numbers(&*store, keys).await, before, "back");
     settle(&*store).await;
     is_well(&*store, "back").await;
+
+    // where a change may go unnoticed nothing that was computed counts, and the bases do
+    take_off(&outside, dialect, "study_sessions").await;
+    outside.run("delete from tierkeep_month").await;
+    assert!(!store.changes(0).await.unwrap().unwrap().broken.is_empty());
+    assert_eq!(numbers(&*store, keys).await, before, "untrusted");
+    // the control of all of the above
+    outside.run("delete from tierkeep_base").await;
+    assert_ne!(numbers(&*store, keys).await, before);
 }
 
 /// The control of the case above.
@@ -236,6 +247,20 @@ async fn base_stays_on_its_day_when_the_learner_moves_or_days_are_counted_otherw
     let totals = store.global_totals(day(TODAY)).await.unwrap();
     assert_eq!((totals.basis, totals.totals.minutes, totals.totals.sessions), (Basis::Summaries, 14, 3));
     assert_eq!(totals.totals.by_day.into_values().collect::<Vec<_>>(), [2, 1]);
+}
+
+async fn base_that_somebody_spoilt_is_a_difference(dialect: Dialect) {
+    let (_fresh, store, outside) = filled(dialect, KEYS).await;
+    store.delete_archived(&ids(KEYS, 1..=SESSIONS), Keep::Summaries).await.unwrap();
+    settle(&*store).await;
+    is_well(&*store, "deleted").await;
+    outside.run("delete from tierkeep_base where user_id = 2").await;
+
+    let found = store.verify(&users(KEYS)).await.unwrap().differences;
+
+    assert!(!found.is_empty() && found.iter().all(|one| one.learner == Some(user(KEYS, 2))), "{found:?}");
+    let days: Vec<_> = found.iter().filter(|one| one.field == "sessions" && one.day.is_some()).collect();
+    assert!(days.len() > 3 && days.iter().all(|one| one.recomputed == 0), "{days:?}");
 }
 
 async fn learners_who_are_gone_and_sessions_that_do_not_count_leave_no_base(dialect: Dialect) {
@@ -388,8 +413,9 @@ async fn base_alone_is_a_departure(dialect: Dialect) {
 
         assert_eq!(noted, i64::from(!kept.is_empty()), "{kept}");
         let grace = Grace { length: SignedDuration::ZERO, now: None };
-        assert_eq!(store.erase_departed(grace, 10).await.unwrap().len(), usize::from(!kept.is_empty()));
-        assert_eq!(store.traces(last).await.unwrap().values().sum::<u64>(), 0, "{kept}");
+        let erased = store.erase_departed(grace, 10).await.unwrap();
+        assert_eq!(erased.len(), usize::from(!kept.is_empty()), "{kept}");
+        assert!(erased.iter().all(|erased| erased.is_complete() && erased.removed[kept] > 0), "{erased:?}");
     }
 }
 
@@ -473,6 +499,7 @@ async fn folds_and_deletions_at_full_speed_agree(dialect: Dialect) {
 #[tokio::test]
 async fn erasure_waits_for_a_deletion_under_way() {
     let (fresh, store, _) = filled(Dialect::Postgres, KEYS).await;
+    settle(&*store).await;
     let (blocker, watcher) = (fresh.outside().await, fresh.outside().await);
     // the deletion has its rows and waits for the learner
     blocker.run("begin; select from tierkeep_learner for update").await;
@@ -483,6 +510,7 @@ async fn erasure_waits_for_a_deletion_under_way() {
     let waiting =
         "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
     while watcher.number(waiting).await < 1 {
+        assert!(!deleting.is_finished(), "it waits for nobody");
         tokio::task::yield_now().await;
     }
     let erasing = tokio::spawn({
@@ -490,6 +518,7 @@ async fn erasure_waits_for_a_deletion_under_way() {
         async move { store.erase(user(KEYS, 1)).await }
     });
     while watcher.number(waiting).await < 2 {
+        assert!(!erasing.is_finished(), "it waits for nobody");
         tokio::task::yield_now().await;
     }
     blocker.run("commit").await;

@@ -17,6 +17,7 @@ on_both!(
     database_without_tables_is_named_as_such,
     newer_database_is_refused_and_left_alone,
     empty_tables_change_their_type_of_key_and_used_ones_do_not,
+    what_cannot_be_made_again_keeps_the_type_of_key,
     other_days_than_stored_are_refused_until_rederived,
     store_that_was_open_while_days_changed_saves_nothing,
     mapping_to_what_is_not_there_says_what_is_there,
@@ -136,6 +137,23 @@ async fn empty_tables_change_their_type_of_key_and_used_ones_do_not(dialect: Dia
         store.learner_days(&[user(KeyType::Int, 1)], ALL_DAYS).await.unwrap()[0].as_ref().unwrap().days.len(),
         1
     );
+}
+
+async fn what_cannot_be_made_again_keeps_the_type_of_key(dialect: Dialect) {
+    for (kept, columns, values) in [
+        ("tierkeep_base", "user_id, month, days", if dialect == Dialect::Sqlite { "1, 1, x''" } else { "1, 1, ''" }),
+        ("tierkeep_quarantine", "run_id, kind, source, row_key, content", "1, 'orphan', 'x', 'y', '{}'"),
+    ] {
+        let fresh = Fresh::migrated(dialect, KeyType::Int).await;
+        let outside = fresh.outside().await;
+        outside.run(&format!("insert into {kept} ({columns}) values ({values})")).await;
+
+        let refused = migrate(&fresh.url, &create(Some(KeyType::Uuid))).await.unwrap_err();
+
+        assert!(matches!(refused, StoreError::OtherKeyType { .. }), "{kept}: {refused}");
+        outside.run(&format!("delete from {kept}")).await;
+        assert_eq!(migrate(&fresh.url, &create(Some(KeyType::Uuid))).await.unwrap().ids, KeyType::Uuid);
+    }
 }
 
 async fn other_days_than_stored_are_refused_until_rederived(dialect: Dialect) {

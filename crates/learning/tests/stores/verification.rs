@@ -164,7 +164,7 @@ async fn learners_are_listed_in_order_and_at_random(dialect: Dialect, keys: KeyT
 }
 
 /// Takes off the triggers of a table.
-async fn take_off(outside: &Outside, dialect: Dialect, table: &str) {
+pub(crate) async fn take_off(outside: &Outside, dialect: Dialect, table: &str) {
     match dialect {
         Dialect::Postgres => outside.run(&format!("alter table {table} disable trigger all")).await,
         Dialect::Sqlite => {

@@ -1,6 +1,7 @@
 //! Leaving, with all rows where they belong and no trace.
 
-use tierkeep_learning::store::{ArchivedRows, Detached, OpenMode, StoreError, detach};
+use tierkeep_learning::key::SessionId;
+use tierkeep_learning::store::{ArchivedRows, Detached, Keep, OpenMode, StoreError, detach};
 
 use super::super::rows::ALL_DAYS;
 use super::super::rows::{key, key_literal};
@@ -132,5 +133,62 @@ async fn an_archive_that_was_kept_is_found_again() {
         assert!(error.contains("mood") && error.contains("nothing was changed"), "{error}");
         site.run("update study_sessions_archive set mood = 'fine'").await;
         assert_eq!(leave(&site, ArchivedRows::RestoreAll).await.unwrap().restored, 8);
+    }
+}
+
+#[tokio::test]
+async fn day_bases_and_quarantined_rows_are_dropped_only_when_told() {
+    for platform in BOTH {
+        for (choice, kept) in
+            [(ArchivedRows::RestoreAll, None), (ArchivedRows::Keep, Some("\"study_sessions_archive\""))]
+        {
+            let mut site = Site::attached(platform).await;
+            let store = site.store().await;
+            archive_before(&mut site, "2025-06-28T00:00:00Z").await;
+            let all: Vec<SessionId> = site.model.archived.keys().copied().collect();
+            let (deleted, left) = all.split_at(5);
+
+            assert_eq!(store.delete_archived(deleted, Keep::Summaries).await.unwrap(), 5);
+
+            assert_eq!(site.model.age(deleted), 5);
+            site.compare(&*store, "deleted").await;
+            settle(&*store).await;
+            site.compare(&*store, "deleted, from summaries").await;
+            site.compare(&*site.open(OpenMode::ReadOnly).await.unwrap(), "deleted, read-only").await;
+            let columns = "(run_id, kind, source, row_key, content)";
+            for (table, what) in [
+                ("study_sessions_archive", "archived sessions"),
+                ("tierkeep_base", "day bases"),
+                ("tierkeep_quarantine", "quarantined rows"),
+            ] {
+                site.run(&format!(
+                    "begin; insert into tierkeep_quarantine {columns} values (1, 'orphan', 'x', 'y', '{{}}'); commit"
+                ))
+                .await;
+                for other in ["study_sessions_archive", "tierkeep_base", "tierkeep_quarantine"] {
+                    if other != table {
+                        site.run(&format!("create table aside_{other} as table {other}; delete from {other}")).await;
+                    }
+                }
+                let error = leave(&site, ArchivedRows::Refuse).await.unwrap_err().to_string();
+                assert!(error.contains(what) && error.contains("--restore-all"), "{error}");
+                for other in ["study_sessions_archive", "tierkeep_base"] {
+                    if other != table {
+                        site.run(&format!("insert into {other} select * from aside_{other}")).await;
+                    }
+                }
+                site.run(
+                    "drop table if exists aside_study_sessions_archive, aside_tierkeep_base, aside_tierkeep_quarantine",
+                )
+                .await;
+            }
+
+            let done = leave(&site, choice).await.unwrap();
+
+            let restored = if choice == ArchivedRows::RestoreAll { left.len() as u64 } else { 0 };
+            assert_eq!(done, Detached { restored, kept: kept.map(str::to_owned) });
+            let tables = "select tablename::text from pg_tables where tablename like 'tierkeep%'";
+            assert_eq!(site.outside.texts(tables).await, [] as [String; 0]);
+        }
     }
 }
