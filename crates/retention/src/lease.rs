@@ -69,7 +69,8 @@ pub struct Keeper {
 /// What proves that the holder lives.
 #[derive(Debug)]
 enum Life {
-    Postgres(Session),
+    // Boxed: a connection is large, and the other one small.
+    Postgres(Box<Session>),
     Sqlite(Place),
 }
 
@@ -105,7 +106,7 @@ impl Hold {
     /// the database says.
     pub async fn take(db: &Database, wait: Duration, stop: &CancellationToken) -> Result<Self, RetentionError> {
         let life = match db {
-            Database::Postgres(pool) => Life::Postgres(Session::open(pool).await?),
+            Database::Postgres(pool) => Life::Postgres(Box::new(Session::open(pool).await?)),
             Database::Sqlite(file) => Life::Sqlite(Place::open(file).await?),
         };
         Self::wait_for(life, wait, stop).await

@@ -191,8 +191,7 @@ pub(crate) fn audit_sqlite(connection: &mut Connection) -> Result<Vec<Broken>, R
     let mut walk = Walk::default();
     let mut after = i64::MIN;
     'runs: loop {
-        let page: Vec<StoredRun> =
-            runs.query_map((after, RUNS), |row| StoredRun::of_sqlite(row))?.collect::<Result<_, _>>()?;
+        let page: Vec<StoredRun> = runs.query_map((after, RUNS), StoredRun::of_sqlite)?.collect::<Result<_, _>>()?;
         let Some(last) = page.last() else { break };
         after = last.id;
         for run in &page {

@@ -163,8 +163,7 @@ pub(crate) async fn open(url: &str) -> Database {
             Database::Postgres(Pool::new(&url, PoolConfig { size: 4, ..PoolConfig::default() }).unwrap())
         }
         DatabaseUrl::Sqlite(path) => {
-            let config = SqliteConfig { busy_timeout: Duration::from_millis(100), ..SqliteConfig::default() };
-            Database::Sqlite(SqliteDatabase::open(&path, config).await.unwrap())
+            Database::Sqlite(SqliteDatabase::open(&path, SqliteConfig::default()).await.unwrap())
         }
     }
 }

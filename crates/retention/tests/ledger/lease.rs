@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
+use tierkeep_db::{SqliteConfig, SqliteDatabase, SqlitePath};
 use tierkeep_retention::{Database, Hold, RetentionError};
 use tokio_util::sync::CancellationToken;
 
@@ -299,7 +300,11 @@ async fn server_ends_a_batch_whose_client_stands_still() -> Result<()> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn taker_waits_for_the_transaction_in_flight_on_sqlite() -> Result<()> {
     let platform = Platform::sqlite().await?;
-    let (one, other) = (platform.database().await, platform.database().await);
+    let Platform::Sqlite { file } = &platform else { panic!("not a file") };
+    let (one, path) = (platform.database().await, SqlitePath::new(file.path()));
+    // Its attempts end while the batch is in flight.
+    let impatient = SqliteConfig { busy_timeout: Duration::from_millis(10), ..SqliteConfig::default() };
+    let other = Database::Sqlite(SqliteDatabase::open(&path, impatient).await?);
     let Database::Sqlite(file) = one.clone() else { panic!("not a file") };
     let hold = take(&one).await?;
     let keeper = hold.keeper();
@@ -325,6 +330,61 @@ async fn taker_waits_for_the_transaction_in_flight_on_sqlite() -> Result<()> {
     batch_in_flight.await??;
     waiting.await??.release().await?;
     assert_eq!(platform.work().await, [1]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn successor_of_a_paused_holder_shows_signs_of_life_when_that_knows() -> Result<()> {
+    let platform = Platform::sqlite().await?;
+    let (one, other, third) = (platform.database().await, platform.database().await, platform.database().await);
+    let proof = "select session from tierkeep_retention";
+    let paused = take(&one).await?;
+    platform.expire().await;
+    let successor = take(&other).await?;
+    // The file's lock is with the one that stands still, so it proves nothing.
+    batch(&other, Some(&successor.keeper()), 2).await?;
+    assert_eq!(platform.value(proof).await, None);
+
+    assert!(matches!(batch(&one, Some(&paused.keeper()), 1).await, Err(RetentionError::Fenced)));
+    batch(&other, Some(&successor.keeper()), 2).await?;
+
+    assert_eq!(platform.value(proof).await.as_deref(), Some("1"));
+    drop(successor);
+    take(&third).await?.release().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn successor_of_a_paused_holder_is_not_taken_for_gone() -> Result<()> {
+    let platform = Platform::sqlite().await?;
+    let (one, other) = (platform.database().await, platform.database().await);
+    let paused = take(&one).await?;
+    platform.expire().await;
+    let successor = take(&other).await?;
+
+    // Now nobody has the file's lock, and the one who has the lease lives.
+    drop(paused);
+
+    assert!(matches!(take(&one).await, Err(RetentionError::Busy { .. })));
+    successor.release().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn renewal_that_is_not_answered_fails() -> Result<()> {
+    let platform = Platform::postgres().await?;
+    let db = platform.database().await;
+    let Database::Postgres(pool) = &db else { panic!("not a pool") };
+    let hold = take(&db).await?;
+    let mut connection = pool.get().await?;
+    let tx = connection.transaction().await?;
+    tx.execute("select 1 from tierkeep_retention for update", &[]).await?;
+
+    // The only thing left to happen is that time passes.
+    tokio::time::pause();
+    let silent = hold.renew().await;
+
+    assert!(matches!(silent, Err(RetentionError::Silent { .. })), "{silent:?}");
     Ok(())
 }
 

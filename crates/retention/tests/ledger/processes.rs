@@ -48,6 +48,20 @@ impl Holder {
         anyhow::bail!("the child ended without a word")
     }
 
+    /// Makes the process stand still, and waits until it does: the signal is only on its way when `kill` ends.
+    fn pause(&self) -> Result<()> {
+        self.signal("-STOP")?;
+        let pid = self.child.id().to_string();
+        loop {
+            let state = Command::new("ps").args(["-o", "state=", "-p", &pid]).output()?;
+            match state.stdout.trim_ascii_start().first() {
+                Some(b'T') => return Ok(()),
+                Some(_) => {}
+                None => anyhow::bail!("the child has ended"),
+            }
+        }
+    }
+
     fn signal(&self, name: &str) -> Result<()> {
         let sent = Command::new("kill").args([name, &self.child.id().to_string()]).status()?;
         anyhow::ensure!(sent.success(), "kill {name} failed");
@@ -107,7 +121,7 @@ async fn process_that_stood_still_commits_nothing(platform: Platform) -> Result<
     let mut holder = Holder::start(&platform)?;
     holder.tell()?;
     assert_eq!(holder.hears()?, "committed");
-    holder.signal("-STOP")?;
+    holder.pause()?;
     holder.tell()?;
     platform.expire().await;
     let successor = take(&db).await?;
