@@ -16,10 +16,12 @@ use tierkeep_learning::store::erasure::{Grace, Traces};
 use tierkeep_learning::store::export::{BaseDay, QuarantineId, QuarantinedRow, SessionTable};
 use tierkeep_learning::store::writes::{Reply, WriteRequest, Writes};
 use tierkeep_learning::store::{
-    Aging, ChangeFeed, Changes, Difference, Erased, Erasure, Export, GlobalSnapshot, Keep, LearnerActivity,
-    LearnerCourses, LearnerDays, Leases, ListedSession, NewToken, PoolUse, SessionPlace, Settled, Store, StoreError,
-    Token, Tokens, Verification, Verified, Written,
+    Aging, ChangeFeed, Changes, Cleanup, Difference, Erased, Erasure, Export, GlobalSnapshot, Keep, LearnerActivity,
+    LearnerCourses, LearnerDays, Leases, ListedSession, NewToken, PoolUse, Retention, SessionPlace, Settled, Store,
+    StoreError, Token, Tokens, Verification, Verified, Written,
 };
+
+use tierkeep_retention::{Broken, Order, Outcome, Plan, PlanLimits, RunEntry, RunId};
 
 use crate::fixture::{ADA, BOB, Fixture, NOBODY, app, ask, get, post};
 
@@ -410,6 +412,25 @@ impl Export for Faulty {
     }
 
     async fn export_base(&self, _: UserId) -> Result<Vec<BaseDay>, StoreError> {
+        Err(statement_failed())
+    }
+}
+
+#[async_trait]
+impl Retention for Faulty {
+    async fn plan_cleanup(self: Arc<Self>, _: &Cleanup, _: PlanLimits, _: bool) -> Result<Plan, StoreError> {
+        Err(statement_failed())
+    }
+
+    async fn clean_up(self: Arc<Self>, _: &Cleanup, _: &Order) -> Result<Outcome, StoreError> {
+        Err(statement_failed())
+    }
+
+    async fn retention_runs(&self, _: Option<RunId>, _: u32) -> Result<Vec<RunEntry>, StoreError> {
+        Err(statement_failed())
+    }
+
+    async fn audit_runs(&self) -> Result<Vec<Broken>, StoreError> {
         Err(statement_failed())
     }
 }

@@ -1,5 +1,6 @@
 //! What goes to the store as it is.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -10,9 +11,10 @@ use tierkeep_learning::store::erasure::{Grace, Traces};
 use tierkeep_learning::store::export::{BaseDay, QuarantineId, QuarantinedRow, SessionTable};
 use tierkeep_learning::store::writes::{Reply, WriteRequest, Writes};
 use tierkeep_learning::store::{
-    Aging, Difference, Erased, Erasure, Export, Keep, Leases, ListedSession, NewToken, StoreError, Token, Tokens,
-    Verification, Verified,
+    Aging, Cleanup, Difference, Erased, Erasure, Export, Keep, Leases, ListedSession, NewToken, Retention, StoreError,
+    Token, Tokens, Verification, Verified,
 };
+use tierkeep_retention::{Broken, Order, Outcome, Plan, PlanLimits, RunEntry, RunId};
 
 use super::Watched;
 
@@ -158,5 +160,29 @@ impl Aging for Watched {
 
     async fn delete_data(&self, users: &[UserId]) -> Result<u64, StoreError> {
         self.inner.delete_data(users).await
+    }
+}
+
+#[async_trait]
+impl Retention for Watched {
+    async fn plan_cleanup(
+        self: Arc<Self>,
+        cleanup: &Cleanup,
+        limits: PlanLimits,
+        is_forced: bool,
+    ) -> Result<Plan, StoreError> {
+        Arc::clone(&self.inner).plan_cleanup(cleanup, limits, is_forced).await
+    }
+
+    async fn clean_up(self: Arc<Self>, cleanup: &Cleanup, order: &Order) -> Result<Outcome, StoreError> {
+        Arc::clone(&self.inner).clean_up(cleanup, order).await
+    }
+
+    async fn retention_runs(&self, before: Option<RunId>, limit: u32) -> Result<Vec<RunEntry>, StoreError> {
+        self.inner.retention_runs(before, limit).await
+    }
+
+    async fn audit_runs(&self) -> Result<Vec<Broken>, StoreError> {
+        self.inner.audit_runs().await
     }
 }
