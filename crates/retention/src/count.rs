@@ -108,7 +108,9 @@ pub(crate) fn counting_dependants(
         ),
     );
     let condition = goes.and(Condition::Any(own).unless());
-    Ok(Some(format!("select count(*) from {} as t where {}", child.table(), child.condition(&condition)?)))
+    let (table, condition) = (child.table(), child.condition(&condition)?);
+    let places = [("table", table.as_str()), ("condition", &condition)];
+    Ok(Some(fill(statement!(child.dialect, "count_belonging"), &places)))
 }
 
 /// What a column of a subject is called in conditions.

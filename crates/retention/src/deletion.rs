@@ -237,7 +237,6 @@ impl Running<'_> {
         }
     }
 
-    #[expect(clippy::type_complexity, reason = "rows looked at, the last of them, and the report if any went")]
     async fn delete_batch(
         &mut self,
         sweep: &Sweep<'_>,

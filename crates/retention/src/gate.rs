@@ -29,10 +29,13 @@ pub(crate) struct Gate {
     throttle: Throttle,
     /// Share of the rows that a batch may have at the moment.
     share: Share,
-    /// How long the last batch waited for the write lock, in milliseconds.
-    lock_wait: Arc<AtomicU64>,
+    lock_wait: LockWait,
     held_back: Option<Instant>,
 }
+
+/// How long the last batch waited for the write lock, in milliseconds.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct LockWait(Arc<AtomicU64>);
 
 impl Gate {
     /// Begins to look, and has looked once.
@@ -42,7 +45,7 @@ impl Gate {
         order: &Order,
         tables: Vec<String>,
     ) -> Result<Self, RetentionError> {
-        let lock_wait = Arc::new(AtomicU64::new(0));
+        let lock_wait = LockWait::default();
         let (sender, mut readings) = watch::channel(Vec::new());
         let (looking, sources): (_, &[Source]) = match (db, session) {
             (Database::Postgres(pool), Session::Postgres(session)) => {
@@ -51,11 +54,10 @@ impl Gate {
                 (tokio::spawn(look_at_postgres(pool.clone(), watched, sender)), &Source::POSTGRES)
             }
             (Database::Sqlite(file), _) => {
-                let (file, waited) = (file.clone(), Arc::clone(&lock_wait));
+                let (file, waited) = (file.clone(), lock_wait.clone());
                 let looking = async move {
                     loop {
-                        let readings =
-                            health_sqlite(&file, Duration::from_millis(waited.load(Ordering::Relaxed))).await;
+                        let readings = health_sqlite(&file, waited.last()).await;
                         if sender.send(readings).is_err() {
                             return;
                         }
@@ -106,9 +108,19 @@ impl Gate {
         self.share.of_rows(rows)
     }
 
-    /// Notes how long a batch waited for the write lock.
-    pub(crate) fn waited(&self, time: Duration) {
-        self.lock_wait.store(u64::try_from(time.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    /// Where a batch notes how long it waited for the write lock.
+    pub(crate) fn lock_wait(&self) -> LockWait {
+        self.lock_wait.clone()
+    }
+}
+
+impl LockWait {
+    pub(crate) fn note(&self, time: Duration) {
+        self.0.store(u64::try_from(time.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    fn last(&self) -> Duration {
+        Duration::from_millis(self.0.load(Ordering::Relaxed))
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use tierkeep_db::{Connection, SqliteDatabase};
 use tokio_postgres::error::SqlState;
+use tokio_postgres::types::Type;
 
 use crate::batch::{Batch, Place, postgres, sqlite};
 use crate::database::Database;
@@ -18,6 +19,7 @@ use crate::pace::Pace;
 use crate::plan::Plan;
 use crate::report::Report;
 use crate::rule::{Action, Sweep};
+use crate::statements::{fill, literal, statement};
 use crate::stop_sign::Ending;
 use crate::survey::Survey;
 
@@ -187,7 +189,7 @@ impl<'a> Running<'a> {
 
     /// Goes through the table by where rows lie, a span at a time, so that no statement reads the whole of it.
     async fn pass_by_place(&mut self, sweep: &Sweep<'_>, mover: &Mover) -> Result<u64, Stop> {
-        let (mut first, end) = self.places(sweep).await?;
+        let (mut first, mut end) = self.places(sweep, i64::MIN).await?;
         let (mut span, mut moved) = (FIRST_SPAN, 0);
         while first < end {
             let rows = self.rows();
@@ -197,7 +199,7 @@ impl<'a> Running<'a> {
             if batch.picked >= rows {
                 continue;
             }
-            first = self.next_place(sweep, first.saturating_add(span)).await?.unwrap_or(end);
+            (first, end) = self.places(sweep, first.saturating_add(span)).await?;
             if took < self.order.batch_time / 4 {
                 span = (span * 2).min(LAST_SPAN);
             } else if took > self.order.batch_time {
@@ -207,39 +209,19 @@ impl<'a> Running<'a> {
         Ok(moved)
     }
 
-    /// The first place of a table and the one behind its last.
-    async fn places(&self, sweep: &Sweep<'_>) -> Result<(i64, i64), Stop> {
+    /// The first place of a table from one on that holds anything, and the one behind its last. Numbers of rows have gaps.
+    async fn places(&self, sweep: &Sweep<'_>, from: i64) -> Result<(i64, i64), RetentionError> {
         let found = self.survey.found(&self.engine.policy, sweep.subject.name)?;
-        Ok(match &self.session {
-            Session::Postgres(db) => {
-                let text = include_str!("sql/postgres/pages.sql");
-                let text = crate::statements::fill(text, &[("table", &crate::statements::literal(&found.table()))]);
-                let pages: i64 = db.query_typed_one(&text, &[]).await.map_err(RetentionError::from)?.get(0);
-                (0, pages)
-            }
-            Session::Sqlite(file) => {
-                let text = include_str!("sql/sqlite/pages.sql");
-                let text = crate::statements::fill(text, &[("table", &found.table()), ("rowid", found.row_name())]);
-                file.read(move |db| {
-                    Ok::<_, RetentionError>(db.query_row(&text, [], |row| Ok((row.get(0)?, row.get(1)?)))?)
-                })
-                .await?
-            }
-        })
-    }
-
-    /// Where to go on from a place: numbers of rows have gaps, pages do not.
-    async fn next_place(&self, sweep: &Sweep<'_>, from: i64) -> Result<Option<i64>, Stop> {
+        let (table, name) = (found.table(), literal(&found.table()));
+        let places = [("table", table.as_str()), ("name", &name), ("rowid", found.row_name())];
+        let text = fill(statement!(found.dialect, "pages"), &places);
         match &self.session {
-            Session::Postgres(_) => Ok(Some(from)),
+            Session::Postgres(db) => {
+                let row = db.query_typed_one(&text, &[(&from, Type::INT8)]).await?;
+                Ok((row.try_get(0)?, row.try_get(1)?))
+            }
             Session::Sqlite(file) => {
-                let found = self.survey.found(&self.engine.policy, sweep.subject.name)?;
-                let (table, row) = (found.table(), found.row_name());
-                let text = format!("select min({row}) from {table} where {row} >= ?1");
-                let next: Option<i64> = file
-                    .read(move |db| Ok::<_, RetentionError>(db.query_row(&text, [from], |row| row.get(0))?))
-                    .await?;
-                Ok(next)
+                file.read(move |db| Ok(db.query_row(&text, [from], |row| Ok((row.get(0)?, row.get(1)?)))?)).await
             }
         }
     }
@@ -337,7 +319,9 @@ impl<'a> Running<'a> {
         let (keeper, companion, run) = (self.hold.keeper(), self.engine.companion.clone(), self.run);
         let (mover, place, before, name) = (mover.clone(), place.cloned(), self.report.clone(), sweep.name());
         let moves = matches!(sweep.action(), Action::Archive { .. });
+        let (asked, lock_wait) = (Instant::now(), self.gate.lock_wait());
         file.write(move |tx| {
+            lock_wait.note(asked.elapsed());
             keeper.keep_sqlite(tx)?;
             let mut batch = Batch::default();
             let mut move_rows = || -> Result<(), RetentionError> {

@@ -194,10 +194,10 @@ impl Found<'_> {
 
     /// Moves rows into quarantine; on PostgreSQL one statement, on SQLite three.
     pub(crate) fn quarantine(&self, sweep: &Sweep<'_>) -> Result<String, UnknownColumn> {
-        self.into_quarantine(statement!(self.dialect, "quarantine"), sweep, &[])
+        self.filled_quarantine(statement!(self.dialect, "quarantine"), sweep, &[])
     }
 
-    fn into_quarantine(&self, text: &str, sweep: &Sweep<'_>, more: &[(&str, &str)]) -> Result<String, UnknownColumn> {
+    fn filled_quarantine(&self, text: &str, sweep: &Sweep<'_>, more: &[(&str, &str)]) -> Result<String, UnknownColumn> {
         let names: Vec<String> = self.columns.iter().map(|column| literal(&column.name)).collect();
         let quoted = self.columns.iter().filter_map(|column| Ident::new(&column.name).ok()).map(|name| name.quoted());
         let quoted: Vec<String> = quoted.collect();
@@ -228,9 +228,8 @@ impl Found<'_> {
         let same = survivor.same.iter().map(|name| Ok(format!("{} = {}", column("o", name)?, column("t", name)?)));
         let same = same.collect::<Result<Vec<_>, UnknownColumn>>()?.join(" and ");
         let (table, key, newest) = (self.table(), self.key(), column("o", survivor.newest)?);
-        Ok(format!(
-            "(select o.{key} from {table} as o where {same} order by {newest} desc nulls last, o.{key} desc limit 1)"
-        ))
+        let places = [("key", key.as_str()), ("table", &table), ("same", &same), ("newest", &newest)];
+        Ok(fill(statement!(self.dialect, "survivor"), &places))
     }
 
     /// Moves duplicates into quarantine and turns what refers to them, on PostgreSQL.
@@ -253,7 +252,7 @@ impl Found<'_> {
             all.push(format!("select cast($2 as bigint), source, row_key, former, survivor from turned_{number}"));
         }
         let survivor = self.survivor(survivor)?;
-        self.into_quarantine(
+        self.filled_quarantine(
             statement!(Dialect::Postgres, "repoint"),
             sweep,
             &[
@@ -264,31 +263,25 @@ impl Found<'_> {
         )
     }
 
-    /// Turns what refers to one duplicate in one dependant, on SQLite.
+    /// Turns what refers to one duplicate in one dependant, on SQLite: takes note, turns, and last says who stays and who goes.
     pub(crate) fn repoint_sqlite(
         &self,
         survivor: &Survivor,
         child: &Subject,
         column: &Ident,
-    ) -> Result<(String, String), UnknownColumn> {
-        let text = statement!(Dialect::Sqlite, "repoint");
-        let turn = fill(
-            text,
-            &[
-                ("source", &literal(child.name)),
-                ("key", &child.key.quoted()),
-                ("table", &child.relation.table().quoted()),
-                ("reference", &column.quoted()),
-            ],
-        );
-        let of = format!(
-            "select {}, t.{} from {} as t where t.{} = ?1",
-            self.survivor(survivor)?,
-            self.key(),
-            self.table(),
-            self.row_name()
-        );
-        Ok((turn, of))
+    ) -> Result<String, UnknownColumn> {
+        let places = [
+            ("source", literal(child.name)),
+            ("key", child.key.quoted()),
+            ("table", child.relation.table().quoted()),
+            ("reference", column.quoted()),
+            ("survivor", self.survivor(survivor)?),
+            ("duplicate", self.key()),
+            ("duplicates", self.table()),
+            ("rowid", self.row_name().to_owned()),
+        ];
+        let places: Vec<(&str, &str)> = places.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        Ok(fill(statement!(Dialect::Sqlite, "repoint"), &places))
     }
 
     /// Overwrites columns.

@@ -170,10 +170,6 @@ impl Survey {
         self.tables.get(name).and_then(|table| table.facts.total_bytes)
     }
 
-    pub(crate) fn facts(&self, name: &str) -> Result<&TableFacts, RetentionError> {
-        Ok(&self.table(name)?.facts)
-    }
-
     fn table(&self, name: &str) -> Result<&Table, RetentionError> {
         self.tables.get(name).ok_or_else(|| RetentionError::Mismatch(format!("no table was looked at for {name}")))
     }

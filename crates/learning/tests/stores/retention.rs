@@ -132,7 +132,7 @@ async fn plan_is_what_the_run_does_and_no_number_changes(dialect: Dialect, keys:
     let deleted = run(&store, &[DELETE]).await;
     let after = numbers(&*store, &users).await;
     assert_eq!((&after.days[..2], &after.courses[..2]), (&before.days[..2], &before.courses[..2]));
-    assert_eq!((after.days[2].as_ref().map(|days| days.len()), after.courses[2]), (Some(0), 0));
+    assert_eq!((after.days[2].as_ref().map(Days::len), after.courses[2]), (Some(0), 0));
 
     let counts = |name: &str| planned.rows(name);
     let expected = [

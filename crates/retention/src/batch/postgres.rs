@@ -37,15 +37,17 @@ pub(crate) struct Prepared(Vec<Statement>);
 
 impl Mover {
     pub(crate) fn new(policy: &Policy, sweep: &Sweep<'_>, found: &Found<'_>) -> Result<Self, RetentionError> {
+        let has_survivor = matches!(sweep.action(), Action::Quarantine { survivor: Some(_) });
+        let turns = has_survivor && !found.subject.dependants.is_empty();
         let texts = match sweep.action() {
             Action::Archive { .. } => {
                 let (into, by, at) = archive_of(sweep.action(), policy).expect("an archive says where");
                 [found.archive(sweep, into, by, at, false)?, found.archive(sweep, into, by, at, true)?]
             }
-            Action::Quarantine { survivor: None } => [found.quarantine(sweep)?, String::new()],
-            Action::Quarantine { survivor: Some(survivor) } => {
+            Action::Quarantine { survivor: Some(survivor) } if turns => {
                 [found.repoint_postgres(sweep, survivor, policy)?, String::new()]
             }
+            Action::Quarantine { .. } => [found.quarantine(sweep)?, String::new()],
             Action::Anonymise(columns) => [found.anonymise(sweep, columns)?, String::new()],
             Action::Delete | Action::DeleteDependants { .. } => [String::new(), String::new()],
         };
@@ -54,7 +56,7 @@ impl Mover {
             texts,
             by_age: matches!(sweep.action(), Action::Archive { .. }),
             is_anonymising: matches!(sweep.action(), Action::Anonymise(_)),
-            turns: matches!(sweep.action(), Action::Quarantine { survivor: Some(_) }),
+            turns,
         })
     }
 

@@ -50,11 +50,11 @@ impl Mover {
                     let (mut turns, mut of) = (Vec::new(), String::new());
                     for dependant in &found.subject.dependants {
                         let child = policy.subject(dependant.subject);
-                        let (turn, survivor_of) = found.repoint_sqlite(survivor, child, &dependant.column)?;
-                        turns.extend(split(&turn));
-                        of = survivor_of;
+                        let mut statements = split(&found.repoint_sqlite(survivor, child, &dependant.column)?);
+                        of = statements.pop().unwrap_or_default();
+                        turns.extend(statements);
                     }
-                    turning = Some((of, turns));
+                    turning = Some((of, turns)).filter(|(of, _)| !of.is_empty());
                 }
                 Work::Quarantine {
                     statements: split(&found.quarantine(sweep)?),
@@ -122,9 +122,7 @@ impl Mover {
             Some((age, key)) => tx.prepare_cached(pick)?.execute((rows, None::<i64>, age, key))?,
             None => tx.prepare_cached(pick)?.execute([rows])?,
         };
-        let copied = match tx.prepare_cached(copy)? {
-            mut statement => statement.execute((None::<i64>, run))?,
-        };
+        let copied = tx.prepare_cached(copy)?.execute((None::<i64>, run))?;
         let look = |text: &str| -> rusqlite::Result<(i64, Option<String>)> {
             tx.prepare_cached(text)?.query_row([], |row| Ok((row.get(0)?, row.get(1)?)))
         };

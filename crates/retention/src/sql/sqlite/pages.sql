@@ -1,2 +1,2 @@
--- The number of the first row of a table, and the one behind its last.
-select coalesce(min({rowid}), 0), coalesce(max({rowid}), -1) + 1 from {table}
+-- The number of the first row from one on, and the one behind the last. ?1 the first that is asked for.
+select coalesce(min({rowid}), ?1), coalesce(max({rowid}), ?1 - 1) + 1 from {table} where {rowid} >= ?1

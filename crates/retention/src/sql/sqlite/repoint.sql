@@ -5,4 +5,5 @@ select ?3, {source}, cast({key} as text), cast(?1 as text), cast(?2 as text)
 from {table}
 where {reference} = ?1
 on conflict (run_id, source, row_key) do update set survivor = excluded.survivor;
-update {table} set {reference} = ?2 where {reference} = ?1
+update {table} set {reference} = ?2 where {reference} = ?1;
+select {survivor}, t.{duplicate} from {duplicates} as t where t.{rowid} = ?1
