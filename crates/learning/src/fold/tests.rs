@@ -6,6 +6,7 @@ use jiff::SignedDuration;
 use proptest::prelude::*;
 
 use super::*;
+use crate::local_day::Month;
 use crate::summary::tests::any_facts;
 
 /// Zones whose days lie up to 26 hours apart.

@@ -10,7 +10,8 @@ use super::statements::body;
 use crate::calendar::ZoneHistory;
 use crate::mapping::Mapping;
 
-/// Stores the `[days]` of `options` and forgets all summaries, damaged ones too, so that they are built anew from rows.
+/// Stores the `[days]` of `options` and forgets all summaries, damaged ones too, so that they are built anew from rows and
+/// from the bases of days, which stay on the days they were written for.
 ///
 /// A learner whose history of zones cannot be read gets a new one, which begins with the zone in the learner's row.
 ///

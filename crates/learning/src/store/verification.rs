@@ -1,4 +1,5 @@
-//! Whether what is stored is what the rows give: the same summaries computed a second time, from every row.
+//! Whether what is stored is what the rows give: the same summaries computed a second time, from every row and from the
+//! bases of days, which are taken for what they say as nothing can compute them again.
 
 use async_trait::async_trait;
 use serde::Serialize;
@@ -19,8 +20,8 @@ pub struct Difference {
     pub learner: Option<UserId>,
     /// Which local day; `None` where the value is not of one day.
     pub day: Option<LocalDay>,
-    /// Which value: a field of the day's summary, `active`, `sessions`, `time_zone`, `learner`, a value that cannot be read,
-    /// or a global sum.
+    /// Which value: a field of the day's summary, `active`, `sessions`, `time_zone`, `learner`, a value that cannot be read
+    /// (`month` or `base` with the month), or a global sum.
     pub field: String,
     /// What is stored; null = nothing.
     pub stored: Value,
@@ -70,7 +71,7 @@ impl Verified {
 /// writers cause no false alarm, whenever they commit.
 #[async_trait]
 pub trait Verification {
-    /// Recomputes all days of some learners (at most 1,000) from all their rows and compares. One snapshot; reads every row of
+    /// Recomputes all days of some learners (at most 1,000) from all their rows and bases and compares. One snapshot; reads every row of
     /// these learners. On a platform's tables nothing is stored, so there nothing differs.
     async fn verify(&self, users: &[UserId]) -> Result<Verified, StoreError>;
 
@@ -83,7 +84,7 @@ pub trait Verification {
     /// Random learners among them. Reads all ids.
     async fn random_learners(&self, limit: u32) -> Result<Vec<UserId>, StoreError>;
 
-    /// Forgets what is derived of some learners, so that the next fold builds it anew, and computes the global sums anew from
+    /// Forgets what is derived of some learners (bases are not: they stay), so that the next fold builds it anew, and computes the global sums anew from
     /// what is left; all in one transaction, which other folds (on SQLite, other writers) wait for. Reads every stored month.
     async fn forget(&self, users: &[UserId]) -> Result<(), StoreError>;
 }
