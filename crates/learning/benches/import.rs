@@ -21,6 +21,8 @@ use tierkeep_testkit::{PostgresServer, SqliteFile};
 
 #[path = "bench/csv_file.rs"]
 mod csv_file;
+#[path = "bench/memory.rs"]
+mod memory;
 #[path = "bench/report.rs"]
 mod report;
 #[path = "bench/rows.rs"]
@@ -46,7 +48,7 @@ async fn main() -> Result<()> {
     contest.print(&format!("import of {sessions} sessions of {LEARNERS} learners"), sessions as f64, "row");
     contest.ratio("SQLite: tierkeep import", "SQLite: bare prepared insert", "speed 0.60 or more");
     contest.ratio("PostgreSQL: tierkeep import", "PostgreSQL: bare COPY", "speed 0.60 or more");
-    println!("  peak resident memory of this process, contestants included: {} MiB", peak_memory_mib());
+    println!("  peak resident memory of this process, contestants included: {} MiB", memory::peak_mib());
     Ok(())
 }
 
@@ -161,12 +163,4 @@ fn insert_bare(insert: &mut rusqlite::Statement<'_>, record: &csv::StringRecord)
     }
     insert.raw_execute()?;
     Ok(())
-}
-
-/// The most resident memory of this process so far, in MiB.
-fn peak_memory_mib() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find(|line| line.starts_with("VmHWM")).unwrap_or_default();
-    let kib: u64 = line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).unwrap_or(0);
-    kib / 1024
 }
