@@ -68,6 +68,14 @@ pub(crate) enum Session {
     Sqlite(SqliteDatabase),
 }
 
+/// A batch that was not hindered.
+struct Attempt {
+    batch: Batch,
+    /// Rows that it could have had; fewer mean that there are no more.
+    asked: u64,
+    took: Duration,
+}
+
 /// The statements of a sweep for the database at hand.
 enum Mover {
     Postgres(postgres::Mover),
@@ -176,10 +184,11 @@ impl<'a> Running<'a> {
     async fn pass_by_age(&mut self, sweep: &Sweep<'_>, mover: &Mover) -> Result<u64, Stop> {
         let (mut place, mut moved) = (None, 0);
         loop {
-            let rows = self.rows();
-            let Some((batch, _)) = self.batch(sweep, mover, place.as_ref(), 0).await? else { continue };
+            let Some(Attempt { batch, asked, .. }) = self.batch(sweep, mover, place.as_ref(), 0).await? else {
+                continue;
+            };
             moved += batch.rows();
-            let is_last = batch.picked < rows;
+            let is_last = batch.picked < asked;
             match batch.last {
                 Some((age, key)) if !is_last => place = Some(Place::Behind { age, key }),
                 _ => return Ok(moved),
@@ -192,11 +201,12 @@ impl<'a> Running<'a> {
         let (mut first, mut end) = self.places(sweep, i64::MIN).await?;
         let (mut span, mut moved) = (FIRST_SPAN, 0);
         while first < end {
-            let rows = self.rows();
             let place = Place::From(first);
-            let Some((batch, took)) = self.batch(sweep, mover, Some(&place), span).await? else { continue };
+            let Some(Attempt { batch, asked, took }) = self.batch(sweep, mover, Some(&place), span).await? else {
+                continue;
+            };
             moved += batch.rows();
-            if batch.picked >= rows {
+            if batch.picked >= asked {
                 continue;
             }
             (first, end) = self.places(sweep, first.saturating_add(span)).await?;
@@ -226,16 +236,17 @@ impl<'a> Running<'a> {
         }
     }
 
-    /// One batch and its time; `None`: others were in the way, and it is to be tried again.
+    /// One batch; `None`: others were in the way, and it is to be tried again.
     async fn batch(
         &mut self,
         sweep: &Sweep<'_>,
         mover: &Mover,
         place: Option<&Place>,
         span: i64,
-    ) -> Result<Option<(Batch, Duration)>, Stop> {
+    ) -> Result<Option<Attempt>, Stop> {
         self.pass_gate().await?;
-        let rows = i64::try_from(self.rows()).unwrap_or(i64::MAX);
+        let asked = self.rows();
+        let rows = i64::try_from(asked).unwrap_or(i64::MAX);
         let begun = Instant::now();
         let done = match mover {
             Mover::Postgres(mover) => self.batch_postgres(sweep, mover, rows, place, span).await,
@@ -250,7 +261,7 @@ impl<'a> Running<'a> {
                     self.pace.done(u32::try_from(batch.picked).unwrap_or(u32::MAX), took);
                     self.rest(self.order.share.rest_after(took)).await?;
                 }
-                Ok(Some((batch, took)))
+                Ok(Some(Attempt { batch, asked, took }))
             }
             Err(error) => self.wait_out(error).await.map(|()| None),
         }
@@ -291,6 +302,9 @@ impl<'a> Running<'a> {
         self.hold.keeper().keep_postgres(&transaction).await?;
         if matches!(sweep.action(), Action::Archive { .. }) {
             self.engine.companion.moving_postgres(&transaction).await?;
+        } else {
+            // a plan for any number of rows would read whole tables; these batches are rare
+            transaction.batch_execute("set local plan_cache_mode = force_custom_plan").await?;
         }
         let batch = mover.run(&statements, &transaction, self.run.get(), rows, place, span).await?;
         if batch.rows() == 0 {

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::functions::{Aggregate, Context, FunctionFlags};
+use rusqlite::functions::{Context, FunctionFlags};
 use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, OptionalExtension, Transaction};
 use serde_json::{Map, json};
-use xxhash_rust::xxh3::Xxh3;
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::{Batch, Place, count};
 use crate::error::RetentionError;
@@ -113,31 +113,24 @@ impl Mover {
             _ => None,
         };
         let texts = &texts[usize::from(place.is_some())];
-        let [make, clear, pick, copy, left, arrived, delete, ends] = texts.as_slice() else {
-            return Err(RetentionError::Mismatch("the statements of a batch are not eight".to_owned()));
+        let [make, clear, pick, copy, delete, ends] = texts.as_slice() else {
+            return Err(RetentionError::Mismatch("the statements of a batch are not six".to_owned()));
         };
         tx.prepare_cached(make)?.execute([])?;
         tx.prepare_cached(clear)?.execute([])?;
         let picked = match place {
             Some((age, key)) => tx.prepare_cached(pick)?.execute((rows, None::<i64>, age, key))?,
             None => tx.prepare_cached(pick)?.execute([rows])?,
-        };
-        let copied = tx.prepare_cached(copy)?.execute((None::<i64>, run))?;
-        let look = |text: &str| -> rusqlite::Result<(i64, Option<String>)> {
-            tx.prepare_cached(text)?.query_row([], |row| Ok((row.get(0)?, row.get(1)?)))
-        };
-        let ((left, digest_left), (arrived, digest_arrived)) = (look(left)?, look(arrived)?);
-        let deleted = tx.prepare_cached(delete)?.execute([])?;
-        if copied != deleted || picked != deleted {
-            return Err(RetentionError::Mismatch(format!(
-                "{}: {picked} rows were picked, {copied} copied and {deleted} deleted",
-                self.name
-            )));
+        } as u64;
+        let (arrived, digest_arrived) = digests(tx.prepare_cached(copy)?.query((None::<i64>, run))?)?;
+        let (left, digest_left) = digests(tx.prepare_cached(delete)?.query([])?)?;
+        if count(left) != picked {
+            return Err(RetentionError::Mismatch(format!("{}: {picked} rows were picked and {left} left", self.name)));
         }
         let (first_age, last_age, last_key): (Option<String>, Option<String>, Option<String>) =
             tx.prepare_cached(ends)?.query_row([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
         Batch {
-            picked: picked as u64,
+            picked,
             kinds: BTreeMap::from([(self.name.clone(), count(left))]),
             repointed: 0,
             digest_left,
@@ -227,42 +220,35 @@ fn split(text: &str) -> Vec<String> {
     text.split(";\n").map(|statement| statement.trim().to_owned()).filter(|statement| !statement.is_empty()).collect()
 }
 
-/// Sum of digests of rows, each with its types and lengths; the order of the rows does not matter, how often one occurs
-/// does.
-struct Digest;
-
-impl Aggregate<u64, Option<i64>> for Digest {
-    fn init(&self, _: &mut Context<'_>) -> rusqlite::Result<u64> {
-        Ok(0)
+/// How many digests a statement returned, and their sum: the order of the rows does not matter, how often one occurs does.
+fn digests(mut rows: rusqlite::Rows<'_>) -> rusqlite::Result<(i64, Option<String>)> {
+    let (mut count, mut sum) = (0, 0_i64);
+    while let Some(row) = rows.next()? {
+        count += 1;
+        sum = sum.wrapping_add(row.get(0)?);
     }
+    Ok((count, (count > 0).then(|| sum.to_string())))
+}
 
-    fn step(&self, row: &mut Context<'_>, sum: &mut u64) -> rusqlite::Result<()> {
-        let mut hash = Xxh3::new();
-        for place in 0..row.len() {
-            match row.get_raw(place) {
-                ValueRef::Null => hash.update(&[0]),
-                ValueRef::Integer(number) => {
-                    hash.update(&[1]);
-                    hash.update(&number.to_le_bytes());
-                }
-                ValueRef::Real(number) => {
-                    hash.update(&[2]);
-                    hash.update(&number.to_bits().to_le_bytes());
-                }
-                ValueRef::Text(bytes) | ValueRef::Blob(bytes) => {
-                    hash.update(&[3]);
-                    hash.update(&(bytes.len() as u64).to_le_bytes());
-                    hash.update(bytes);
-                }
-            }
+/// Digest of a row, with the types and lengths of its values.
+fn digest(row: &Context<'_>) -> i64 {
+    // gathered first: a state of the hash for parts is larger than most rows
+    let mut bytes = Vec::with_capacity(256);
+    let mut add = |kind: u8, value: &[u8]| {
+        bytes.push(kind);
+        bytes.extend_from_slice(&(value.len() as u64).to_le_bytes());
+        bytes.extend_from_slice(value);
+    };
+    for place in 0..row.len() {
+        match row.get_raw(place) {
+            ValueRef::Null => add(0, &[]),
+            ValueRef::Integer(number) => add(1, &number.to_le_bytes()),
+            ValueRef::Real(number) => add(2, &number.to_bits().to_le_bytes()),
+            ValueRef::Text(text) => add(3, text),
+            ValueRef::Blob(blob) => add(4, blob),
         }
-        *sum = sum.wrapping_add(hash.digest());
-        Ok(())
     }
-
-    fn finalize(&self, _: &mut Context<'_>, sum: Option<u64>) -> rusqlite::Result<Option<i64>> {
-        Ok(sum.map(u64::cast_signed))
-    }
+    xxh3_64(&bytes).cast_signed()
 }
 
 /// Makes the digest known to a connection, once.
@@ -270,7 +256,7 @@ fn register_digest(db: &Connection) -> Result<(), RetentionError> {
     let known = "select exists (select 1 from pragma_function_list where name = 'tierkeep_digest')";
     if !db.prepare_cached(known)?.query_row([], |row| row.get::<_, bool>(0))? {
         let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
-        db.create_aggregate_function("tierkeep_digest", -1, flags, Digest)?;
+        db.create_scalar_function("tierkeep_digest", -1, flags, |row| Ok(digest(row)))?;
     }
     Ok(())
 }

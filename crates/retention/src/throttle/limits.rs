@@ -82,8 +82,9 @@ pub struct LoadLimits {
 /// Limits of the tables a run works on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TableLimits {
-    /// Share of dead versions in all rows of a table. Default 20 %, where autovacuum begins unless told otherwise.
-    pub dead: Share,
+    /// Share of dead versions in all rows of a table, or `None`. Default `None`: what a run deletes is more than any share
+    /// that would say something of others, and a vacuum is waited for when it comes.
+    pub dead: Option<Share>,
     /// Dead versions below which the share is not looked at. Default 10,000.
     pub dead_rows: u64,
 }
@@ -134,7 +135,7 @@ impl Default for LoadLimits {
 
 impl Default for TableLimits {
     fn default() -> Self {
-        Self { dead: share(20), dead_rows: 10_000 }
+        Self { dead: None, dead_rows: 10_000 }
     }
 }
 
@@ -226,8 +227,8 @@ impl Limits {
         let Some(limits) = self.tables else { return Verdict::Go };
         let is_due = |rows: &TableRows| {
             let all = u128::from(rows.live) + u128::from(rows.dead);
-            let is_large_share = u128::from(rows.dead) * 100 >= all * u128::from(limits.dead.percent());
-            rows.dead >= limits.dead_rows && rows.dead > 0 && is_large_share
+            let is_large = |most: Share| u128::from(rows.dead) * 100 >= all * u128::from(most.percent());
+            rows.dead >= limits.dead_rows && rows.dead > 0 && limits.dead.is_some_and(is_large)
         };
         if is_vacuumed || rows.iter().any(is_due) { Verdict::Slow(BESIDE_VACUUM) } else { Verdict::Go }
     }

@@ -110,9 +110,14 @@ fn load_is_judged_by_the_cores_if_they_are_told() {
 }
 
 #[test]
-fn vacuum_that_runs_or_is_due_slows_down() {
-    let tables = |is_vacuumed, live, dead| judge(Reading::Tables { is_vacuumed, rows: vec![TableRows { live, dead }] });
+fn vacuum_that_runs_slows_down_and_one_that_is_due_if_that_is_wanted() {
+    let reading = |is_vacuumed, live, dead| Reading::Tables { is_vacuumed, rows: vec![TableRows { live, dead }] };
+    let wanted = TableLimits { dead: Some(share(20)), ..TableLimits::default() };
+    let limits = Limits { tables: Some(wanted), ..Limits::default() };
+    let tables = |is_vacuumed, live, dead| limits.judge(&reading(is_vacuumed, live, dead));
 
+    assert_eq!(judge(reading(false, 40_000, 10_000)), Verdict::Go, "dead rows of our own");
+    assert_eq!(judge(reading(true, 1_000_000, 0)), Verdict::Slow(share(50)));
     assert_eq!(tables(false, 1_000_000, 100_000), Verdict::Go);
     assert_eq!(tables(false, 100, 9_999), Verdict::Go, "a small table");
     assert_eq!(tables(false, 40_000, 10_000), Verdict::Slow(share(50)));

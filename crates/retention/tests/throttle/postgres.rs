@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use tierkeep_retention::{Limits, Reading, Source, TableRows, Verdict, health_postgres};
+use tierkeep_retention::{Limits, Reading, Share, Source, TableLimits, TableRows, Verdict, health_postgres};
 use tierkeep_testkit::{DatabaseClient, PostgresServer};
 
 use super::{database, of, pid, pool, until, watched};
@@ -100,7 +100,9 @@ async fn dead_rows_of_partitions_are_counted() {
     };
     let readings = until(&pool(database.url()), &watched(&["t"], &[]), Source::Autovacuum, is_counted).await;
 
-    assert!(matches!(Limits::default().judge(of(Source::Autovacuum, &readings)), Verdict::Slow(_)));
+    let wanted = TableLimits { dead: Some(Share::new(20).unwrap()), ..TableLimits::default() };
+    let limits = Limits { tables: Some(wanted), ..Limits::default() };
+    assert!(matches!(limits.judge(of(Source::Autovacuum, &readings)), Verdict::Slow(_)));
 }
 
 #[tokio::test]

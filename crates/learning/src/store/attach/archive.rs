@@ -1,4 +1,4 @@
-//! The table of archived sessions: the columns of the platform's sessions, and when they were archived.
+//! The table of archived sessions: the columns of the platform's sessions, and when and by which run they were archived.
 //!
 //! It has no default, since a default may use a sequence that belongs to the platform's table, which could then not be
 //! dropped; and no NOT NULL, since the platform may allow tomorrow what it forbids today.
@@ -10,8 +10,9 @@ use tierkeep_db::{CatalogColumn, Ident, TableName};
 use crate::mapping::{Mapping, Source};
 use crate::store::StoreError;
 
-/// Our column.
+/// Our columns: when a row was archived, and by which run, so that the run can be undone.
 pub(super) const ARCHIVED_AT: &str = "archived_at";
+const ARCHIVED_BY: &str = "archived_by";
 /// What the comment on an archive of ours begins with.
 const MARK: &str = "tierkeep: archived sessions";
 
@@ -33,15 +34,16 @@ pub(super) fn mark_kept(archive: &TableName) -> String {
 /// The statements that make the archive.
 pub(super) fn create(mapping: &Mapping, sessions: &[CatalogColumn]) -> Result<Vec<String>, StoreError> {
     let archive = mapping.archive();
-    if sessions.iter().any(|column| column.name == ARCHIVED_AT) {
+    if let Some(taken) = sessions.iter().find(|column| [ARCHIVED_AT, ARCHIVED_BY].contains(&column.name.as_str())) {
         return Err(StoreError::Attaching(format!(
-            "{} has a column {ARCHIVED_AT}, which the archive needs for itself",
-            mapping.table(Source::StudySessions).quoted()
+            "{} has a column {}, which the archive needs for itself",
+            mapping.table(Source::StudySessions).quoted(),
+            taken.name
         )));
     }
     let id = mapping.column(Source::StudySessions, "id")?;
     let mut statements = vec![format!(
-        "create table {} (like {}, {ARCHIVED_AT} timestamptz not null default now(), primary key ({}))",
+        "create table {} (like {}, {ARCHIVED_AT} timestamptz not null default now(), {ARCHIVED_BY} bigint, primary key ({}))",
         archive.quoted(),
         mapping.table(Source::StudySessions).quoted(),
         id.quoted(),
@@ -86,6 +88,9 @@ pub(super) fn adjust(
                 name.as_str().clone_into(&mut column.name);
             }
         }
+    }
+    if !has(&known, ARCHIVED_BY) {
+        statements.push(format!("alter table {} add column {ARCHIVED_BY} bigint", table.quoted()));
     }
     for column in sessions {
         let name = ident(&column.name)?.quoted();

@@ -10,8 +10,7 @@ with pick as materialized (
 done as (
     update {table} as t
     set {assignments}
-    from pick
-    where t.{key} = pick.key and {condition}
+    where t.{key} = any (array(select pick.key from pick)) and {condition}
     returning 1
 )
 select (select count(*) from pick), (select count(*) from done)

@@ -9,8 +9,7 @@ with pick as materialized (
 ),
 gone as (
     delete from {table} as t
-    using pick
-    where t.{key} = pick.key and {condition}
+    where t.{key} = any (array(select pick.key from pick)) and {condition}
     returning
         {kind} as kind, cast(t.{key} as text) as row_key, {owner} as owner,
         jsonb_object(array[{names}], array[{values}]) as content
