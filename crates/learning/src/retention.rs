@@ -22,8 +22,9 @@ pub const PURGE: &str = "purge";
 /// The phase that looks after the tables.
 pub const OPTIMIZE: &str = "optimize";
 
-/// The phases, in their order.
-pub const PHASES: [&str; 5] = [INVALID, ARCHIVE, DELETE, PURGE, OPTIMIZE];
+/// The phases, in their order. Deleting a learner's data takes what of it is in quarantine along, so that what is due there by
+/// itself goes before.
+pub const PHASES: [&str; 5] = [INVALID, ARCHIVE, PURGE, DELETE, OPTIMIZE];
 
 /// The subject of archived sessions.
 pub const ARCHIVED: &str = "study_sessions_archive";
@@ -55,9 +56,11 @@ pub(crate) struct Situation<'a> {
     /// Whether rows were restored whose grace is not over.
     pub(crate) has_exempt: bool,
     pub(crate) cutoffs: Cutoffs,
+    /// The phases that are to be done.
+    pub(crate) phases: &'a [&'static str],
 }
 
-/// The rules for a database.
+/// The rules for a database, of the phases that are to be done.
 pub(crate) fn policy(situation: &Situation<'_>) -> Result<Policy, StoreError> {
     let subjects = subjects(situation)?;
     let relation = |name: &str| {
@@ -69,10 +72,11 @@ pub(crate) fn policy(situation: &Situation<'_>) -> Result<Policy, StoreError> {
         relation(Source::StudySessions.name()).expect("sessions are a subject"),
         relation(Source::CourseProgress.name()).expect("course progress is a subject"),
     );
-    let mut rules = invalid(situation, &users, &courses);
-    rules.extend(archive(situation, &sessions));
+    let mut rules = Vec::new();
+    rules.extend(situation.archive.is_some().then(|| superseded(situation, &sessions)));
+    rules.extend(invalid(situation, &users, &courses));
+    rules.push(archive(situation));
     if relation(ARCHIVED).is_some() {
-        rules.extend(delete(situation, &sessions, &courses, &users));
         rules.push(Rule {
             phase: PURGE,
             name: "quarantined",
@@ -82,8 +86,9 @@ pub(crate) fn policy(situation: &Situation<'_>) -> Result<Policy, StoreError> {
             action: Action::Delete,
             by_age: true,
         });
+        rules.extend(delete(situation, &sessions, &courses, &users));
     }
-    Ok(Policy { subjects, rules })
+    Ok(Policy { subjects, rules }.only(situation.phases))
 }
 
 fn subjects(situation: &Situation<'_>) -> Result<Vec<Subject>, StoreError> {
@@ -226,22 +231,24 @@ fn exists(relation: &Relation, column: &'static str) -> Condition {
     Condition::Exists(relation.clone(), Box::new(same))
 }
 
-fn archive(situation: &Situation<'_>, sessions: &Relation) -> Vec<Rule> {
-    let mut rules = Vec::new();
-    if situation.archive.is_some() {
-        rules.push(Rule {
-            phase: ARCHIVE,
-            name: "superseded",
-            subject: ARCHIVED,
-            condition: has_live_row(sessions),
-            arriving: None,
-            action: Action::Quarantine { survivor: None },
-            by_age: false,
-        });
+/// Archived rows whose id is live again. They count for nothing while they are hidden, so they go before the live row can: in
+/// the first phase that removes live rows.
+fn superseded(situation: &Situation<'_>, sessions: &Relation) -> Rule {
+    Rule {
+        phase: if situation.phases.contains(&INVALID) { INVALID } else { ARCHIVE },
+        name: "superseded",
+        subject: ARCHIVED,
+        condition: has_live_row(sessions),
+        arriving: None,
+        action: Action::Quarantine { survivor: None },
+        by_age: false,
     }
+}
+
+fn archive(situation: &Situation<'_>) -> Rule {
     let old = before("start_time", situation.cutoffs.archive);
     let old = old.and(Condition::True(Operand::Column("is_active")).unless());
-    rules.push(Rule {
+    Rule {
         phase: ARCHIVE,
         name: "archive",
         subject: Source::StudySessions.name(),
@@ -249,8 +256,7 @@ fn archive(situation: &Situation<'_>, sessions: &Relation) -> Vec<Rule> {
         arriving: None,
         action: Action::Archive { into: ARCHIVED, by: ident("archived_by"), at: ident("archived_at") },
         by_age: true,
-    });
-    rules
+    }
 }
 
 fn has_live_row(sessions: &Relation) -> Condition {
@@ -267,7 +273,7 @@ fn delete(situation: &Situation<'_>, sessions: &Relation, courses: &Relation, us
         subject: ARCHIVED,
         // one that is live again counts as live: it is for the rule of superseded rows
         condition: situation.unless_exempt(ARCHIVED, before("start_time", cutoff).and(has_live_row(sessions).unless())),
-        arriving: Some(before("start_time", cutoff)),
+        arriving: Some(situation.unless_exempt(ARCHIVED, before("start_time", cutoff))),
         action: Action::Delete,
         by_age: true,
     }];

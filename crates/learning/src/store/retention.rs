@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use tierkeep_db::CatalogColumn;
-use tierkeep_retention::{Broken, Database, Engine, Order, Outcome, Plan, PlanLimits, Policy, RunEntry, RunId};
+use tierkeep_retention::{Broken, Order, Outcome, Plan, PlanLimits, RunEntry, RunId};
 
 use super::StoreError;
 use super::aging::Keep;
@@ -65,16 +65,6 @@ pub(super) struct Catalog {
     pub(super) archive: Option<Vec<CatalogColumn>>,
     /// Whether rows were restored that are still left alone.
     pub(super) has_exempt: bool,
-}
-
-/// An engine with the rules of some phases.
-pub(super) fn engine(
-    db: Database,
-    policy: &Policy,
-    phases: &[&str],
-    companion: Arc<dyn tierkeep_retention::Companion>,
-) -> Engine {
-    Engine::new(db, policy.only(phases), companion)
 }
 
 /// Whether any row was restored whose grace is not over. The one parameter is the present, microseconds since 1970.

@@ -56,6 +56,11 @@ pub(super) fn create(mapping: &Mapping, sessions: &[CatalogColumn]) -> Result<Ve
         (mapping.column(Source::StudySessions, "user_id")?, mapping.column(Source::StudySessions, "start_time")?);
     statements.push(format!("create index on {} ({}, {})", archive.quoted(), user.quoted(), start.quoted()));
     statements.push(format!("create index on {} ({})", archive.quoted(), start.quoted()));
+    if mapping.has(Source::StudySessions, "course_progress_id", sessions) {
+        // sessions of a removed duplicate of a course are looked up by it
+        let course = mapping.column(Source::StudySessions, "course_progress_id")?.quoted();
+        statements.push(format!("create index on {} ({course}) where {course} is not null", archive.quoted()));
+    }
     Ok(statements)
 }
 

@@ -15,7 +15,7 @@ use tokio_postgres::{Statement, Transaction};
 
 use super::super::StoreError;
 use super::super::aging::{DATA, Keep};
-use super::super::retention::{Catalog, Cleanup, HAS_EXEMPT_POSTGRES, Retention, engine};
+use super::super::retention::{Catalog, Cleanup, HAS_EXEMPT_POSTGRES, Retention};
 use super::super::tables::Tables;
 use super::PostgresStore;
 use super::erasure::hold_off_erasures;
@@ -58,7 +58,7 @@ impl PostgresStore {
         let policy = self.policy(cleanup).await?;
         let db = Database::Postgres(self.pool.clone());
         let companion = PostgresCompanion { store: self, keep: cleanup.keep };
-        Ok(engine(db, &policy, &cleanup.phases, Arc::new(companion)))
+        Ok(Engine::new(db, policy, Arc::new(companion)))
     }
 
     async fn policy(&self, cleanup: &Cleanup) -> Result<Policy, StoreError> {
@@ -72,6 +72,7 @@ impl PostgresStore {
             archive: catalog.archive.as_deref(),
             has_exempt: catalog.has_exempt,
             cutoffs: cleanup.cutoffs,
+            phases: &cleanup.phases,
         })
     }
 

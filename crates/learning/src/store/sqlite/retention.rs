@@ -13,7 +13,7 @@ use tierkeep_retention::{
 
 use super::super::StoreError;
 use super::super::aging::{DATA, Keep};
-use super::super::retention::{Catalog, Cleanup, HAS_EXEMPT_SQLITE, Retention, engine};
+use super::super::retention::{Catalog, Cleanup, HAS_EXEMPT_SQLITE, Retention};
 use super::super::tables::Tables;
 use super::aging::{deleted_facts, fold_deleted, forget_learners, remove};
 use super::wire::SqlKey;
@@ -56,7 +56,7 @@ impl SqliteStore {
     async fn engine(&self, cleanup: &Cleanup) -> Result<Engine, StoreError> {
         let policy = self.policy(cleanup).await?;
         let companion = SqliteCompanion { shared: Arc::clone(&self.shared), keep: cleanup.keep };
-        Ok(engine(Database::Sqlite(self.db.clone()), &policy, &cleanup.phases, Arc::new(companion)))
+        Ok(Engine::new(Database::Sqlite(self.db.clone()), policy, Arc::new(companion)))
     }
 
     async fn policy(&self, cleanup: &Cleanup) -> Result<Policy, StoreError> {
@@ -71,6 +71,7 @@ impl SqliteStore {
             archive: catalog.archive.as_deref(),
             has_exempt: catalog.has_exempt,
             cutoffs: cleanup.cutoffs,
+            phases: &cleanup.phases,
         })
     }
 }
