@@ -248,9 +248,9 @@ impl Running<'_> {
         let name = sweep.rules[0].name;
         let (keeper, companion, run) = (self.hold.keeper(), self.engine.companion.clone(), self.run);
         let settings = postgres::settings(self.order.lock_timeout.as_millis());
+        let prepared = self.companion_statements(name).await?;
         match &mut self.session {
             Session::Postgres(db) => {
-                let prepared = companion.prepare_postgres(db).await?;
                 let tx = db.transaction().await?;
                 tx.batch_execute(&settings).await?;
                 keeper.keep_postgres(&tx).await?;

@@ -130,9 +130,9 @@ impl Running<'_> {
         exported: Option<&BTreeSet<u64>>,
     ) -> Result<(u64, Option<Report>), RetentionError> {
         let (keeper, companion, run) = (self.hold.keeper(), self.engine.companion.clone(), self.run);
+        let prepared = self.companion_statements(name).await?;
         match &mut self.session {
             Session::Postgres(db) => {
-                let prepared = companion.prepare_postgres(db).await?;
                 let tx = db.transaction().await?;
                 tx.batch_execute(&postgres::settings(self.order.lock_timeout.as_millis())).await?;
                 keeper.keep_postgres(&tx).await?;

@@ -171,5 +171,40 @@ fn objections(policy: &Policy, plan: &Plan, tallies: &[Tally], max_fraction: f64
 
 #[expect(clippy::cast_precision_loss, reason = "shares of fewer rows than a double counts exactly")]
 fn exceeds(rows: u64, of: u64, max_fraction: f64) -> bool {
-    rows as f64 > of as f64 * max_fraction
+    // a quotient is the double next to the share that was written down; a product need not be
+    rows > 0 && rows as f64 / of as f64 > max_fraction
+}
+
+#[cfg(test)]
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "small numbers"
+)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn share_that_is_exactly_the_limit_does_not_exceed_it() {
+        for of in 1..=200 {
+            for rows in 0..=of {
+                let limit = format!("{:.4}", rows as f64 / of as f64).parse().unwrap();
+
+                let exceeds = exceeds(rows, of, limit);
+
+                let (rows, of) = (u128::from(rows) * 10_000, u128::from(of));
+                let limit = (limit * 10_000.0_f64).round() as u128;
+                assert_eq!(exceeds, rows > limit * of, "{rows} of {of}, {limit}");
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_of_nothing_exceeds_no_limit_and_a_row_exceeds_none() {
+        assert!(!exceeds(0, 0, 0.0));
+        assert!(!exceeds(0, 7, 0.0));
+        assert!(exceeds(1, 1_000_000, 0.0));
+        assert!(!exceeds(7, 7, 1.0));
+    }
 }

@@ -1,13 +1,14 @@
 //! A run at work: sweep by sweep, batch by batch.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use tierkeep_db::{Connection, SqliteDatabase};
-use tokio_postgres::error::SqlState;
+use tokio_postgres::error::{DbError, SqlState};
 use tokio_postgres::types::Type;
 
 use crate::batch::{Batch, Place, postgres, sqlite};
+use crate::companion::Preparation;
 use crate::database::Database;
 use crate::deletion::Files;
 use crate::engine::{Engine, Order};
@@ -54,6 +55,8 @@ pub(crate) struct Running<'a> {
     pub(crate) gate: Gate,
     pub(crate) session: Session,
     hindered: u32,
+    /// The sweeps whose statements are prepared.
+    prepared: BTreeSet<&'static str>,
     /// The files that rows were exported to.
     pub(crate) files: Option<Files>,
     /// Whether the command before deletions has succeeded.
@@ -118,6 +121,7 @@ impl<'a> Running<'a> {
             gate,
             session,
             hindered: 0,
+            prepared: BTreeSet::new(),
             files: None,
             has_asked: false,
             parents: BTreeMap::new(),
@@ -206,7 +210,8 @@ impl<'a> Running<'a> {
                 continue;
             };
             moved += batch.rows();
-            if batch.picked >= asked {
+            // there may be more in these places; if none of those that were found could go, that is for the next pass
+            if batch.picked >= asked && batch.rows() > 0 {
                 continue;
             }
             (first, end) = self.places(sweep, first.saturating_add(span)).await?;
@@ -267,6 +272,19 @@ impl<'a> Running<'a> {
         }
     }
 
+    /// What the companion deletes by, prepared; nothing on SQLite.
+    pub(crate) async fn companion_statements(&mut self, name: &'static str) -> Result<Preparation, RetentionError> {
+        let Session::Postgres(db) = &self.session else { return Ok(Box::new(())) };
+        let prepare = async { Ok(self.engine.companion.prepare_postgres(db).await?) };
+        let prepared = if self.prepared.contains(name) {
+            prepare.await?
+        } else {
+            postgres::impatiently(db, self.order.lock_timeout.as_millis(), prepare).await?
+        };
+        self.prepared.insert(name);
+        Ok(prepared)
+    }
+
     /// Rows of the next batch.
     pub(crate) fn rows(&self) -> u64 {
         u64::from(self.gate.rows(self.pace.next_rows()).get())
@@ -296,9 +314,15 @@ impl<'a> Running<'a> {
         let Session::Postgres(db) = &mut self.session else {
             return Err(RetentionError::Mismatch("a statement of another database".to_owned()));
         };
-        let statements = mover.prepare(db).await?;
+        let lock_timeout = self.order.lock_timeout.as_millis();
+        let statements = if self.prepared.contains(sweep.name()) {
+            mover.prepare(db).await?
+        } else {
+            postgres::impatiently(db, lock_timeout, mover.prepare(db)).await?
+        };
+        self.prepared.insert(sweep.name());
         let transaction = db.transaction().await?;
-        transaction.batch_execute(&postgres::settings(self.order.lock_timeout.as_millis())).await?;
+        transaction.batch_execute(&postgres::settings(lock_timeout)).await?;
         self.hold.keeper().keep_postgres(&transaction).await?;
         if matches!(sweep.action(), Action::Archive { .. }) {
             self.engine.companion.moving_postgres(&transaction).await?;
@@ -423,13 +447,18 @@ fn is_hindered(error: &RetentionError) -> bool {
         // a row came to the archive by another way while the batch began
         SqlState::UNIQUE_VIOLATION,
     ];
-    match error {
-        RetentionError::Postgres(error) | RetentionError::Database(tierkeep_db::Error::Postgres(error)) => {
-            error.code().is_some_and(|code| states.contains(code))
-        }
-        RetentionError::Database(tierkeep_db::Error::Busy { .. }) => true,
-        _ => false,
+    if matches!(error, RetentionError::Database(tierkeep_db::Error::Busy { .. })) {
+        return true;
     }
+    // also below what a companion says
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if error.downcast_ref::<DbError>().is_some_and(|error| states.contains(error.code())) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 impl From<RetentionError> for Stop {

@@ -177,6 +177,7 @@ impl Found<'_> {
             &[
                 ("table", &self.table()),
                 ("into", &into.relation.table().quoted()),
+                ("into_key", &into.key.quoted()),
                 ("key", &self.key()),
                 ("rowid", self.row_name()),
                 ("age", &self.age("t")?),
@@ -239,13 +240,25 @@ impl Found<'_> {
         survivor: &Survivor,
         policy: &Policy,
     ) -> Result<String, UnknownColumn> {
+        let (mut referring, mut is_free) = (Vec::new(), Vec::new());
         let (mut turned, mut all) = (Vec::new(), Vec::new());
         for (number, dependant) in self.subject.dependants.iter().enumerate() {
             let child = policy.subject(dependant.subject);
             let (table, key, column) = (child.relation.table().quoted(), child.key.quoted(), dependant.column.quoted());
+            referring.push(format!(
+                "all_{number} as materialized (\n    select d.{column} as reference, count(*) as rows\n    from {table} as d \
+                 join found on d.{column} = found.key\n    group by d.{column}\n),\n\
+                 held_{number} as materialized (\n    select d.{key} as key, d.{column} as reference\n    from {table} as d \
+                 join found on d.{column} = found.key\n    for update of d skip locked\n)"
+            ));
+            is_free.push(format!(
+                "coalesce((select a.rows from all_{number} as a where a.reference = found.key), 0) \
+                 = (select count(*) from held_{number} as h where h.reference = found.key)"
+            ));
             turned.push(format!(
-                "turned_{number} as (\n    update {table} as d set {column} = pick.survivor\n    from pick\n    \
-                 where d.{column} = pick.key\n    returning {} as source, cast(d.{key} as text) as row_key, \
+                "turned_{number} as (\n    update {table} as d set {column} = pick.survivor\n    \
+                 from pick join held_{number} as h on h.reference = pick.key\n    \
+                 where d.{key} = h.key and d.{column} = pick.key\n    returning {} as source, cast(d.{key} as text) as row_key, \
                  cast(pick.key as text) as former, cast(pick.survivor as text) as survivor\n)",
                 literal(child.name)
             ));
@@ -257,6 +270,8 @@ impl Found<'_> {
             sweep,
             &[
                 ("survivor", &survivor),
+                ("referring", &referring.join(",\n")),
+                ("is_free", &is_free.join("\n    and ")),
                 ("turned", &turned.join(",\n")),
                 ("all_turned", &all.join("\n    union all\n    ")),
             ],
@@ -314,7 +329,9 @@ impl Found<'_> {
 
     /// Rows that are to be deleted, locked for that.
     pub(crate) fn pick(&self, condition: &str, is_begun: bool, is_bounded: bool) -> Result<String, UnknownColumn> {
-        let until = if is_bounded { self.up_to(4)? } else { "true".to_owned() };
+        // places are numbered without a gap, whichever of them there are
+        let first = if is_begun { 4 } else { 2 };
+        let until = if is_bounded { self.up_to(first)? } else { "true".to_owned() };
         self.listed(statement!(self.dialect, "pick"), condition, is_begun, &until)
     }
 

@@ -91,6 +91,12 @@ impl Survey {
             }
             let key = [subject.key.as_str()];
             let (to, own) = match &rule.action {
+                // what would be archived can be told before there is an archive
+                Action::Archive { into, .. }
+                    if conditions.intent == Intent::Preview && !self.tables.contains_key(into) =>
+                {
+                    (None, Vec::new())
+                }
                 Action::Archive { into, by, at } => {
                     let at_type = self.dialect.type_name(tierkeep_db::SqlType::Timestamptz);
                     let own = vec![

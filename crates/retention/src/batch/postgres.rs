@@ -21,6 +21,19 @@ pub(crate) fn settings(lock_timeout_ms: u128) -> String {
     )
 }
 
+/// Does something for which tables are locked outside of a transaction: a statement that is prepared waits for its tables, and
+/// would wait for ever.
+pub(crate) async fn impatiently<T>(
+    db: &Connection,
+    lock_timeout_ms: u128,
+    work: impl Future<Output = Result<T, RetentionError>>,
+) -> Result<T, RetentionError> {
+    db.batch_execute(&format!("set lock_timeout = {lock_timeout_ms}")).await?;
+    let done = work.await;
+    db.batch_execute("reset lock_timeout").await?;
+    done
+}
+
 /// The statements of one sweep.
 #[derive(Debug)]
 pub(crate) struct Mover {

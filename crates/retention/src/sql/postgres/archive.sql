@@ -12,6 +12,8 @@ with pick as materialized (
 gone as (
     delete from {table} as t
     where t.{key} = any (array(select pick.key from pick)) and {condition}
+        -- one that is there already cannot go there; it is for another rule
+        and not exists (select 1 from {into} as a where a.{into_key} = t.{key})
     returning {returned}
 ),
 came as (

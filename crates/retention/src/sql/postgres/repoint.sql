@@ -1,11 +1,18 @@
 -- Moves a batch of duplicates into quarantine and turns what refers to them to the row that stays. {places} come from
--- checked identifiers. $1 rows at most, $2 run, $3 first and $4 end of the pages that are looked at.
-with pick as materialized (
+-- checked identifiers. $1 rows at most, $2 run, $3 first and $4 end of the pages that are looked at. One to which a row
+-- refers that somebody has locked stays for now.
+with found as materialized (
     select t.{key} as key, {survivor} as survivor
     from {table} as t
     where t.ctid >= cast(cast($3 as text) as tid) and t.ctid < cast(cast($4 as text) as tid) and {condition}
     limit $1
     for update of t skip locked
+),
+{referring},
+pick as materialized (
+    select found.key, found.survivor
+    from found
+    where {is_free}
 ),
 {turned},
 noted as (
@@ -27,7 +34,7 @@ came as (
     returning kind, content
 )
 select
-    (select count(*) from pick),
+    (select count(*) from found),
     (select count(*) from gone),
     (select cast(sum(hashtextextended(cast(content as text), 0)) as text) from gone),
     (select cast(sum(hashtextextended(cast(content as text), 0)) as text) from came),

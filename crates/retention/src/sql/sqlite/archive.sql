@@ -1,12 +1,13 @@
 -- Moves a batch, inside the transaction that has the write lock: remembers which rows, copies them, deletes them; what arrived
 -- and what left tell their digests. {places} come from checked identifiers. ?1 rows at most, ?2 run, ?3 and ?4 age and key of
--- the last row before.
+-- the last row before. A row that is there already cannot go there; it is for another rule.
 create table if not exists temp.tierkeep_pick (place integer primary key, key, age);
 delete from temp.tierkeep_pick;
 insert into temp.tierkeep_pick (place, key, age)
 select t.{rowid}, t.{key}, {age}
 from {table} as t
 where {after} and {condition}
+    and not exists (select 1 from {into} as a where a.{into_key} = t.{key})
 order by {age}, t.{key}
 limit ?1;
 insert into {into} ({columns}, {by}, {at})
