@@ -7,6 +7,7 @@ mod stores {
     pub(crate) mod aging;
     pub(crate) mod attach;
     pub(crate) mod capture;
+    pub(crate) mod cleaning;
     pub(crate) mod concurrency;
     pub(crate) mod damage;
     pub(crate) mod erased_writes;

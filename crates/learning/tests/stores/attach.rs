@@ -1,6 +1,7 @@
 //! Attached to a platform's own tables: the platform writes as it likes, and every number is right.
 
 mod answers;
+mod cleaned;
 mod detach;
 mod drift;
 mod refusals;

@@ -17,7 +17,7 @@ use super::rows::{ALL_DAYS, at, day, key, key_literal, learner, progress, sessio
 on_both_with_both_keys!(plan_is_what_the_run_does_and_no_number_changes,);
 
 const NOW: &str = "2026-06-01T12:00:00Z";
-const LIMITS: PlanLimits = PlanLimits { max_fraction: 1.0, batch_rows: 1000 };
+pub(crate) const LIMITS: PlanLimits = PlanLimits { max_fraction: 1.0, batch_rows: 1000 };
 
 pub(crate) fn cleanup(phases: &[&'static str]) -> Cleanup {
     let cutoffs = Cutoffs {
@@ -45,7 +45,7 @@ pub(crate) async fn run(store: &Arc<dyn Store>, phases: &[&'static str]) -> Outc
 }
 
 /// Learners 1 and 2 who study, 3 who has not been seen for years, and faults of every kind.
-async fn filled(dialect: Dialect, keys: KeyType) -> (Fresh, Arc<dyn Store>, Outside) {
+pub(crate) async fn filled(dialect: Dialect, keys: KeyType) -> (Fresh, Arc<dyn Store>, Outside) {
     let fresh = Fresh::migrated(dialect, keys).await;
     let store = fresh.store().await;
     let mut gone = learner(keys, 3, None);
@@ -99,9 +99,9 @@ async fn filled(dialect: Dialect, keys: KeyType) -> (Fresh, Arc<dyn Store>, Outs
 
 #[derive(Debug, PartialEq)]
 pub(crate) struct Numbers {
-    days: Vec<Option<Days>>,
+    pub(crate) days: Vec<Option<Days>>,
     courses: Vec<usize>,
-    totals: GlobalTotals,
+    pub(crate) totals: GlobalTotals,
 }
 
 pub(crate) async fn numbers(store: &dyn Store, users: &[UserId]) -> Numbers {
