@@ -4,4 +4,5 @@ mod answers;
 mod detach;
 mod drift;
 mod refusals;
+mod restored;
 mod site;

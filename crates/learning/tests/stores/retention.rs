@@ -45,7 +45,7 @@ pub(crate) async fn run(store: &Arc<dyn Store>, phases: &[&'static str]) -> Outc
 }
 
 /// Learners 1 and 2 who study, 3 who has not been seen for years, and faults of every kind.
-async fn filled(dialect: Dialect, keys: KeyType) -> (Fresh, Arc<dyn Store>, Outside) {
+pub(crate) async fn filled(dialect: Dialect, keys: KeyType) -> (Fresh, Arc<dyn Store>, Outside) {
     let fresh = Fresh::migrated(dialect, keys).await;
     let store = fresh.store().await;
     let mut gone = learner(keys, 3, None);

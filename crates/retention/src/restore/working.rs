@@ -188,8 +188,9 @@ impl<'a> Restoring<'a> {
     }
 
     async fn take(&mut self, lot: &Lot<'_>, some: &[Candidate], (done, took): (Done, Duration)) -> Result<(), Stop> {
-        for (place, why) in done.stays {
-            if let Some(candidate) = some.iter().find(|candidate| candidate.place == place) {
+        let mut stays: BTreeMap<String, String> = done.stays.into_iter().collect();
+        for candidate in some {
+            if let Some(why) = stays.remove(&candidate.place) {
                 self.pass.stays.stays(stay(lot, candidate, why));
             }
         }
