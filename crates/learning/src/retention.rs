@@ -238,7 +238,7 @@ fn superseded(situation: &Situation<'_>, sessions: &Relation) -> Rule {
         phase: if situation.phases.contains(&INVALID) { INVALID } else { ARCHIVE },
         name: "superseded",
         subject: ARCHIVED,
-        condition: has_live_row(sessions),
+        condition: situation.unless_exempt(ARCHIVED, has_live_row(sessions)),
         arriving: None,
         action: Action::Quarantine { survivor: None },
         by_age: false,
@@ -252,7 +252,8 @@ fn archive(situation: &Situation<'_>) -> Rule {
         phase: ARCHIVE,
         name: "archive",
         subject: Source::StudySessions.name(),
-        condition: situation.unless_exempt(Source::StudySessions.name(), old),
+        // a row cannot go where an older one of its id was restored
+        condition: situation.unless_exempt(ARCHIVED, situation.unless_exempt(Source::StudySessions.name(), old)),
         arriving: None,
         action: Action::Archive { into: ARCHIVED, by: ident("archived_by"), at: ident("archived_at") },
         by_age: true,

@@ -20,6 +20,7 @@ mod stores {
     pub(crate) mod outside;
     pub(crate) mod paging;
     pub(crate) mod platform;
+    pub(crate) mod restore;
     pub(crate) mod retention;
     pub(crate) mod retries;
     pub(crate) mod rows;

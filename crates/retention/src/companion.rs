@@ -44,7 +44,7 @@ pub trait Companion: Send + Sync {
     /// As there.
     async fn prepare_postgres(&self, db: &Connection) -> Result<Preparation, CompanionError>;
 
-    /// Told at the beginning of a transaction that is going to delete, before any row is locked.
+    /// Told at the beginning of a transaction that is going to delete rows or to bring them back, before any row is locked.
     ///
     /// # Errors
     /// As [`delete_postgres`](Self::delete_postgres).

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use tokio_postgres::types::Type;
 use tokio_util::sync::CancellationToken;
 
 use crate::companion::Companion;
@@ -183,6 +184,28 @@ impl Engine {
         done
     }
 
+    /// Forgets rows that were restored and whose time is over.
+    pub(crate) async fn prune_exemptions(&self, hold: &Hold, now: Timestamp) -> Result<(), RetentionError> {
+        let (keeper, now) = (hold.keeper(), now.as_microsecond());
+        match &self.db {
+            Database::Postgres(pool) => {
+                let mut db = pool.get().await?;
+                let tx = db.transaction().await?;
+                keeper.keep_postgres(&tx).await?;
+                tx.execute_typed(include_str!("sql/postgres/exempt_prune.sql"), &[(&now, Type::INT8)]).await?;
+                Ok(tx.commit().await?)
+            }
+            Database::Sqlite(file) => {
+                file.write(move |tx| {
+                    keeper.keep_sqlite(tx)?;
+                    tx.execute(include_str!("sql/sqlite/exempt_prune.sql"), [now])?;
+                    Ok(())
+                })
+                .await
+            }
+        }
+    }
+
     async fn run_held(&self, order: &Order, hold: &Hold, begun: Instant) -> Result<Outcome, RetentionError> {
         let limits = PlanLimits {
             max_fraction: order.max_fraction,
@@ -195,28 +218,32 @@ impl Engine {
         let ledger = Ledger::new(&self.db);
         let written = serde_json::to_value(&plan).map_err(|error| RetentionError::Mismatch(error.to_string()))?;
         let run = ledger.begin(hold, &order.command, &written).await?;
+        self.prune_exemptions(hold, order.now()).await?;
         let mut running = Running::new(self, order, hold, &survey, run, plan).await?;
         let stop = match running.objection() {
             Some(objection) => Err(Stop::Ending(Ending::Refused(objection))),
             None => running.work().await,
         };
         let took = begun.elapsed();
-        let (ended, reason) = match stop {
-            Ok(()) => (Ended::Done, None),
-            Err(Stop::Ending(ending)) => (ended(&ending), Some(why(&ending))),
-            Err(Stop::Error(RetentionError::Fenced)) => return Err(RetentionError::Fenced),
-            Err(Stop::Error(RetentionError::Stopped(reason))) => {
-                (Ended::Signal, Some(RetentionError::Stopped(reason).to_string()))
-            }
-            Err(Stop::Error(error)) => {
-                (Ended::Failed, Some(format!("{}; what was committed stays, and the next run goes on", chain(&error))))
-            }
-        };
+        let (ended, reason) = over(stop, "what was committed stays, and the next run goes on")?;
         let (plan, report) = running.into_parts();
         let written = serde_json::to_value(&report).map_err(|error| RetentionError::Mismatch(error.to_string()))?;
         ledger.finish(hold, run, ended, reason.as_deref(), &written).await?;
         Ok(Outcome { run, plan, report, ended, reason, took })
     }
+}
+
+/// How work ended, and why in words unless it is done. `afterwards` says what becomes of it after an error.
+pub(crate) fn over(stop: Result<(), Stop>, afterwards: &str) -> Result<(Ended, Option<String>), RetentionError> {
+    Ok(match stop {
+        Ok(()) => (Ended::Done, None),
+        Err(Stop::Ending(ending)) => (ended(&ending), Some(why(&ending))),
+        Err(Stop::Error(RetentionError::Fenced)) => return Err(RetentionError::Fenced),
+        Err(Stop::Error(RetentionError::Stopped(reason))) => {
+            (Ended::Signal, Some(RetentionError::Stopped(reason).to_string()))
+        }
+        Err(Stop::Error(error)) => (Ended::Failed, Some(format!("{}; {afterwards}", chain(&error)))),
+    })
 }
 
 fn ended(ending: &Ending) -> Ended {

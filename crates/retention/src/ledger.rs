@@ -101,6 +101,9 @@ pub struct Batch<'a> {
     pub report: &'a Value,
 }
 
+/// The command of a run that brings rows back.
+pub(crate) const RESTORE: &str = "restore";
+
 /// Most runs that one call of [`Ledger::runs`] gives.
 const MAX_PAGE: u32 = 1000;
 
@@ -180,8 +183,26 @@ impl Ledger {
     ///
     /// [`RetentionError::Unreadable`] if a row is not what this program writes; what the database says.
     pub async fn runs(&self, after: Option<RunId>, limit: u32) -> Result<Vec<RunEntry>, RetentionError> {
+        self.runs_without(after, limit, None).await
+    }
+
+    /// As [`runs`](Self::runs), without those that brought rows back.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub async fn cleanups(&self, after: Option<RunId>, limit: u32) -> Result<Vec<RunEntry>, RetentionError> {
+        self.runs_without(after, limit, Some(RESTORE)).await
+    }
+
+    async fn runs_without(
+        &self,
+        after: Option<RunId>,
+        limit: u32,
+        without: Option<&'static str>,
+    ) -> Result<Vec<RunEntry>, RetentionError> {
         let newest = after.map_or(i64::MAX, |run| run.get() - 1);
-        let rows = self.page(newest, limit.clamp(1, MAX_PAGE)).await?;
+        let rows = self.page(newest, limit.clamp(1, MAX_PAGE), without).await?;
         rows.into_iter().map(RunRow::entry).collect()
     }
 
@@ -191,7 +212,7 @@ impl Ledger {
     ///
     /// [`RetentionError::UnknownRun`] if there is none of this number; as [`runs`](Self::runs).
     pub async fn run(&self, run: RunId) -> Result<RunEntry, RetentionError> {
-        let newest = self.page(run.get(), 1).await?.pop();
+        let newest = self.page(run.get(), 1, None).await?.pop();
         newest.filter(|row| row.id == run.get()).ok_or(RetentionError::UnknownRun(run))?.entry()
     }
 
@@ -210,10 +231,17 @@ impl Ledger {
         }
     }
 
-    async fn page(&self, newest: i64, limit: u32) -> Result<Vec<RunRow>, RetentionError> {
+    async fn page(
+        &self,
+        newest: i64,
+        limit: u32,
+        without: Option<&'static str>,
+    ) -> Result<Vec<RunRow>, RetentionError> {
         match &self.db {
-            Database::Postgres(pool) => postgres::page(pool, newest, limit).await,
-            Database::Sqlite(file) => file.read(move |connection| sqlite::page(connection, newest, limit)).await,
+            Database::Postgres(pool) => postgres::page(pool, newest, limit, without).await,
+            Database::Sqlite(file) => {
+                file.read(move |connection| sqlite::page(connection, newest, limit, without)).await
+            }
         }
     }
 }

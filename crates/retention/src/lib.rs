@@ -21,6 +21,7 @@ mod pace;
 mod plan;
 pub mod preflight;
 mod report;
+mod restore;
 mod rule;
 mod running;
 mod statements;
@@ -39,6 +40,7 @@ pub use ledger::{Batch, Ended, Ledger, RunEntry, RunId, RunIdError, RunState};
 pub use pace::{BatchSize, Pace, Share, ShareError};
 pub use plan::{Plan, PlanLimits, Planned, TablePlan};
 pub use report::{Observer, Report, TableReport, Unobserved};
+pub use restore::{NAMED, RestoreOrder, RestoreReport, Restored, Scope, Stay};
 pub use rule::{Action, Blank, Dependant, Policy, Rule, Subject, Survivor, Sweep};
 pub use stop_sign::{Ending, StopSign};
 pub use throttle::{

@@ -25,9 +25,9 @@ use crate::stop_sign::Ending;
 use crate::survey::Survey;
 
 /// How often a table is gone through for rows that were locked before.
-const PASSES: u32 = 3;
+pub(crate) const PASSES: u32 = 3;
 /// Time between two of them.
-const PASS_PAUSE: Duration = Duration::from_millis(500);
+pub(crate) const PASS_PAUSE: Duration = Duration::from_millis(500);
 /// Batches that may fail in a row for what others hold, before the run gives up: about half a minute.
 const HINDERED: u32 = 12;
 /// Pages (PostgreSQL, 8 KiB) or row numbers (SQLite) that a first look at a table covers.
@@ -40,6 +40,16 @@ const LAST_SPAN: i64 = 128 * 1024;
 pub(crate) enum Stop {
     Ending(Ending),
     Error(RetentionError),
+}
+
+impl Stop {
+    /// What it is where nothing is under way that could have an ending.
+    pub(crate) fn into_error(self) -> RetentionError {
+        match self {
+            Self::Ending(ending) => RetentionError::Refused(ending.to_string()),
+            Self::Error(error) => error,
+        }
+    }
 }
 
 /// A run between its record and its end.

@@ -92,7 +92,7 @@ impl Found<'_> {
         }
     }
 
-    fn age_type(&self) -> String {
+    pub(crate) fn age_type(&self) -> String {
         match self.subject.age {
             Some((_, sql_type)) => self.dialect.type_name(sql_type).to_owned(),
             None => self.key_type().to_owned(),

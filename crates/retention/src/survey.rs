@@ -45,6 +45,13 @@ impl Survey {
         survey.checked(policy, Conditions { intent, is_forced })
     }
 
+    /// Looks at all tables, and refuses a database that cannot be worked with, whatever the rules say of its tables.
+    pub(crate) async fn bare(db: &Database, policy: &Policy, intent: Intent) -> Result<Self, RetentionError> {
+        let mut survey = Self::look(db, policy, intent).await?;
+        survey.findings = check_server(&survey.server, intent).into_result()?;
+        Ok(survey)
+    }
+
     async fn look(db: &Database, policy: &Policy, intent: Intent) -> Result<Self, RetentionError> {
         match db {
             Database::Postgres(pool) => Self::of_postgres(&*pool.get().await?, policy).await,
@@ -174,6 +181,10 @@ impl Survey {
     /// The size of a table with its indexes.
     pub(crate) fn bytes(&self, name: &str) -> Option<u64> {
         self.tables.get(name).and_then(|table| table.facts.total_bytes)
+    }
+
+    pub(crate) fn facts(&self, name: &str) -> Result<&TableFacts, RetentionError> {
+        Ok(&self.table(name)?.facts)
     }
 
     fn table(&self, name: &str) -> Result<&Table, RetentionError> {

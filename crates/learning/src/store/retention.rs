@@ -3,12 +3,17 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use tierkeep_db::CatalogColumn;
-use tierkeep_retention::{Broken, Order, Outcome, Plan, PlanLimits, RunEntry, RunId};
+use tierkeep_retention::{
+    Broken, Order, Outcome, Plan, PlanLimits, RestoreOrder, RestoreReport, Restored, RetentionError, RunEntry, RunId,
+    Scope,
+};
 
 use super::StoreError;
 use super::aging::Keep;
-use crate::retention::Cutoffs;
+use crate::key::{KeyType, UserId};
+use crate::retention::{Cutoffs, PHASES};
 
 /// What is to be cleaned up.
 #[derive(Debug, Clone)]
@@ -44,10 +49,26 @@ pub trait Retention {
     /// outcome.
     async fn clean_up(self: Arc<Self>, cleanup: &Cleanup, order: &Order) -> Result<Outcome, StoreError>;
 
-    /// Up to `limit` runs (1 to 1000), newest first; those before `before`, if that is given.
+    /// What [`restore`](Self::restore) would bring back now. Writes nothing and needs SELECT only.
     ///
     /// # Errors
-    /// As [`Ledger::runs`](tierkeep_retention::Ledger::runs).
+    /// As there.
+    async fn plan_restore(self: Arc<Self>, order: &RestoreOrder) -> Result<RestoreReport, StoreError>;
+
+    /// Brings back what a run archived or quarantined, or all that was of one learner, batch by batch. If the future is
+    /// dropped, it ends between two batches.
+    ///
+    /// An [`Owner`](tierkeep_retention::Scope::Owner) is the learner's id as text.
+    ///
+    /// # Errors
+    /// [`StoreError::Retention`] if there is no such run, if it was itself a restore, or if another run works; errors of its
+    /// batches are in what is returned.
+    async fn restore(self: Arc<Self>, order: &RestoreOrder) -> Result<Restored, StoreError>;
+
+    /// Up to `limit` clean-ups (1 to 1000), newest first; those before `before`, if that is given.
+    ///
+    /// # Errors
+    /// As [`Ledger::cleanups`](tierkeep_retention::Ledger::cleanups).
     async fn retention_runs(&self, before: Option<RunId>, limit: u32) -> Result<Vec<RunEntry>, StoreError>;
 
     /// Where the record of the runs was altered, if anywhere.
@@ -65,6 +86,29 @@ pub(super) struct Catalog {
     pub(super) archive: Option<Vec<CatalogColumn>>,
     /// Whether rows were restored that are still left alone.
     pub(super) has_exempt: bool,
+}
+
+/// The rules that a restore goes by: where rows of which table are kept. When they are too old is of no concern.
+pub(super) fn all_rules(order: &RestoreOrder) -> Cleanup {
+    let now: Timestamp = (order.order.clock)();
+    Cleanup {
+        phases: PHASES.to_vec(),
+        cutoffs: Cutoffs { now, archive: now, delete: now, purge: now },
+        keep: Keep::Summaries,
+    }
+}
+
+/// Where Tierkeep only reads a platform's tables there is no archive and no quarantine.
+pub(super) const NOTHING_KEPT: &str =
+    "tierkeep has no tables in this database, so nothing was ever archived or quarantined here that could come back";
+
+/// Refuses learners whose id is not of the store's type: nothing can be theirs.
+pub(super) fn check_owner(order: &RestoreOrder, keys: KeyType) -> Result<(), StoreError> {
+    let Scope::Owner(owner) = &order.scope else { return Ok(()) };
+    if owner.parse::<UserId>().is_ok_and(|user| user.key().key_type() == keys) {
+        return Ok(());
+    }
+    Err(RetentionError::Refused(format!("{owner:?} is no id of a learner here; ids are of the type {keys}")).into())
 }
 
 /// Whether any row was restored whose grace is not over. The one parameter is the present, microseconds since 1970.

@@ -5,4 +5,5 @@ mod cleaned;
 mod detach;
 mod drift;
 mod refusals;
+mod restored;
 mod site;

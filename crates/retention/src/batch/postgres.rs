@@ -15,9 +15,8 @@ use crate::statements::{Found, archive_of};
 pub(crate) fn settings(lock_timeout_ms: u128) -> String {
     format!(
         "set local lock_timeout = {lock_timeout_ms}; set local statement_timeout = '20s'; \
-         set local idle_in_transaction_session_timeout = '20s'; set local datestyle = 'ISO, YMD'; \
-         set local timezone = 'UTC'; set local intervalstyle = 'postgres'; set local extra_float_digits = 1; \
-         set local bytea_output = 'hex'"
+         set local idle_in_transaction_session_timeout = '20s'; {}",
+        in_text()
     )
 }
 
@@ -32,6 +31,12 @@ pub(crate) async fn impatiently<T>(
     let done = work.await;
     db.batch_execute("reset lock_timeout").await?;
     done
+}
+
+/// Settings by which values become the same text whoever asks.
+pub(crate) fn in_text() -> &'static str {
+    "set local datestyle = 'ISO, YMD'; set local timezone = 'UTC'; set local intervalstyle = 'postgres'; \
+     set local extra_float_digits = 1; set local bytea_output = 'hex'"
 }
 
 /// The statements of one sweep.

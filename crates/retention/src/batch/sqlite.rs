@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::functions::{Context, FunctionFlags};
+use rusqlite::functions::FunctionFlags;
 use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, OptionalExtension, Transaction};
 use serde_json::{Map, json};
@@ -10,6 +10,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::{Batch, Place, count};
 use crate::error::RetentionError;
+use crate::restore::Cell;
 use crate::rule::{Action, Policy, Sweep};
 use crate::statements::{Found, archive_of};
 
@@ -198,7 +199,7 @@ fn turn(tx: &Transaction<'_>, of: &str, turns: &[String], row: i64, run: i64) ->
 }
 
 /// A value as it is kept in quarantine: text, whole numbers and nothing as JSON has them, the rest with its kind.
-fn kept(value: ValueRef<'_>) -> serde_json::Value {
+pub(crate) fn kept(value: ValueRef<'_>) -> serde_json::Value {
     match value {
         ValueRef::Null => serde_json::Value::Null,
         ValueRef::Integer(number) => json!(number),
@@ -211,12 +212,42 @@ fn kept(value: ValueRef<'_>) -> serde_json::Value {
     }
 }
 
+/// The value that was [`kept`]; `None` if it is not what that writes.
+pub(crate) fn unkept(value: &serde_json::Value) -> Option<Cell> {
+    Some(match value {
+        serde_json::Value::Null => Cell::Null,
+        serde_json::Value::Number(number) => Cell::Integer(number.as_i64()?),
+        serde_json::Value::String(text) => Cell::Text(text.clone().into_bytes()),
+        serde_json::Value::Object(kind) => {
+            let (kind, text) = kind.iter().next()?;
+            let text = text.as_str()?;
+            match kind.as_str() {
+                "real" => Cell::Real(text.parse::<f64>().ok()?.to_bits()),
+                "text" => Cell::Text(unhex(text)?),
+                "blob" => Cell::Blob(unhex(text)?),
+                _ => return None,
+            }
+        }
+        _ => return None,
+    })
+}
+
+fn unhex(text: &str) -> Option<Vec<u8>> {
+    let digits: Option<Vec<u32>> = text.chars().map(|digit| digit.to_digit(16)).collect();
+    let pairs = digits?;
+    let byte = |pair: &[u32]| match pair {
+        [high, low] => u8::try_from(high * 16 + low).ok(),
+        _ => None,
+    };
+    pairs.chunks(2).map(byte).collect()
+}
+
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The statements of a text.
-fn split(text: &str) -> Vec<String> {
+pub(crate) fn split(text: &str) -> Vec<String> {
     text.split(";\n").map(|statement| statement.trim().to_owned()).filter(|statement| !statement.is_empty()).collect()
 }
 
@@ -231,7 +262,7 @@ fn digests(mut rows: rusqlite::Rows<'_>) -> rusqlite::Result<(i64, Option<String
 }
 
 /// Digest of a row, with the types and lengths of its values.
-fn digest(row: &Context<'_>) -> i64 {
+pub(crate) fn digest<'a>(row: impl Iterator<Item = ValueRef<'a>>) -> i64 {
     // gathered first: a state of the hash for parts is larger than most rows
     let mut bytes = Vec::with_capacity(256);
     let mut add = |kind: u8, value: &[u8]| {
@@ -239,8 +270,8 @@ fn digest(row: &Context<'_>) -> i64 {
         bytes.extend_from_slice(&(value.len() as u64).to_le_bytes());
         bytes.extend_from_slice(value);
     };
-    for place in 0..row.len() {
-        match row.get_raw(place) {
+    for value in row {
+        match value {
             ValueRef::Null => add(0, &[]),
             ValueRef::Integer(number) => add(1, &number.to_le_bytes()),
             ValueRef::Real(number) => add(2, &number.to_bits().to_le_bytes()),
@@ -256,7 +287,9 @@ fn register_digest(db: &Connection) -> Result<(), RetentionError> {
     let known = "select exists (select 1 from pragma_function_list where name = 'tierkeep_digest')";
     if !db.prepare_cached(known)?.query_row([], |row| row.get::<_, bool>(0))? {
         let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
-        db.create_scalar_function("tierkeep_digest", -1, flags, |row| Ok(digest(row)))?;
+        db.create_scalar_function("tierkeep_digest", -1, flags, |row| {
+            Ok(digest((0..row.len()).map(|place| row.get_raw(place))))
+        })?;
     }
     Ok(())
 }

@@ -77,9 +77,14 @@ pub(super) async fn record(tx: &Transaction<'_>, batch: &Batch<'_>) -> Result<u6
     Ok(link.number.unsigned_abs())
 }
 
-pub(super) async fn page(pool: &Pool, newest: i64, limit: u32) -> Result<Vec<RunRow>, RetentionError> {
+pub(super) async fn page(
+    pool: &Pool,
+    newest: i64,
+    limit: u32,
+    without: Option<&str>,
+) -> Result<Vec<RunRow>, RetentionError> {
     let connection = pool.get().await?;
-    let parameters: [Bound<'_>; 2] = [(&newest, Type::INT8), (&i64::from(limit), Type::INT8)];
+    let parameters: [Bound<'_>; 3] = [(&newest, Type::INT8), (&i64::from(limit), Type::INT8), (&without, Type::TEXT)];
     let rows = connection.query_typed(include_str!("../sql/postgres/run_page.sql"), &parameters).await?;
     let row = |row: &Row| {
         Ok(RunRow {

@@ -64,7 +64,12 @@ pub(super) fn record(tx: &Transaction<'_>, batch: &Batch<'_>) -> Result<u64, Ret
     Ok(link.number.unsigned_abs())
 }
 
-pub(super) fn page(connection: &mut Connection, newest: i64, limit: u32) -> Result<Vec<RunRow>, RetentionError> {
+pub(super) fn page(
+    connection: &mut Connection,
+    newest: i64,
+    limit: u32,
+    without: Option<&str>,
+) -> Result<Vec<RunRow>, RetentionError> {
     let mut statement = connection.prepare_cached(include_str!("../sql/sqlite/run_page.sql"))?;
     let row = |row: &Row<'_>| {
         Ok(RunRow {
@@ -81,6 +86,6 @@ pub(super) fn page(connection: &mut Connection, newest: i64, limit: u32) -> Resu
             has_lease: row.get(10)?,
         })
     };
-    let rows = statement.query_map((newest, limit), row)?.collect::<Result<_, _>>()?;
+    let rows = statement.query_map((newest, limit, without), row)?.collect::<Result<_, _>>()?;
     Ok(rows)
 }

@@ -21,7 +21,9 @@ use tierkeep_learning::store::{
     StoreError, Token, Tokens, Verification, Verified, Written,
 };
 
-use tierkeep_retention::{Broken, Order, Outcome, Plan, PlanLimits, RunEntry, RunId};
+use tierkeep_retention::{
+    Broken, Order, Outcome, Plan, PlanLimits, RestoreOrder, RestoreReport, Restored, RunEntry, RunId,
+};
 
 use crate::fixture::{ADA, BOB, Fixture, NOBODY, app, ask, get, post};
 
@@ -423,6 +425,14 @@ impl Retention for Faulty {
     }
 
     async fn clean_up(self: Arc<Self>, _: &Cleanup, _: &Order) -> Result<Outcome, StoreError> {
+        Err(statement_failed())
+    }
+
+    async fn plan_restore(self: Arc<Self>, _: &RestoreOrder) -> Result<RestoreReport, StoreError> {
+        Err(statement_failed())
+    }
+
+    async fn restore(self: Arc<Self>, _: &RestoreOrder) -> Result<Restored, StoreError> {
         Err(statement_failed())
     }
 

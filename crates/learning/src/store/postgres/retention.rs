@@ -8,14 +8,14 @@ use tierkeep_db::feed::Feed;
 use tierkeep_db::{Connection, Dialect, columns_postgres};
 use tierkeep_retention::{
     Broken, Companion, CompanionError, Database, Engine, Ledger, Order, Outcome, Plan, PlanLimits, Policy, Preparation,
-    Removed, RunEntry, RunId,
+    Removed, RestoreOrder, RestoreReport, Restored, RetentionError, RunEntry, RunId,
 };
 use tokio_postgres::types::Type;
 use tokio_postgres::{Statement, Transaction};
 
 use super::super::StoreError;
 use super::super::aging::{DATA, Keep};
-use super::super::retention::{Catalog, Cleanup, HAS_EXEMPT_POSTGRES, Retention};
+use super::super::retention::{Catalog, Cleanup, HAS_EXEMPT_POSTGRES, NOTHING_KEPT, Retention, all_rules, check_owner};
 use super::super::tables::Tables;
 use super::PostgresStore;
 use super::erasure::hold_off_erasures;
@@ -41,11 +41,25 @@ impl Retention for PostgresStore {
         Ok(self.engine(cleanup).await?.run(order).await?)
     }
 
+    async fn plan_restore(self: Arc<Self>, order: &RestoreOrder) -> Result<RestoreReport, StoreError> {
+        check_owner(order, self.keys)?;
+        if !self.tables.have_summaries() {
+            return Err(RetentionError::Refused(NOTHING_KEPT.to_owned()).into());
+        }
+        Ok(self.engine(&all_rules(order)).await?.plan_restore(order).await?)
+    }
+
+    async fn restore(self: Arc<Self>, order: &RestoreOrder) -> Result<Restored, StoreError> {
+        self.refuse_read_only()?;
+        check_owner(order, self.keys)?;
+        Ok(self.engine(&all_rules(order)).await?.restore(order).await?)
+    }
+
     async fn retention_runs(&self, before: Option<RunId>, limit: u32) -> Result<Vec<RunEntry>, StoreError> {
         if !self.tables.have_summaries() {
             return Ok(Vec::new());
         }
-        Ok(Ledger::new(&Database::Postgres(self.pool.clone())).runs(before, limit).await?)
+        Ok(Ledger::new(&Database::Postgres(self.pool.clone())).cleanups(before, limit).await?)
     }
 
     async fn audit_runs(&self) -> Result<Vec<Broken>, StoreError> {
@@ -156,8 +170,8 @@ impl Companion for PostgresCompanion {
     fn moving_sqlite(
         &self,
         _: &rusqlite::Transaction<'_>,
-        moving: &mut dyn FnMut() -> Result<(), tierkeep_retention::RetentionError>,
-    ) -> Result<(), tierkeep_retention::RetentionError> {
+        moving: &mut dyn FnMut() -> Result<(), RetentionError>,
+    ) -> Result<(), RetentionError> {
         moving()
     }
 }

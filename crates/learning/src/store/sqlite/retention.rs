@@ -8,12 +8,12 @@ use tierkeep_db::feed::Feed;
 use tierkeep_db::{Connection, Dialect, columns_sqlite};
 use tierkeep_retention::{
     Broken, Companion, CompanionError, Database, Engine, Ledger, Order, Outcome, Plan, PlanLimits, Policy, Preparation,
-    Removed, RetentionError, RunEntry, RunId,
+    Removed, RestoreOrder, RestoreReport, Restored, RetentionError, RunEntry, RunId,
 };
 
 use super::super::StoreError;
 use super::super::aging::{DATA, Keep};
-use super::super::retention::{Catalog, Cleanup, HAS_EXEMPT_SQLITE, Retention};
+use super::super::retention::{Catalog, Cleanup, HAS_EXEMPT_SQLITE, NOTHING_KEPT, Retention, all_rules, check_owner};
 use super::super::tables::Tables;
 use super::aging::{deleted_facts, fold_deleted, forget_learners, remove};
 use super::wire::SqlKey;
@@ -40,11 +40,27 @@ impl Retention for SqliteStore {
         Ok(self.engine(cleanup).await?.run(order).await?)
     }
 
+    async fn plan_restore(self: Arc<Self>, order: &RestoreOrder) -> Result<RestoreReport, StoreError> {
+        check_owner(order, self.shared.keys)?;
+        if !self.shared.tables.have_summaries() {
+            return Err(RetentionError::Refused(NOTHING_KEPT.to_owned()).into());
+        }
+        Ok(self.engine(&all_rules(order)).await?.plan_restore(order).await?)
+    }
+
+    async fn restore(self: Arc<Self>, order: &RestoreOrder) -> Result<Restored, StoreError> {
+        if self.shared.read_only {
+            return Err(StoreError::ReadOnly(self.shared.address.clone()));
+        }
+        check_owner(order, self.shared.keys)?;
+        Ok(self.engine(&all_rules(order)).await?.restore(order).await?)
+    }
+
     async fn retention_runs(&self, before: Option<RunId>, limit: u32) -> Result<Vec<RunEntry>, StoreError> {
         if !self.shared.tables.have_summaries() {
             return Ok(Vec::new());
         }
-        Ok(Ledger::new(&Database::Sqlite(self.db.clone())).runs(before, limit).await?)
+        Ok(Ledger::new(&Database::Sqlite(self.db.clone())).cleanups(before, limit).await?)
     }
 
     async fn audit_runs(&self) -> Result<Vec<Broken>, StoreError> {

@@ -70,12 +70,13 @@ impl Rows {
         let ends = [None, Some(-1), Some(0), Some(1), Some(60_000_000), None, Some(60_000_000)];
         row.end_time = self.chance.one_of(&ends).map(|micros| row.start_time + SignedDuration::from_micros(micros));
         row.duration_minutes = *self.chance.one_of(&[-1, 0, 1, 30, 30, 30, 30]);
-        row.effectiveness_rating = *self.chance.one_of(&[None, Some(0), Some(1), Some(5), Some(6), Some(3), None, None]);
+        row.effectiveness_rating =
+            *self.chance.one_of(&[None, Some(0), Some(1), Some(5), Some(6), Some(3), None, None]);
         row.focus_hundredths =
             *self.chance.one_of(&[None, Some(-1), Some(0), Some(100), Some(101), Some(999), None, None, None, None]);
         row.is_active = self.chance.below(6) == 0;
-        row.course_progress_id =
-            (self.chance.below(2) == 0).then(|| tierkeep_learning::key::CourseProgressId::new(key(self.keys, 1 + n % 20)));
+        row.course_progress_id = (self.chance.below(2) == 0)
+            .then(|| tierkeep_learning::key::CourseProgressId::new(key(self.keys, 1 + n % 20)));
         row
     }
 
@@ -161,7 +162,8 @@ async fn exempt(rows: &mut Rows, dialect: Dialect, outside: &Outside, tables: &m
                 tables.exempt.insert((table, id));
             }
             let until = instant_literal(dialect, until);
-            let row = format!("insert into tierkeep_exempt (source, row_key, until) values ('{table}', '{id}', {until})");
+            let row =
+                format!("insert into tierkeep_exempt (source, row_key, until) values ('{table}', '{id}', {until})");
             outside.run(&row).await;
         }
     }

@@ -55,7 +55,9 @@ async fn is_refused(store: &Arc<dyn Store>, cleanup: &Cleanup, what: &str) -> bo
 }
 
 async fn share_of_live_rows_that_go_into_quarantine_is_limited(dialect: Dialect) {
-    for (invalid, all, refused) in [(2, 10, false), (3, 10, true), (1, 1, true), (1, 5, false), (1, 4, true), (0, 3, false)] {
+    for (invalid, all, refused) in
+        [(2, 10, false), (3, 10, true), (1, 1, true), (1, 5, false), (1, 4, true), (0, 3, false)]
+    {
         let (store, outside, _fresh) = empty(dialect).await;
         let minutes = |n| if n <= invalid { -1 } else { 5 };
         let rows = (1..=all).map(|n| session(KEYS, n, 1, "2026-05-01T08:00:00Z", minutes(n))).collect();

@@ -60,8 +60,13 @@ async fn locked_sessions_are_archived_by_the_next_run() {
 
 #[tokio::test]
 async fn locked_invalid_sessions_are_met_again() {
-    held_rows_are_passed_over("", "select from study_sessions where id = 401 for update;", &[INVALID], &[("invalid", 1)])
-        .await;
+    held_rows_are_passed_over(
+        "",
+        "select from study_sessions where id = 401 for update;",
+        &[INVALID],
+        &[("invalid", 1)],
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -167,7 +172,9 @@ async fn row_that_changed_after_the_plan_is_not_moved(dialect: Dialect) {
             "begun invalid" => "update study_sessions set duration_minutes = 5 where id = 401",
             "begun duplicate_progress" => "update course_progress set content_id = 7 where id = 2",
             "begun archive" => "update study_sessions set is_active = true where id in (101, 201)",
-            "begun archived_sessions" => "update study_sessions_archive set start_time = (select max(start_time) from study_sessions) where id = 203",
+            "begun archived_sessions" => {
+                "update study_sessions_archive set start_time = (select max(start_time) from study_sessions) where id = 203"
+            }
             "begun inactive_users" => "update users set is_active = true where id = 3",
             _ => return,
         };

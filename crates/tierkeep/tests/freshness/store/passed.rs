@@ -14,7 +14,9 @@ use tierkeep_learning::store::{
     Aging, Cleanup, Difference, Erased, Erasure, Export, Keep, Leases, ListedSession, NewToken, Retention, StoreError,
     Token, Tokens, Verification, Verified,
 };
-use tierkeep_retention::{Broken, Order, Outcome, Plan, PlanLimits, RunEntry, RunId};
+use tierkeep_retention::{
+    Broken, Order, Outcome, Plan, PlanLimits, RestoreOrder, RestoreReport, Restored, RunEntry, RunId,
+};
 
 use super::Watched;
 
@@ -176,6 +178,14 @@ impl Retention for Watched {
 
     async fn clean_up(self: Arc<Self>, cleanup: &Cleanup, order: &Order) -> Result<Outcome, StoreError> {
         Arc::clone(&self.inner).clean_up(cleanup, order).await
+    }
+
+    async fn plan_restore(self: Arc<Self>, order: &RestoreOrder) -> Result<RestoreReport, StoreError> {
+        Arc::clone(&self.inner).plan_restore(order).await
+    }
+
+    async fn restore(self: Arc<Self>, order: &RestoreOrder) -> Result<Restored, StoreError> {
+        Arc::clone(&self.inner).restore(order).await
     }
 
     async fn retention_runs(&self, before: Option<RunId>, limit: u32) -> Result<Vec<RunEntry>, StoreError> {
