@@ -28,6 +28,8 @@ pub struct Engine {
     pub(crate) db: Database,
     pub(crate) policy: Policy,
     pub(crate) companion: Arc<dyn Companion>,
+    /// Whether runs look after the tables once their rules are carried out.
+    pub(crate) is_optimizing: bool,
 }
 
 /// How a run is to work.
@@ -117,7 +119,14 @@ impl Engine {
     /// [`TABLES_SQLITE`](crate::TABLES_SQLITE).
     #[must_use]
     pub fn new(db: Database, policy: Policy, companion: Arc<dyn Companion>) -> Self {
-        Self { db, policy, companion }
+        Self { db, policy, companion, is_optimizing: false }
+    }
+
+    /// The same, whose runs look after the tables as well once their rules are carried out: tables whose rows changed much are
+    /// measured anew for the planner, and the report has advice about space.
+    #[must_use]
+    pub fn optimizing(self, is_optimizing: bool) -> Self {
+        Self { is_optimizing, ..self }
     }
 
     /// What a run would do now, and with `is_forced` although much speaks against it. Writes nothing, and needs SELECT only.
@@ -198,7 +207,7 @@ impl Engine {
         let mut running = Running::new(self, order, hold, &survey, run, plan).await?;
         let stop = match running.objection() {
             Some(objection) => Err(Stop::Ending(Ending::Refused(objection))),
-            None => running.work().await,
+            None => running.work_measured().await,
         };
         let took = begun.elapsed();
         let (ended, reason) = match stop {

@@ -137,7 +137,7 @@ impl<'a> Running<'a> {
         (self.plan, self.report)
     }
 
-    /// Does all sweeps, phase by phase.
+    /// Does all sweeps, phase by phase, and what comes after them.
     pub(crate) async fn work(&mut self) -> Result<(), Stop> {
         let policy = &self.engine.policy;
         self.candidates().await?;
@@ -151,6 +151,10 @@ impl<'a> Running<'a> {
                 Action::Delete | Action::DeleteDependants { .. } => self.delete(&sweep).await?,
                 _ => self.sweep(&sweep, planned).await?,
             }
+        }
+        self.prune_exempt().await?;
+        if self.engine.is_optimizing {
+            self.keep_up().await?;
         }
         Ok(())
     }

@@ -8,7 +8,7 @@ use tierkeep_retention::{Broken, Database, Engine, Order, Outcome, Plan, PlanLim
 
 use super::StoreError;
 use super::aging::Keep;
-use crate::retention::Cutoffs;
+use crate::retention::{Cutoffs, OPTIMIZE};
 
 /// What is to be cleaned up.
 #[derive(Debug, Clone)]
@@ -74,7 +74,7 @@ pub(super) fn engine(
     phases: &[&str],
     companion: Arc<dyn tierkeep_retention::Companion>,
 ) -> Engine {
-    Engine::new(db, policy.only(phases), companion)
+    Engine::new(db, policy.only(phases), companion).optimizing(phases.contains(&OPTIMIZE))
 }
 
 /// Whether any row was restored whose grace is not over. The one parameter is the present, microseconds since 1970.
