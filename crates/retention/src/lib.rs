@@ -19,6 +19,7 @@ mod gate;
 mod lease;
 mod ledger;
 mod pace;
+mod partition;
 mod plan;
 pub mod preflight;
 mod report;

@@ -170,6 +170,10 @@ impl Survey {
         self.tables.get(name).and_then(|table| table.facts.total_bytes)
     }
 
+    pub(crate) fn facts(&self, name: &str) -> Result<&TableFacts, RetentionError> {
+        Ok(&self.table(name)?.facts)
+    }
+
     fn table(&self, name: &str) -> Result<&Table, RetentionError> {
         self.tables.get(name).ok_or_else(|| RetentionError::Mismatch(format!("no table was looked at for {name}")))
     }
@@ -214,7 +218,7 @@ impl Survey {
 }
 
 /// The column that a logical one reads.
-fn stored<'a>(subject: &'a Subject, name: &str) -> Option<&'a str> {
+pub(crate) fn stored<'a>(subject: &'a Subject, name: &str) -> Option<&'a str> {
     let found = subject.relation.columns().find(|(column, _)| *column == name);
     found.and_then(|(_, expression)| expression.reads()).map(tierkeep_db::Ident::as_str)
 }

@@ -3,5 +3,6 @@
 mod answers;
 mod detach;
 mod drift;
+mod partitions;
 mod refusals;
 mod site;
