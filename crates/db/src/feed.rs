@@ -71,8 +71,10 @@ use definition::Definition;
 
 mod definition;
 mod postgres;
+mod rehanging;
 mod sqlite;
 
+pub use rehanging::Rehanging;
 pub use sqlite::SuspendedTriggers;
 
 /// Rows numbered by one poll at most; a poll that meets more says so in [`Polled::more`]. Callers give up after a time, which

@@ -27,6 +27,7 @@ mod stores {
     pub(crate) mod seeded;
     pub(crate) mod slow_writes;
     pub(crate) mod tokens;
+    pub(crate) mod upkeep;
     pub(crate) mod verification;
     pub(crate) mod writes;
     pub(crate) mod writing;

@@ -76,4 +76,28 @@ pub trait Companion: Send + Sync {
         tx: &SqliteTransaction<'_>,
         moving: &mut dyn FnMut() -> Result<(), RetentionError>,
     ) -> Result<(), RetentionError>;
+
+    /// Told before `table` (quoted) ceases to be a partition, or a part, of a subject's table; PostgreSQL only. What it returns
+    /// is handed to [`passed_postgres`](Self::passed_postgres).
+    ///
+    /// # Errors
+    /// As [`delete_postgres`](Self::delete_postgres).
+    async fn passing_postgres(&self, tx: &PostgresTransaction<'_>, table: &str) -> Result<Preparation, CompanionError> {
+        let _ = (tx, table);
+        Ok(Box::new(()))
+    }
+
+    /// Told when that has happened: with the same rows it is a part of the table of the subject `into` now, or it is gone.
+    ///
+    /// # Errors
+    /// As there.
+    async fn passed_postgres(
+        &self,
+        tx: &PostgresTransaction<'_>,
+        passing: Preparation,
+        into: Option<&'static str>,
+    ) -> Result<(), CompanionError> {
+        let _ = (tx, passing, into);
+        Ok(())
+    }
 }

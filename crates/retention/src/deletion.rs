@@ -112,6 +112,7 @@ impl Running<'_> {
             found.exported().map_err(RetentionError::from)?.into_iter().map(|(name, _)| name).collect();
         for _ in 0..PASSES {
             self.delete_pass(sweep, &texts, &columns).await?;
+            self.drop_empty_parts(sweep).await?;
             if self.report.rows(rule.name) >= planned {
                 return Ok(());
             }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use tokio_postgres::types::Type;
 use tokio_util::sync::CancellationToken;
 
 use crate::companion::Companion;
@@ -29,6 +28,8 @@ pub struct Engine {
     pub(crate) db: Database,
     pub(crate) policy: Policy,
     pub(crate) companion: Arc<dyn Companion>,
+    /// Whether runs look after the tables once their rules are carried out.
+    pub(crate) is_optimizing: bool,
 }
 
 /// How a run is to work.
@@ -118,7 +119,14 @@ impl Engine {
     /// [`TABLES_SQLITE`](crate::TABLES_SQLITE).
     #[must_use]
     pub fn new(db: Database, policy: Policy, companion: Arc<dyn Companion>) -> Self {
-        Self { db, policy, companion }
+        Self { db, policy, companion, is_optimizing: false }
+    }
+
+    /// The same, whose runs look after the tables as well once their rules are carried out: tables whose rows changed much are
+    /// measured anew for the planner, and the report has advice about space.
+    #[must_use]
+    pub fn optimizing(self, is_optimizing: bool) -> Self {
+        Self { is_optimizing, ..self }
     }
 
     /// What a run would do now, and with `is_forced` although much speaks against it. Writes nothing, and needs SELECT only.
@@ -184,28 +192,6 @@ impl Engine {
         done
     }
 
-    /// Forgets rows that were restored and whose time is over.
-    pub(crate) async fn prune_exemptions(&self, hold: &Hold, now: Timestamp) -> Result<(), RetentionError> {
-        let (keeper, now) = (hold.keeper(), now.as_microsecond());
-        match &self.db {
-            Database::Postgres(pool) => {
-                let mut db = pool.get().await?;
-                let tx = db.transaction().await?;
-                keeper.keep_postgres(&tx).await?;
-                tx.execute_typed(include_str!("sql/postgres/exempt_prune.sql"), &[(&now, Type::INT8)]).await?;
-                Ok(tx.commit().await?)
-            }
-            Database::Sqlite(file) => {
-                file.write(move |tx| {
-                    keeper.keep_sqlite(tx)?;
-                    tx.execute(include_str!("sql/sqlite/exempt_prune.sql"), [now])?;
-                    Ok(())
-                })
-                .await
-            }
-        }
-    }
-
     async fn run_held(&self, order: &Order, hold: &Hold, begun: Instant) -> Result<Outcome, RetentionError> {
         let limits = PlanLimits {
             max_fraction: order.max_fraction,
@@ -218,11 +204,10 @@ impl Engine {
         let ledger = Ledger::new(&self.db);
         let written = serde_json::to_value(&plan).map_err(|error| RetentionError::Mismatch(error.to_string()))?;
         let run = ledger.begin(hold, &order.command, &written).await?;
-        self.prune_exemptions(hold, order.now()).await?;
         let mut running = Running::new(self, order, hold, &survey, run, plan).await?;
         let stop = match running.objection() {
             Some(objection) => Err(Stop::Ending(Ending::Refused(objection))),
-            None => running.work().await,
+            None => running.work_measured().await,
         };
         let took = begun.elapsed();
         let (ended, reason) = over(stop, "what was committed stays, and the next run goes on")?;

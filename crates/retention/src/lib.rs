@@ -4,6 +4,7 @@
 //! are to be quarantined, archived, deleted, anonymised or turned to another row, and it does that on PostgreSQL or SQLite
 //! in batches that each move their rows by one statement in one transaction, with their record.
 
+mod backlog;
 mod batch;
 mod chain;
 mod companion;
@@ -18,6 +19,7 @@ mod gate;
 mod lease;
 mod ledger;
 mod pace;
+mod partition;
 mod plan;
 pub mod preflight;
 mod report;
@@ -28,8 +30,10 @@ mod statements;
 mod stop_sign;
 mod survey;
 mod throttle;
+mod upkeep;
 mod window;
 
+pub use backlog::{Backlog, Remaining};
 pub use chain::Broken;
 pub use companion::{Companion, CompanionError, Preparation, Removed};
 pub use database::Database;
@@ -39,7 +43,7 @@ pub use lease::{Hold, Keeper};
 pub use ledger::{Batch, Ended, Ledger, RunEntry, RunId, RunIdError, RunState};
 pub use pace::{BatchSize, Pace, Share, ShareError};
 pub use plan::{Plan, PlanLimits, Planned, TablePlan};
-pub use report::{Observer, Report, TableReport, Unobserved};
+pub use report::{FileReport, Observer, Report, TableReport, Unobserved};
 pub use restore::{NAMED, RestoreOrder, RestoreReport, Restored, Scope, Stay};
 pub use rule::{Action, Blank, Dependant, Policy, Rule, Subject, Survivor, Sweep};
 pub use stop_sign::{Ending, StopSign};

@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::backlog::{Backlog, Remaining};
 use crate::batch::Batch;
 use crate::error::RetentionError;
 
 /// What a run has done; it is stored with each batch.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Report {
     /// Rows that went by each rule.
     pub rules: BTreeMap<String, u64>,
@@ -22,12 +24,18 @@ pub struct Report {
     pub batches: u64,
     /// Files that rows were exported to before they were deleted.
     pub files: Vec<String>,
-    /// The tables before and after, if the run came to its end.
+    /// The tables before and after, unless an error ended the run.
     pub tables: Vec<TableReport>,
+    /// The file before and after, on SQLite.
+    pub file: Option<FileReport>,
     /// Tables that were measured anew for the planner.
     pub analyzed: Vec<String>,
     /// What an operator should do.
     pub advice: Vec<String>,
+    /// The oldest row that a rule by age is still about after the run; `None` if there is none, and where looking failed.
+    pub backlog: Option<Backlog>,
+    /// What is left of the plan, if the run ended before all of it was tried.
+    pub remaining: Option<Remaining>,
 }
 
 /// A table before and after a run.
@@ -35,10 +43,26 @@ pub struct Report {
 pub struct TableReport {
     /// The name of the subject.
     pub subject: String,
-    /// Its size with its indexes before, in bytes.
+    /// Its size with its indexes before, in bytes. On SQLite only of a run that looks after the tables, as it takes reading
+    /// them.
     pub bytes_before: Option<u64>,
     /// The same after.
     pub bytes_after: Option<u64>,
+    /// Rows that were counted before, of tables that have rules.
+    pub rows_before: Option<u64>,
+    /// The same less what this run took away, and more what it brought. What others wrote meanwhile is not in it.
+    pub rows_after: Option<u64>,
+}
+
+/// A database file before and after a run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileReport {
+    /// Its size before, in bytes.
+    pub bytes_before: u64,
+    /// Its size after. Deleted rows leave free pages in it.
+    pub bytes_after: u64,
+    /// Bytes of free pages after, which new rows will use.
+    pub bytes_free: u64,
 }
 
 impl Report {

@@ -170,7 +170,6 @@ impl Engine {
             Scope::Owner(_) => json!({ "restore": "owner" }),
         };
         let run = ledger.begin(hold, RESTORE, &plan).await?;
-        self.prune_exemptions(hold, order.order.now()).await?;
         let running = Running::new(self, &order.order, hold, &survey, run, Plan::default()).await?;
         let mut restoring = Restoring::new(self, order, Hand::Working(Box::new(running)));
         let stop = restoring.work(&lots).await;

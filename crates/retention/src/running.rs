@@ -151,7 +151,7 @@ impl<'a> Running<'a> {
         (self.plan, self.report)
     }
 
-    /// Does all sweeps, phase by phase.
+    /// Does all sweeps, phase by phase, and what comes after them.
     pub(crate) async fn work(&mut self) -> Result<(), Stop> {
         let policy = &self.engine.policy;
         self.candidates().await?;
@@ -166,6 +166,10 @@ impl<'a> Running<'a> {
                 _ => self.sweep(&sweep, planned).await?,
             }
         }
+        self.prune_exempt().await?;
+        if self.engine.is_optimizing {
+            self.keep_up().await?;
+        }
         Ok(())
     }
 
@@ -176,7 +180,10 @@ impl<'a> Running<'a> {
             Session::Postgres(_) => Mover::Postgres(postgres::Mover::new(&self.engine.policy, sweep, &found)?),
             Session::Sqlite(_) => Mover::Sqlite(sqlite::Mover::new(&self.engine.policy, sweep, &found)?),
         };
-        let mut moved = 0;
+        let mut moved = self.pass_partitions(sweep).await?;
+        if moved >= planned {
+            return Ok(());
+        }
         for pass in 0..PASSES {
             if pass > 0 {
                 self.order.observer.waiting("some rows are locked by others");
@@ -448,7 +455,7 @@ pub(crate) fn record_of<'a>(
 }
 
 /// Whether a batch failed for what others do at this moment.
-fn is_hindered(error: &RetentionError) -> bool {
+pub(crate) fn is_hindered(error: &RetentionError) -> bool {
     let states = [
         SqlState::LOCK_NOT_AVAILABLE,
         SqlState::T_R_DEADLOCK_DETECTED,

@@ -151,7 +151,7 @@ impl Found<'_> {
     }
 
     /// A sum of digests of rows, on PostgreSQL.
-    fn digest(&self) -> String {
+    pub(crate) fn digest(&self) -> String {
         let row = self.written().join(", ");
         if self.hashes_records {
             format!("hash_record_extended(row({row}), 0)")

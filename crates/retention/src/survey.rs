@@ -231,7 +231,7 @@ impl Survey {
 }
 
 /// The column that a logical one reads.
-fn stored<'a>(subject: &'a Subject, name: &str) -> Option<&'a str> {
+pub(crate) fn stored<'a>(subject: &'a Subject, name: &str) -> Option<&'a str> {
     let found = subject.relation.columns().find(|(column, _)| *column == name);
     found.and_then(|(_, expression)| expression.reads()).map(tierkeep_db::Ident::as_str)
 }

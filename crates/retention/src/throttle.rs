@@ -47,6 +47,7 @@ use crate::stop_sign::Ending;
 pub use limits::{Band, Limits, LoadLimits, ReplicationLimits, SqliteLimits, TableLimits};
 pub use postgres::{Watched, health_postgres};
 pub use sqlite::health_sqlite;
+pub(crate) use sqlite::write_back;
 
 /// What can hold a run back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -11,5 +11,6 @@ mod partitions;
 mod properties;
 mod quiet;
 mod quiet_sqlite;
+mod rehanging;
 mod sqlite;
 mod upkeep;

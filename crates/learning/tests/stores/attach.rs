@@ -4,6 +4,7 @@ mod answers;
 mod cleaned;
 mod detach;
 mod drift;
+mod partitions;
 mod refusals;
 mod restored;
 mod site;

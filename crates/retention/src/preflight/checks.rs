@@ -249,9 +249,13 @@ fn key(subject: &Move<'_>, findings: &mut Findings) {
         let is_told_apart = table.keys().any(|columns| {
             if is_live {
                 // Nulls are equal to nothing, so they are no key.
-                columns
-                    .iter()
-                    .all(|column| is_among(table, column) && table.column(column).is_some_and(|c| !c.nullable))
+                columns.iter().all(|column| {
+                    // No key of a partitioned table can do without the column of its partitions. The same id in two
+                    // of them would be refused by the archive.
+                    let is_of_parts = table.partitioning.as_ref().and_then(|parts| parts.range_column.as_deref());
+                    let is_part_of_key = is_among(table, column) || is_of_parts == Some(*column);
+                    is_part_of_key && table.column(column).is_some_and(|c| !c.nullable)
+                }) && columns.iter().any(|column| is_among(table, column))
             } else {
                 // A partitioned archive has the column of its partitions in every key.
                 let has = |key: &&str| columns.iter().any(|column| table.is_same(key, column));

@@ -53,7 +53,7 @@ fn unwritten(path: &Path) -> Result<u64, String> {
 }
 
 /// Writes back what no reader needs; the bytes that remain, or `None` while somebody else does it.
-fn write_back(path: &Path) -> rusqlite::Result<Option<u64>> {
+pub(crate) fn write_back(path: &Path) -> rusqlite::Result<Option<u64>> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(Duration::ZERO)?;

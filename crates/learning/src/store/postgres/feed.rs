@@ -64,6 +64,10 @@ impl Follower {
         self.pool.close().await;
     }
 
+    pub(super) fn feed(&self) -> &Feed {
+        &self.feed
+    }
+
     pub(super) fn is_misfit(&self) -> bool {
         self.is_misfit.load(Ordering::Acquire)
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use tierkeep_db::feed::Feed;
+use tierkeep_db::feed::{Feed, Rehanging};
 use tierkeep_db::{Connection, Dialect, columns_postgres};
 use tierkeep_retention::{
     Broken, Companion, CompanionError, Database, Engine, Ledger, Order, Outcome, Plan, PlanLimits, Policy, Preparation,
@@ -19,11 +19,12 @@ use super::super::retention::{Catalog, Cleanup, HAS_EXEMPT_POSTGRES, NOTHING_KEP
 use super::super::tables::Tables;
 use super::PostgresStore;
 use super::erasure::hold_off_erasures;
+use super::feed::Follower;
 use super::folding::FoldStatements;
 use super::wire::PgKeys;
 use crate::key::{SessionId, UserId};
 use crate::mapping::Source;
-use crate::retention::{Situation, policy};
+use crate::retention::{OPTIMIZE, Situation, policy};
 
 #[async_trait]
 impl Retention for PostgresStore {
@@ -72,7 +73,7 @@ impl PostgresStore {
         let policy = self.policy(cleanup).await?;
         let db = Database::Postgres(self.pool.clone());
         let companion = PostgresCompanion { store: self, keep: cleanup.keep };
-        Ok(Engine::new(db, policy, Arc::new(companion)))
+        Ok(Engine::new(db, policy, Arc::new(companion)).optimizing(cleanup.phases.contains(&OPTIMIZE)))
     }
 
     async fn policy(&self, cleanup: &Cleanup) -> Result<Policy, StoreError> {
@@ -132,6 +133,22 @@ impl Companion for PostgresCompanion {
 
     async fn deleting_postgres(&self, tx: &Transaction<'_>) -> Result<(), CompanionError> {
         Ok(hold_off_erasures(tx).await?)
+    }
+
+    async fn passing_postgres(&self, tx: &Transaction<'_>, table: &str) -> Result<Preparation, CompanionError> {
+        let feed = self.store.follower.as_ref().map(Follower::feed).ok_or("nobody follows the changes here")?;
+        Ok(Box::new(feed.begin_rehanging_postgres(tx, table).await?))
+    }
+
+    async fn passed_postgres(
+        &self,
+        tx: &Transaction<'_>,
+        passing: Preparation,
+        into: Option<&'static str>,
+    ) -> Result<(), CompanionError> {
+        let feed = self.store.follower.as_ref().map(Follower::feed).ok_or("nobody follows the changes here")?;
+        let before = passing.downcast::<Rehanging>().map_err(|_| "what was prepared by another")?;
+        Ok(feed.end_rehanging_postgres(tx, *before, into).await?)
     }
 
     async fn delete_postgres(

@@ -20,7 +20,7 @@ use super::wire::SqlKey;
 use super::{Shared, SqliteStore};
 use crate::key::{SessionId, UserId};
 use crate::mapping::Source;
-use crate::retention::{Situation, policy};
+use crate::retention::{OPTIMIZE, Situation, policy};
 
 #[async_trait]
 impl Retention for SqliteStore {
@@ -72,7 +72,8 @@ impl SqliteStore {
     async fn engine(&self, cleanup: &Cleanup) -> Result<Engine, StoreError> {
         let policy = self.policy(cleanup).await?;
         let companion = SqliteCompanion { shared: Arc::clone(&self.shared), keep: cleanup.keep };
-        Ok(Engine::new(Database::Sqlite(self.db.clone()), policy, Arc::new(companion)))
+        Ok(Engine::new(Database::Sqlite(self.db.clone()), policy, Arc::new(companion))
+            .optimizing(cleanup.phases.contains(&OPTIMIZE)))
     }
 
     async fn policy(&self, cleanup: &Cleanup) -> Result<Policy, StoreError> {

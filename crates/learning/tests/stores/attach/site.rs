@@ -193,7 +193,12 @@ pub(super) struct Site {
 
 impl Site {
     pub(super) async fn new(platform: Platform) -> Self {
-        let fresh = Fresh::with_schema(platform.schema()).await;
+        Self::with_schema(platform, platform.schema()).await
+    }
+
+    /// With tables that are made otherwise.
+    pub(super) async fn with_schema(platform: Platform, schema: &str) -> Self {
+        let fresh = Fresh::with_schema(schema).await;
         let outside = fresh.outside().await;
         outside.run(&format!("{}; {}", platform.learners(), platform.cascade())).await;
         let mut model = Model::new(Zone::new(ZONE).unwrap(), DayStart::default());

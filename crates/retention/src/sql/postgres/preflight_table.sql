@@ -5,7 +5,8 @@ with recursive tree (oid) as (
     select i.inhrelid
     from tree as t
     join pg_inherits as i on i.inhparent = t.oid
-    join pg_class as c on c.oid = i.inhrelid and c.relispartition
+    join pg_class as c on c.oid = i.inhrelid
+    where c.relispartition or starts_with(obj_description(c.oid, 'pg_class'), 'tierkeep: archived partition ')
 ),
 sizes as (
     select
@@ -252,7 +253,10 @@ select json_build_object(
         from pg_inherits as i
         join pg_class as heir on heir.oid = i.inhrelid and not heir.relispartition
         join pg_namespace as heir_schema on heir_schema.oid = heir.relnamespace
-        where i.inhparent = c.oid
+        where
+            i.inhparent = c.oid
+            -- not those that a run put there
+            and not coalesce(starts_with(obj_description(heir.oid, 'pg_class'), 'tierkeep: archived partition '), false)
     )
 )::text as facts
 from pg_class as c

@@ -1,2 +1,3 @@
--- Rows that were restored and whose time is over. ?1 the present, microseconds since 1970.
-delete from tierkeep_exempt where until <= ?1
+-- Forgets restored rows whose grace was over at ?1; ?2 at most.
+delete from tierkeep_exempt
+where (source, row_key) in (select source, row_key from tierkeep_exempt where until <= ?1 limit ?2)
