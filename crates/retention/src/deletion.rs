@@ -49,6 +49,9 @@ impl Files {
     fn open(directory: &Path, run: i64, installation: Option<&str>) -> Result<Self, ExportError> {
         let own = installation.map_or_else(|| directory.to_owned(), |name| directory.join(name));
         let directory = ExportDirectory::open(own)?;
+        if installation.is_some() {
+            directory.remove_leftovers_before(run)?;
+        }
         let manifest = Manifest::create(&directory, run, installation)?;
         Ok(Self { directory, manifest, number: 0 })
     }
