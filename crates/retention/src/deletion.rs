@@ -9,6 +9,7 @@ use tokio_postgres::{Row, Transaction};
 
 use crate::batch::{Batch, postgres};
 use crate::companion::Removed;
+use crate::crash_points::reach;
 use crate::error::RetentionError;
 use crate::export::{Ages, ExportDirectory, ExportError, ExportWriter, FileName, Manifest, row_digest, verify};
 use crate::ledger::Ledger;
@@ -188,14 +189,19 @@ impl Running<'_> {
             let name =
                 FileName::new(&table, run, files.number).map_err(|error| RetentionError::Refused(error.to_string()))?;
             let mut writer = ExportWriter::create(&files.directory, &name, &columns)?;
+            reach("file-begun");
             let mut digests = BTreeSet::new();
             for row in &rows {
                 let fields: Vec<Option<&str>> = row.iter().map(Option::as_deref).collect();
                 digests.insert(writer.write(&fields)?);
             }
+            reach("file-written");
             let sealed = writer.finish()?;
+            reach("file-sealed");
             verify(&sealed)?;
+            reach("file-verified");
             files.manifest.add(&files.directory, &sealed, ages)?;
+            reach("file-listed");
             Ok((files, digests, sealed.path.display().to_string()))
         });
         let written = self.hold.while_renewing(async { Ok(written.await) }).await?;
@@ -225,6 +231,9 @@ impl Running<'_> {
             let done = self.delete_batch(sweep, text, i64::try_from(rows).unwrap_or(i64::MAX), places, exported).await;
             match done {
                 Ok((picked, last, report)) => {
+                    if report.is_some() {
+                        reach("deletion-committed");
+                    }
                     self.unhindered();
                     self.take_report(sweep, report);
                     let took = begun.elapsed();
@@ -264,9 +273,12 @@ impl Running<'_> {
                     tx.rollback().await?;
                     return Ok((picked, last, None));
                 }
+                reach("deletion-begun");
                 let removed = companion.delete_postgres(&tx, &prepared, name, &keys).await?;
+                reach("rows-deleted");
                 let (batch, report) = counted(&self.report, name, keys.len() as u64, &removed, ages(&listed));
                 Ledger::record_postgres(&tx, &record_of(run, name, &batch, &report.to_json()?)).await?;
+                reach("deletion-recorded");
                 tx.commit().await?;
                 Ok((picked, last, Some(report)))
             }
@@ -282,9 +294,12 @@ impl Running<'_> {
                     if keys.is_empty() {
                         return Ok((picked, last, None));
                     }
+                    reach("deletion-begun");
                     let removed = companion.delete_sqlite(tx, name, &keys)?;
+                    reach("rows-deleted");
                     let (batch, report) = counted(&before, name, keys.len() as u64, &removed, ages(&listed));
                     Ledger::record_sqlite(tx, &record_of(run, name, &batch, &report.to_json()?))?;
+                    reach("deletion-recorded");
                     Ok((picked, last, Some(report)))
                 })
                 .await

@@ -65,6 +65,30 @@ impl Mover {
         self.by_age
     }
 
+    /// The same moves without the deletion, for tests that must notice.
+    #[cfg(feature = "crash-points")]
+    pub(crate) fn copying(&self) -> Self {
+        let texts = self.texts.each_ref().map(|text| {
+            let (head, tail) = text.split_once("delete from ").expect("a move deletes");
+            let (from, tail) = tail.split_once("returning ").expect("a move returns what it deletes");
+            let (columns, tail) = tail.split_once("),\ncame as").expect("a move inserts");
+            let from = from.replacen("using pick", ", pick", 1);
+            format!("{head}select {columns} from {from}),\ncame as{tail}")
+        });
+        Self { name: self.name.clone(), texts, ..*self }
+    }
+
+    /// The deletion that [`copying`](Self::copying) leaves out.
+    #[cfg(feature = "crash-points")]
+    pub(crate) fn removing(&self, run: i64) -> String {
+        let between = |from: &str, to: &str| -> String {
+            let tail = self.texts[0].split_once(from).expect("a move has its tables").1;
+            tail.split_once(to).expect("a move has its tables").0.trim().to_owned()
+        };
+        let (table, into) = (between("delete from ", " as t"), between("insert into ", " ("));
+        format!("delete from {table} where id in (select id from {into} where archived_by = {run})")
+    }
+
     /// Prepares its statements, before a transaction begins.
     pub(crate) async fn prepare(&self, db: &Connection) -> Result<Prepared, RetentionError> {
         let mut both = Vec::with_capacity(2);
