@@ -11,11 +11,12 @@ use crate::rule::{Action, Policy, Sweep};
 use crate::statements::{Found, archive_of};
 
 /// Settings of a batch's transaction. No lock is waited for longer than a reader would accept, no statement outlives the
-/// lease, and values become text in one way whoever runs this.
+/// lease or is compiled while it holds locks (for a second, to move some rows), and values become text in one way whoever
+/// runs this.
 pub(crate) fn settings(lock_timeout_ms: u128) -> String {
     format!(
         "set local lock_timeout = {lock_timeout_ms}; set local statement_timeout = '20s'; \
-         set local idle_in_transaction_session_timeout = '20s'; set local datestyle = 'ISO, YMD'; \
+         set local jit = off; set local idle_in_transaction_session_timeout = '20s'; set local datestyle = 'ISO, YMD'; \
          set local timezone = 'UTC'; set local intervalstyle = 'postgres'; set local extra_float_digits = 1; \
          set local bytea_output = 'hex'"
     )
@@ -86,7 +87,8 @@ impl Mover {
             tail.split_once(to).expect("a move has its tables").0.trim().to_owned()
         };
         let (table, into) = (between("delete from ", " as t"), between("insert into ", " ("));
-        format!("delete from {table} where id in (select id from {into} where archived_by = {run})")
+        let text = "delete from {table} where id in (select id from {into} where archived_by = {run})";
+        crate::statements::fill(text, &[("table", &table), ("into", &into), ("run", &run.to_string())])
     }
 
     /// Prepares its statements, before a transaction begins.
