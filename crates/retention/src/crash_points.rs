@@ -51,6 +51,19 @@ mod planted {
         MoveInTwo,
         /// Rows are moved in one transaction and the batch is recorded in the next.
         RecordApart,
+        /// Rows are deleted as if a file had them.
+        DeleteUnexported,
+    }
+
+    impl Fault {
+        /// Whether batches that archive have it, or others that move rows.
+        pub(crate) fn concerns(self, archiving: bool) -> bool {
+            match self {
+                Self::MoveInTwo => archiving,
+                Self::RecordApart => true,
+                Self::DeleteUnexported => false,
+            }
+        }
     }
 
     struct Planted {

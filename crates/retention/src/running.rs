@@ -255,7 +255,10 @@ impl<'a> Running<'a> {
         let begun = Instant::now();
         let done = match mover {
             #[cfg(feature = "crash-points")]
-            mover if let Some(fault) = crate::crash_points::fault() => {
+            mover
+                if let Some(fault) =
+                    crate::crash_points::fault().filter(|fault| fault.concerns(mover.goes_by_age())) =>
+            {
                 self.faulty_batch(fault, sweep, mover, (rows, place, span)).await
             }
             Mover::Postgres(mover) => self.batch_postgres(sweep, mover, rows, place, span).await,

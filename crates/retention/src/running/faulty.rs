@@ -52,6 +52,7 @@ impl Running<'_> {
             tx.rollback().await?;
             return Ok((batch, None));
         }
+        reach("rows-moved");
         let report = self.report.with(&batch, sweep.name());
         let written = report.to_json()?;
         let record = record_of(self.run, sweep.name(), &batch, &written);
@@ -95,10 +96,15 @@ impl Running<'_> {
                 batch = first.run(tx, run.get(), rows, place.as_ref(), span)?;
                 Ok(())
             };
-            if moves { both.moving_sqlite(tx, &mut move_rows)? } else { move_rows()? }
+            if moves {
+                both.moving_sqlite(tx, &mut move_rows)?;
+            } else {
+                move_rows()?;
+            }
             if batch.rows() == 0 {
                 return Ok((batch, None));
             }
+            reach("rows-moved");
             let report = before.with(&batch, name);
             if is_torn_move {
                 Ledger::record_sqlite(tx, &record_of(run, name, &batch, &report.to_json()?))?;
