@@ -9,6 +9,7 @@ use tokio_postgres::{Row, Transaction};
 
 use crate::batch::{Batch, postgres};
 use crate::companion::Removed;
+use crate::crash_points::reach;
 use crate::error::RetentionError;
 use crate::export::{Ages, ExportDirectory, ExportError, ExportWriter, FileName, Manifest, row_digest, verify};
 use crate::ledger::Ledger;
@@ -49,6 +50,9 @@ impl Files {
     fn open(directory: &Path, run: i64, installation: Option<&str>) -> Result<Self, ExportError> {
         let own = installation.map_or_else(|| directory.to_owned(), |name| directory.join(name));
         let directory = ExportDirectory::open(own)?;
+        if installation.is_some() {
+            directory.remove_leftovers_before(run)?;
+        }
         let manifest = Manifest::create(&directory, run, installation)?;
         Ok(Self { directory, manifest, number: 0 })
     }
@@ -174,6 +178,10 @@ impl Running<'_> {
         rows: Vec<Vec<Option<String>>>,
         ages: Ages,
     ) -> Result<BTreeSet<u64>, Stop> {
+        #[cfg(feature = "crash-points")]
+        if crate::crash_points::fault() == Some(crate::crash_points::Fault::DeleteUnexported) {
+            return Ok(rows.iter().map(|row| digest(row)).collect());
+        }
         let directory = self.order.export.clone().unwrap_or_default();
         let run = self.run.get();
         let mut files = match self.files.take() {
@@ -186,14 +194,19 @@ impl Running<'_> {
             let name =
                 FileName::new(&table, run, files.number).map_err(|error| RetentionError::Refused(error.to_string()))?;
             let mut writer = ExportWriter::create(&files.directory, &name, &columns)?;
+            reach("file-begun");
             let mut digests = BTreeSet::new();
             for row in &rows {
                 let fields: Vec<Option<&str>> = row.iter().map(Option::as_deref).collect();
                 digests.insert(writer.write(&fields)?);
             }
+            reach("file-written");
             let sealed = writer.finish()?;
+            reach("file-sealed");
             verify(&sealed)?;
+            reach("file-verified");
             files.manifest.add(&files.directory, &sealed, ages)?;
+            reach("file-listed");
             Ok((files, digests, sealed.path.display().to_string()))
         });
         let written = self.hold.while_renewing(async { Ok(written.await) }).await?;
@@ -223,6 +236,9 @@ impl Running<'_> {
             let done = self.delete_batch(sweep, text, i64::try_from(rows).unwrap_or(i64::MAX), places, exported).await;
             match done {
                 Ok((picked, last, report)) => {
+                    if report.is_some() {
+                        reach("deletion-committed");
+                    }
                     self.unhindered();
                     self.take_report(sweep, report);
                     let took = begun.elapsed();
@@ -262,9 +278,12 @@ impl Running<'_> {
                     tx.rollback().await?;
                     return Ok((picked, last, None));
                 }
+                reach("deletion-begun");
                 let removed = companion.delete_postgres(&tx, &prepared, name, &keys).await?;
+                reach("rows-deleted");
                 let (batch, report) = counted(&self.report, name, keys.len() as u64, &removed, ages(&listed));
                 Ledger::record_postgres(&tx, &record_of(run, name, &batch, &report.to_json()?)).await?;
+                reach("deletion-recorded");
                 tx.commit().await?;
                 Ok((picked, last, Some(report)))
             }
@@ -280,9 +299,12 @@ impl Running<'_> {
                     if keys.is_empty() {
                         return Ok((picked, last, None));
                     }
+                    reach("deletion-begun");
                     let removed = companion.delete_sqlite(tx, name, &keys)?;
+                    reach("rows-deleted");
                     let (batch, report) = counted(&before, name, keys.len() as u64, &removed, ages(&listed));
                     Ledger::record_sqlite(tx, &record_of(run, name, &batch, &report.to_json()?))?;
+                    reach("deletion-recorded");
                     Ok((picked, last, Some(report)))
                 })
                 .await

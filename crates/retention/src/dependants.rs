@@ -6,6 +6,7 @@ use std::time::Instant;
 use tokio_postgres::Transaction;
 
 use crate::batch::postgres;
+use crate::crash_points::reach;
 use crate::deletion::{counted, digest, fields_postgres, fields_sqlite};
 use crate::error::RetentionError;
 use crate::export::Ages;
@@ -77,6 +78,9 @@ impl Running<'_> {
                 let begun = Instant::now();
                 match self.delete_belongings(rule.name, &texts, some, exported.as_ref()).await {
                     Ok((gone, report)) => {
+                        if report.is_some() {
+                            reach("deletion-committed");
+                        }
                         self.unhindered();
                         self.take_report(sweep, report);
                         self.rest(self.order.share.rest_after(begun.elapsed())).await?;
@@ -144,10 +148,13 @@ impl Running<'_> {
                     tx.rollback().await?;
                     return Ok((0, None));
                 }
+                reach("deletion-begun");
                 let removed = companion.delete_postgres(&tx, &prepared, name, &still).await?;
+                reach("rows-deleted");
                 let gone = still.len() as u64;
                 let (batch, report) = counted(&self.report, name, gone, &removed, (None, None));
                 Ledger::record_postgres(&tx, &record_of(run, name, &batch, &report.to_json()?)).await?;
+                reach("deletion-recorded");
                 tx.commit().await?;
                 Ok((gone, Some(report)))
             }
@@ -163,10 +170,13 @@ impl Running<'_> {
                     if still.is_empty() {
                         return Ok((0, None));
                     }
+                    reach("deletion-begun");
                     let removed = companion.delete_sqlite(tx, name, &still)?;
+                    reach("rows-deleted");
                     let gone = still.len() as u64;
                     let (batch, report) = counted(&before, name, gone, &removed, (None, None));
                     Ledger::record_sqlite(tx, &record_of(run, name, &batch, &report.to_json()?))?;
+                    reach("deletion-recorded");
                     Ok((gone, Some(report)))
                 })
                 .await

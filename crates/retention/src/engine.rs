@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::companion::Companion;
 use crate::count::{counting, counting_dependants};
+use crate::crash_points::reach;
 use crate::database::Database;
 use crate::error::RetentionError;
 use crate::lease::Hold;
@@ -183,12 +184,14 @@ impl Engine {
     pub async fn run(&self, order: &Order) -> Result<Outcome, RetentionError> {
         let begun = Instant::now();
         let hold = Hold::take(&self.db, order.wait, &order.stop.signal()).await?;
+        reach("lease-taken");
         let done = self.run_held(order, &hold, begun).await;
         match hold.release().await {
             // the lease had passed on: whoever has it looks after what is left
             Err(RetentionError::Fenced) | Ok(()) => {}
             Err(error) => tracing::warn!(%error, "the lease of the retention run could not be given back"),
         }
+        reach("lease-released");
         done
     }
 
@@ -204,16 +207,19 @@ impl Engine {
         let ledger = Ledger::new(&self.db);
         let written = serde_json::to_value(&plan).map_err(|error| RetentionError::Mismatch(error.to_string()))?;
         let run = ledger.begin(hold, &order.command, &written).await?;
+        reach("run-recorded");
         let mut running = Running::new(self, order, hold, &survey, run, plan).await?;
         let stop = match running.objection() {
             Some(objection) => Err(Stop::Ending(Ending::Refused(objection))),
             None => running.work_measured().await,
         };
+        reach("work-done");
         let took = begun.elapsed();
         let (ended, reason) = over(stop, "what was committed stays, and the next run goes on")?;
         let (plan, report) = running.into_parts();
         let written = serde_json::to_value(&report).map_err(|error| RetentionError::Mismatch(error.to_string()))?;
         ledger.finish(hold, run, ended, reason.as_deref(), &written).await?;
+        reach("run-finished");
         Ok(Outcome { run, plan, report, ended, reason, took })
     }
 }

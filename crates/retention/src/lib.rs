@@ -9,6 +9,7 @@ mod batch;
 mod chain;
 mod companion;
 mod count;
+mod crash_points;
 mod database;
 mod deletion;
 mod dependants;
@@ -36,6 +37,8 @@ mod window;
 pub use backlog::{Backlog, Remaining};
 pub use chain::Broken;
 pub use companion::{Companion, CompanionError, Preparation, Removed};
+#[cfg(feature = "crash-points")]
+pub use crash_points::{Fault, POINTS, TORN, install};
 pub use database::Database;
 pub use engine::{Engine, Order, Outcome};
 pub use error::RetentionError;

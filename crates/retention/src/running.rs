@@ -9,6 +9,7 @@ use tokio_postgres::types::Type;
 
 use crate::batch::{Batch, Place, postgres, sqlite};
 use crate::companion::Preparation;
+use crate::crash_points::reach;
 use crate::database::Database;
 use crate::deletion::Files;
 use crate::engine::{Engine, Order};
@@ -23,6 +24,9 @@ use crate::rule::{Action, Sweep};
 use crate::statements::{fill, literal, statement};
 use crate::stop_sign::Ending;
 use crate::survey::Survey;
+
+#[cfg(feature = "crash-points")]
+mod faulty;
 
 /// How often a table is gone through for rows that were locked before.
 pub(crate) const PASSES: u32 = 3;
@@ -165,6 +169,7 @@ impl<'a> Running<'a> {
                 Action::Delete | Action::DeleteDependants { .. } => self.delete(&sweep).await?,
                 _ => self.sweep(&sweep, planned).await?,
             }
+            reach("sweep-ended");
         }
         self.prune_exempt().await?;
         if self.engine.is_optimizing {
@@ -271,6 +276,13 @@ impl<'a> Running<'a> {
         let rows = i64::try_from(asked).unwrap_or(i64::MAX);
         let begun = Instant::now();
         let done = match mover {
+            #[cfg(feature = "crash-points")]
+            mover
+                if let Some(fault) =
+                    crate::crash_points::fault().filter(|fault| fault.concerns(mover.goes_by_age())) =>
+            {
+                self.faulty_batch(fault, sweep, mover, (rows, place, span)).await
+            }
             Mover::Postgres(mover) => self.batch_postgres(sweep, mover, rows, place, span).await,
             Mover::Sqlite(mover) => self.batch_sqlite(sweep, mover, rows, place, span).await,
         };
@@ -279,6 +291,7 @@ impl<'a> Running<'a> {
             Ok((batch, report)) => {
                 self.hindered = 0;
                 if report.is_some() {
+                    reach("batch-committed");
                     self.take_report(sweep, report);
                     self.pace.done(u32::try_from(batch.picked).unwrap_or(u32::MAX), took);
                     self.rest(self.order.share.rest_after(took)).await?;
@@ -341,6 +354,7 @@ impl<'a> Running<'a> {
         let transaction = db.transaction().await?;
         transaction.batch_execute(&postgres::settings(lock_timeout)).await?;
         self.hold.keeper().keep_postgres(&transaction).await?;
+        reach("batch-begun");
         if matches!(sweep.action(), Action::Archive { .. }) {
             self.engine.companion.moving_postgres(&transaction).await?;
         } else {
@@ -353,9 +367,11 @@ impl<'a> Running<'a> {
             transaction.rollback().await?;
             return Ok((batch, None));
         }
+        reach("rows-moved");
         let report = self.report.with(&batch, sweep.name());
         let written = report.to_json()?;
         Ledger::record_postgres(&transaction, &record_of(self.run, sweep.name(), &batch, &written)).await?;
+        reach("batch-recorded");
         transaction.commit().await?;
         Ok((batch, Some(report)))
     }
@@ -378,6 +394,7 @@ impl<'a> Running<'a> {
         file.write(move |tx| {
             lock_wait.note(asked.elapsed());
             keeper.keep_sqlite(tx)?;
+            reach("batch-begun");
             let mut batch = Batch::default();
             let mut move_rows = || -> Result<(), RetentionError> {
                 batch = mover.run(tx, run.get(), rows, place.as_ref(), span)?;
@@ -391,9 +408,11 @@ impl<'a> Running<'a> {
             if batch.rows() == 0 {
                 return Ok((batch, None));
             }
+            reach("rows-moved");
             let report = before.with(&batch, name);
             let written = report.to_json()?;
             Ledger::record_sqlite(tx, &record_of(run, name, &batch, &written))?;
+            reach("batch-recorded");
             Ok((batch, Some(report)))
         })
         .await

@@ -329,7 +329,7 @@ impl Found<'_> {
 
     /// Rows that are to be deleted, locked for that.
     pub(crate) fn pick(&self, condition: &str, is_begun: bool, is_bounded: bool) -> Result<String, UnknownColumn> {
-        // places are numbered without a gap, whichever of them there are
+        // places are bound in their order, without those that the text has not
         let first = if is_begun { 4 } else { 2 };
         let until = if is_bounded { self.up_to(first)? } else { "true".to_owned() };
         self.listed(statement!(self.dialect, "pick"), condition, is_begun, &until)

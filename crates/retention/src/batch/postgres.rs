@@ -11,11 +11,12 @@ use crate::rule::{Action, Policy, Sweep};
 use crate::statements::{Found, archive_of};
 
 /// Settings of a batch's transaction. No lock is waited for longer than a reader would accept, no statement outlives the
-/// lease, and values become text in one way whoever runs this.
+/// lease or is compiled while it holds locks (for a second, to move some rows), and values become text in one way whoever
+/// runs this.
 pub(crate) fn settings(lock_timeout_ms: u128) -> String {
     format!(
         "set local lock_timeout = {lock_timeout_ms}; set local statement_timeout = '20s'; \
-         set local idle_in_transaction_session_timeout = '20s'; {}",
+         set local jit = off; set local idle_in_transaction_session_timeout = '20s'; {}",
         in_text()
     )
 }
@@ -81,6 +82,31 @@ impl Mover {
     /// Whether its batches go by age, and not by where rows lie.
     pub(crate) fn goes_by_age(&self) -> bool {
         self.by_age
+    }
+
+    /// The same moves without the deletion, for tests that must notice.
+    #[cfg(feature = "crash-points")]
+    pub(crate) fn copying(&self) -> Self {
+        let texts = self.texts.each_ref().map(|text| {
+            let (head, tail) = text.split_once("delete from ").expect("a move deletes");
+            let (from, tail) = tail.split_once("returning ").expect("a move returns what it deletes");
+            let (columns, tail) = tail.split_once("),\ncame as").expect("a move inserts");
+            let from = from.replacen("using pick", ", pick", 1);
+            format!("{head}select {columns} from {from}),\ncame as{tail}")
+        });
+        Self { name: self.name.clone(), texts, ..*self }
+    }
+
+    /// The deletion that [`copying`](Self::copying) leaves out.
+    #[cfg(feature = "crash-points")]
+    pub(crate) fn removing(&self, run: i64) -> String {
+        let between = |from: &str, to: &str| -> String {
+            let tail = self.texts[0].split_once(from).expect("a move has its tables").1;
+            tail.split_once(to).expect("a move has its tables").0.trim().to_owned()
+        };
+        let (table, into) = (between("delete from ", " as t"), between("insert into ", " ("));
+        let text = "delete from {table} where id in (select id from {into} where archived_by = {run})";
+        crate::statements::fill(text, &[("table", &table), ("into", &into), ("run", &run.to_string())])
     }
 
     /// Prepares its statements, before a transaction begins.

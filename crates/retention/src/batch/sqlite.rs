@@ -74,6 +74,18 @@ impl Mover {
         matches!(self.work, Work::Archive(_))
     }
 
+    /// The same moves without the deletion, and the deletion, for tests that must notice.
+    #[cfg(feature = "crash-points")]
+    pub(crate) fn copying(&self) -> (Self, String) {
+        let Work::Archive(mut texts) = self.work.clone() else { return (self.clone(), String::new()) };
+        let deletion = texts[0][6].clone();
+        for statements in &mut texts {
+            // changes as many rows
+            "update temp.tierkeep_pick set place = place".clone_into(&mut statements[6]);
+        }
+        (Self { name: self.name.clone(), work: Work::Archive(texts) }, deletion)
+    }
+
     /// Moves a batch. `place`: where to begin, `None` = at the beginning; `span`: how many row numbers are looked at.
     pub(crate) fn run(
         &self,

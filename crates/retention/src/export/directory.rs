@@ -10,6 +10,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use super::disk::{Disk, PARTIAL, RealDisk};
 use super::{ExportError, FileName, manifest};
 
+/// What the name of a file begins with that is made to see whether files can be.
+const PROBE: &str = ".tierkeep-";
+
 /// A directory that files can be exported to.
 #[derive(Debug, Clone)]
 pub struct ExportDirectory {
@@ -48,14 +51,25 @@ impl ExportDirectory {
     /// # Errors
     /// [`ExportError::Directory`].
     pub fn remove_leftovers(&self, run: i64) -> Result<usize, ExportError> {
+        self.remove_partial(|name| run_of(name) == Some(run))
+    }
+
+    /// Removes the unfinished files of all runs before one, for the run that has the lease: none of them works any more. Only
+    /// where a directory is one database's own, since the runs of each database are numbered from 1.
+    ///
+    /// # Errors
+    /// As [`remove_leftovers`](Self::remove_leftovers).
+    pub(crate) fn remove_leftovers_before(&self, run: i64) -> Result<usize, ExportError> {
+        self.remove_partial(|name| name.starts_with(PROBE) || run_of(name).is_some_and(|of| of < run))
+    }
+
+    fn remove_partial(&self, is_meant: impl Fn(&str) -> bool) -> Result<usize, ExportError> {
         let failed = |doing| move |source| ExportError::Directory { path: self.path.clone(), doing, source };
-        let is_of_run =
-            |name: &str| name == manifest::name(run) || name.parse::<FileName>().is_ok_and(|name| name.run() == run);
         let mut count = 0;
         for entry in fs::read_dir(&self.path).map_err(failed("list"))? {
             let name = entry.map_err(failed("list"))?.file_name();
             let Some(name) = name.to_str() else { continue };
-            if name.strip_suffix(PARTIAL).is_some_and(is_of_run) {
+            if name.strip_suffix(PARTIAL).is_some_and(&is_meant) {
                 fs::remove_file(self.path.join(name)).map_err(failed("remove leftovers from"))?;
                 count += 1;
             }
@@ -71,7 +85,7 @@ impl ExportDirectory {
     fn try_writing(&self) -> Result<(), ExportError> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let probe = self.path.join(format!(".tierkeep-{}-{number}{PARTIAL}", std::process::id()));
+        let probe = self.path.join(format!("{PROBE}{}-{number}{PARTIAL}", std::process::id()));
         let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&probe);
         match made {
             Ok(_) => {
@@ -86,6 +100,11 @@ impl ExportDirectory {
             Err(source) => Err(ExportError::Directory { path: self.path.clone(), doing: "write", source }),
         }
     }
+}
+
+/// The run that a file is of, by its name.
+fn run_of(name: &str) -> Option<i64> {
+    manifest::run_of(name).or_else(|| name.parse::<FileName>().ok().map(|name| name.run()))
 }
 
 /// Makes a directory and what is missing above it, each name durable in its parent.

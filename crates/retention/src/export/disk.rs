@@ -10,6 +10,8 @@ use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 
+use crate::crash_points::reach;
+
 use super::{ExportDirectory, ExportError, Sha256Sum};
 
 /// What an unfinished file's name ends with.
@@ -93,9 +95,11 @@ impl Partial {
     pub(super) fn keep(mut self) -> Result<(Sha256Sum, u64), ExportError> {
         let failed = |doing| move |path: &Path, error| ExportError::write(path, doing, error);
         self.disk.sync(&self.file, &self.path).map_err(|error| failed("fsync")(&self.target, error))?;
+        reach("file-synced");
         // a rename replaces silently, and whoever does not know of partial files may have come meanwhile
         self.guard_target()?;
         self.disk.rename(&self.path, &self.target).map_err(|error| failed("rename to")(&self.target, error))?;
+        reach("file-named");
         self.is_named = true;
         let directory = self.target.parent().expect("a name was joined to a directory");
         if let Err(error) = self.disk.sync_directory(directory) {

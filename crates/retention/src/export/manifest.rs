@@ -19,6 +19,12 @@ pub(super) fn name(run: i64) -> String {
     format!("run{run}.manifest.json")
 }
 
+/// The run whose manifest is called so.
+pub(super) fn run_of(name: &str) -> Option<i64> {
+    let run = name.strip_prefix("run")?.strip_suffix(".manifest.json")?.parse().ok()?;
+    (name == self::name(run)).then_some(run)
+}
+
 /// The files of a run, as `runID.manifest.json` lists them.
 ///
 /// The list is rewritten whole, in one step, whenever a file is added: it costs as much as it has files, so files should

@@ -205,6 +205,26 @@ fn leftovers_of_a_killed_run_are_removed_and_nothing_else() {
     assert_eq!(directory.remove_leftovers(7).unwrap(), 0);
 }
 
+#[test]
+fn leftovers_of_all_runs_before_are_removed_and_nothing_else() {
+    let (_parent, directory) = directory();
+    let kept = [
+        "notes.partial",
+        "run7.manifest.json.partial",
+        "runX.manifest.json.partial",
+        "study_sessions-run6-0001.csv.gz",
+        "study_sessions-run7-0001.csv.gz.partial",
+    ];
+    let left = [".tierkeep-17-0.partial", "run6.manifest.json.partial", "study_sessions-run2-0002.csv.gz.partial"];
+    for name in kept.iter().chain(&left) {
+        fs::write(directory.path().join(name), "").unwrap();
+    }
+
+    assert_eq!(directory.remove_leftovers_before(7).unwrap(), 3);
+
+    assert_eq!(listed(directory.path()), kept);
+}
+
 fn field() -> impl Strategy<Value = Option<String>> {
     let hard = prop::sample::select(vec![
         "",
