@@ -222,7 +222,10 @@ impl Engine {
         let mut running = Running::new(self, order, hold, &survey, run, plan).await?;
         let stop = match running.objection() {
             Some(objection) => Err(Stop::Ending(Ending::Refused(objection))),
-            None => running.work().await,
+            None => {
+                order.observer.started(run, &running.plan);
+                running.work().await
+            }
         };
         let took = begun.elapsed();
         let (ended, reason) = over(stop, "what was committed stays, and the next run goes on")?;
