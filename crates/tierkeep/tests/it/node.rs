@@ -7,6 +7,7 @@ use axum::body::Body;
 use axum::http::Request;
 use rusqlite::Connection;
 use tierkeep::access::{Access, Reach};
+use tierkeep::cleanup::Desk;
 use tierkeep::clock::Clock;
 use tierkeep::config::{ByteSize, Config, Redis, Warmup};
 use tierkeep::http::{App, Limits, router};
@@ -134,7 +135,8 @@ impl Node {
         let access = Access::load(Arc::clone(&store), Reach::Loopback).await.unwrap();
         let tiers = Tiers::open(Statistics::new(store, config.days), &kept).await.unwrap();
         let limits = Limits { body: ByteSize::bytes(64 * 1024), timeout: config.http.request_timeout };
-        Self { app: Arc::new(App { tiers, access, clock, limits, metrics: Metrics::default() }) }
+        let retention = Desk::new(config.retention);
+        Self { app: Arc::new(App { tiers, access, clock, limits, retention, metrics: Metrics::default() }) }
     }
 
     pub(crate) fn app(&self) -> &App {
