@@ -165,7 +165,9 @@ impl Desk {
     async fn backlog(&self, store: &dyn Store, now: Timestamp) -> Option<f64> {
         let cutoff = self.config.ages.archive_after.before(now)?;
         match store.retention_backlog(cutoff).await {
-            Ok(oldest) => Some(oldest.map_or(SignedDuration::ZERO, |oldest| cutoff.duration_since(oldest)).as_secs_f64()),
+            Ok(oldest) => {
+                Some(oldest.map_or(SignedDuration::ZERO, |oldest| cutoff.duration_since(oldest)).as_secs_f64())
+            }
             Err(error) => {
                 tracing::debug!(error = %Chain(&error), "the backlog of retention is not known");
                 None

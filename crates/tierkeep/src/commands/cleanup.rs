@@ -49,7 +49,11 @@ async fn clean_up(
     };
     let cleanup = request.cleanup(now, &context.config().retention).map_err(Failure::usage)?;
     context.console.note(display::cutoffs(&cleanup));
-    if is_dry_run { plan(store, request, cleanup, context).await } else { work(store, request, cleanup, context, stop).await }
+    if is_dry_run {
+        plan(store, request, cleanup, context).await
+    } else {
+        work(store, request, cleanup, context, stop).await
+    }
 }
 
 async fn plan(store: Arc<dyn Store>, request: &Request, cleanup: Cleanup, context: &Context) -> Result<(), Failure> {

@@ -47,12 +47,7 @@ impl Meter {
     }
 
     /// Work of `total` units whose rate and remaining time are told.
-    pub(super) fn timed(
-        label: impl Into<Cow<'static, str>>,
-        unit: &'static str,
-        total: u64,
-        console: Console,
-    ) -> Self {
+    pub(super) fn timed(label: impl Into<Cow<'static, str>>, unit: &'static str, total: u64, console: Console) -> Self {
         Self { timed_since: Some(Instant::now()), ..Self::new(label, unit, Some(total), console) }
     }
 

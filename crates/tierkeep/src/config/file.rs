@@ -72,9 +72,7 @@ fn given<'a>(value: &'a DeValue<'_>) -> Given<'a> {
         DeValue::Boolean(value) => Given::Bool(*value),
         DeValue::Integer(number) => i64::from_str_radix(&number.as_str().replace('_', ""), number.radix())
             .map_or(Given::Other("integer"), Given::Integer),
-        DeValue::Float(number) => {
-            number.as_str().replace('_', "").parse().map_or(Given::Other("float"), Given::Number)
-        }
+        DeValue::Float(number) => number.as_str().replace('_', "").parse().map_or(Given::Other("float"), Given::Number),
         DeValue::Array(items) => {
             let texts = items.iter().map(|item| item.get_ref().as_str().map(str::to_owned));
             texts.collect::<Option<Vec<_>>>().map_or(Given::Other("array"), Given::List)

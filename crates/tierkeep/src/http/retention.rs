@@ -112,7 +112,7 @@ struct RunPage {
 pub(super) struct Runs {
     /// Newest first.
     items: Vec<Run>,
-    /// What to give as `before` for the next page; null on the last one.
+    /// What to give as `before` for the next page, which may be empty; null if there is none.
     #[schema(required)]
     next: Option<i64>,
 }
@@ -189,11 +189,11 @@ fn accepted(run_id: Option<RunId>) -> Result<Response, ApiError> {
 )]
 pub(super) async fn runs(State(app): State<Arc<App>>, query: Parameters) -> Result<Response, ApiError> {
     query.only(&["limit", "before"])?;
-    let size = query.get::<Limit>("limit")?.unwrap_or_default().0.limit();
+    let size = query.get::<Limit>("limit")?.unwrap_or_default().0;
     let before = query.get::<RunId>("before")?;
-    let items = app.statistics().store().retention_runs(before, size).await?;
-    let is_full = u32::try_from(items.len()).is_ok_and(|rows| rows >= size);
-    // a page that is full may be the last one; the next is empty then
+    let items = app.statistics().store().retention_runs(before, size.get()).await?;
+    let is_full = u32::try_from(items.len()).is_ok_and(|rows| rows == size.get());
+    // a page that is full may be the last one; then the next one is empty
     let next = items.last().map(|run| run.run_id).filter(|_| is_full);
     json(&RunPage { items, next })
 }

@@ -83,6 +83,21 @@ impl Installation {
         }
     }
 
+    /// The one number that a statement gives, as another program would read it.
+    pub(crate) async fn number(&self, sql: &str) -> i64 {
+        match self {
+            Self::Sqlite(file) => Connection::open(file.path()).unwrap().query_row(sql, [], |row| row.get(0)).unwrap(),
+            Self::Postgres(database) => database.client().await.unwrap().query_one(sql, &[]).await.unwrap().get(0),
+        }
+    }
+
+    pub(crate) fn dialect(&self) -> Dialect {
+        match self {
+            Self::Sqlite(_) => Dialect::Sqlite,
+            Self::Postgres(_) => Dialect::Postgres,
+        }
+    }
+
     /// A transaction on PostgreSQL that has run a statement and stays open until it is dropped.
     pub(crate) async fn hold(&self, sql: &str) -> DatabaseClient {
         let Self::Postgres(database) = self else { panic!("a transaction of SQLite would hold everybody") };

@@ -16,9 +16,9 @@ use tierkeep_learning::store::erasure::{Grace, Traces};
 use tierkeep_learning::store::export::{BaseDay, QuarantineId, QuarantinedRow, SessionTable};
 use tierkeep_learning::store::writes::{Reply, WriteRequest, Writes};
 use tierkeep_learning::store::{
-    Aging, Backlog, ChangeFeed, Changes, Cleanup, Difference, Erased, Erasure, Export, GlobalSnapshot, Keep, LearnerActivity,
-    LearnerCourses, LearnerDays, Leases, ListedSession, NewToken, PoolUse, Retention, SessionPlace, Settled, Store,
-    StoreError, Token, Tokens, Verification, Verified, Written,
+    Aging, Backlog, ChangeFeed, Changes, Cleanup, Difference, Erased, Erasure, Export, GlobalSnapshot, Keep,
+    LearnerActivity, LearnerCourses, LearnerDays, Leases, ListedSession, NewToken, PoolUse, Retention, SessionPlace,
+    Settled, Store, StoreError, Token, Tokens, Verification, Verified, Written,
 };
 
 use tierkeep_retention::{

@@ -53,7 +53,8 @@ pub(super) fn plan(plan: &Plan, cleanup: &Cleanup, export: Option<&Path>, is_for
         text.push_str(&format!("{} has {} rows{bytes}.\n", found.table, found.rows));
     }
     text.push_str(&format!("{}.\n", sentence(&cutoffs(cleanup))));
-    let deletes = plan.rules.iter().any(|planned| [DELETE, PURGE].contains(&planned.phase.as_str()) && planned.rows > 0);
+    let deletes =
+        plan.rules.iter().any(|planned| [DELETE, PURGE].contains(&planned.phase.as_str()) && planned.rows > 0);
     if deletes {
         text.push_str(&match export {
             Some(directory) => format!("What is deleted is exported to {} before.\n", directory.display()),
@@ -98,7 +99,9 @@ pub(super) fn outcome(outcome: &Outcome) -> String {
         text.push_str(&format!("{rows} rows were turned to the one that stays ({rule}).\n"));
     }
     for (rule, rows) in &report.left {
-        text.push_str(&format!("{rows} rows of {rule} were locked or changed by others; the next run meets them again.\n"));
+        text.push_str(&format!(
+            "{rows} rows of {rule} were locked or changed by others; the next run meets them again.\n"
+        ));
     }
     for file in &report.files {
         text.push_str(&format!("Exported to {file}.\n"));
@@ -114,9 +117,10 @@ pub(super) fn outcome(outcome: &Outcome) -> String {
     if matches!(ended, Ended::Budget | Ended::Signal | Ended::Failed | Ended::Crashed) {
         text.push_str("What was committed is complete. The same command goes on where this run ended.\n");
     }
-    let can_be_undone = plan.rules.iter().any(|planned| {
-        [INVALID, ARCHIVE].contains(&planned.phase.as_str()) && report.rows(&planned.rule) > 0
-    });
+    let can_be_undone = plan
+        .rules
+        .iter()
+        .any(|planned| [INVALID, ARCHIVE].contains(&planned.phase.as_str()) && report.rows(&planned.rule) > 0);
     if can_be_undone {
         text.push_str(&format!("To undo what was archived or put into quarantine: tierkeep restore --run {run}\n"));
     }

@@ -11,8 +11,8 @@ use tierkeep_learning::store::erasure::{Grace, Traces};
 use tierkeep_learning::store::export::{BaseDay, QuarantineId, QuarantinedRow, SessionTable};
 use tierkeep_learning::store::writes::{Reply, WriteRequest, Writes};
 use tierkeep_learning::store::{
-    Aging, Backlog, Cleanup, Difference, Erased, Erasure, Export, Keep, Leases, ListedSession, NewToken, Retention, StoreError,
-    Token, Tokens, Verification, Verified,
+    Aging, Backlog, Cleanup, Difference, Erased, Erasure, Export, Keep, Leases, ListedSession, NewToken, Retention,
+    StoreError, Token, Tokens, Verification, Verified,
 };
 use tierkeep_retention::{
     Broken, Order, Outcome, Plan, PlanLimits, RestoreOrder, RestoreReport, Restored, RunEntry, RunId,
