@@ -3,6 +3,7 @@
 
 mod desk;
 mod document;
+mod restored;
 
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -21,8 +22,10 @@ use utoipa::ToSchema;
 use crate::clock::Clock;
 use crate::config::{Ages, Days, Retention};
 
+pub(crate) use self::desk::PATIENCE;
 pub use self::desk::{Begun, Desk, Standing};
 pub use self::document::{Document, Phases, RULES};
+pub use self::restored::{RestoreDocument, StayDocument};
 
 /// A part of a clean-up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize, ToSchema)]

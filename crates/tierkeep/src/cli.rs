@@ -16,7 +16,7 @@ use tierkeep_learning::local_day::{LocalDay, Month, Year};
 use tierkeep_learning::statistic::WindowDays;
 use tierkeep_learning::store::{Scope, TokenName};
 
-pub use self::retention::{CleanupArgs, RunsArgs};
+pub use self::retention::{CleanupArgs, RestoreArgs, RunsArgs};
 use crate::chain::Chain;
 use crate::commands::{self, Ending};
 use crate::config::parse_duration;
@@ -86,6 +86,8 @@ pub enum Command {
     /// `retention.windows` are for scheduled runs: this one works whenever it is asked for.
     #[command(visible_alias = "cleanup-learning-data", alias = "cleanup_learning_data")]
     Cleanup(CleanupArgs),
+    /// Bring back what a clean-up archived or put into quarantine, column for column
+    Restore(RestoreArgs),
     /// List clean-ups, newest first, with their plans, what they did and how they ended
     Runs(RunsArgs),
     /// Remove everything about a learner, and print a receipt

@@ -8,7 +8,9 @@ mod documents;
 mod erase;
 mod import;
 mod migrate;
+mod observing;
 mod progress;
+mod restore;
 mod runs;
 mod serve;
 mod stats;
@@ -164,6 +166,7 @@ pub fn run(cli: Cli, console: Console) -> Result<(), Failure> {
             Command::Token(command) => token::run(&command, &context).await,
             Command::Verify(arguments) => verify::run(&arguments, &context).await,
             Command::Cleanup(arguments) => cleanup::run(&arguments, &context).await,
+            Command::Restore(arguments) => restore::run(&arguments, &context).await,
             Command::Runs(arguments) => runs::run(&arguments, &context).await,
             Command::Erase(arguments) => erase::erase(&arguments, &context).await,
             Command::Export(arguments) => erase::export(&arguments, &context).await,

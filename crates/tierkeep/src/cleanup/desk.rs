@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use tierkeep_learning::store::{Store, StoreError};
-use tierkeep_retention::{Ended, Observer, Outcome, Plan, Report, RunId};
+use tierkeep_retention::{Ended, Observer, Outcome, Plan, Report, RestoreOrder, Restored, RunId, Scope, Unobserved};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -21,6 +21,9 @@ use crate::config::Retention;
 const BACKLOG_AGE: Duration = Duration::from_secs(60);
 /// Longest time that a scrape waits for it.
 const BACKLOG_WAIT: Duration = Duration::from_secs(2);
+/// How long a run that was asked for over HTTP waits for another one: one that is done gives the lease back a moment after
+/// its end is listed. Who asks over HTTP asks again.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(1);
 /// The ways in which a run of this node may end.
 const ENDED: [Ended; 5] = [Ended::Done, Ended::Budget, Ended::Signal, Ended::Refused, Ended::Failed];
 
@@ -128,6 +131,45 @@ impl Desk {
             () = tokio::time::sleep(patience) => Ok(Begun::Plans),
             // the task panicked, which its hook has logged
             else => Ok(Begun::Plans),
+        }
+    }
+
+    /// Brings back what a run moved, which goes on until it is done or the node ends; `None` if it works longer than
+    /// `patience`.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it was refused, or could not begin.
+    pub async fn restore(
+        &self,
+        store: Arc<dyn Store>,
+        run: RunId,
+        clock: Clock,
+        patience: Duration,
+    ) -> Result<Option<Restored>, StoreError> {
+        let observer = Arc::new(Unobserved);
+        let installation = store.installation().await?;
+        let surroundings = Surroundings { clock, stop: self.stop.child_token(), observer, installation };
+        let request = Request { wait: PATIENCE, ..Request::default() };
+        let order = RestoreOrder {
+            scope: Scope::Run(run),
+            grace: self.config.restore_grace,
+            order: request.order(&self.config, surroundings),
+        };
+        let working = self.tasks.spawn(async move {
+            let done = store.restore(&order).await;
+            match &done {
+                Ok(restored) => tracing::info!(
+                    run = %restored.run, ended = %restored.ended, rows = ?restored.report.rows,
+                    "a restore that was asked for has ended"
+                ),
+                Err(error) => tracing::warn!(error = %Chain(error), "a restore that was asked for did not begin"),
+            }
+            done
+        });
+        match tokio::time::timeout(patience, working).await {
+            Ok(Ok(done)) => done.map(Some),
+            // it works on, or panicked, which its hook has logged
+            Ok(Err(_)) | Err(_) => Ok(None),
         }
     }
 

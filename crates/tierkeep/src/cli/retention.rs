@@ -1,12 +1,13 @@
 //! The words of retention.
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
 use clap::Args;
-use std::num::NonZeroU32;
-use tierkeep_retention::RunId;
+use tierkeep_learning::key::UserId;
+use tierkeep_retention::{RunId, Scope};
 
 use crate::cleanup::{Export, Phase, Request};
 use crate::config::Days;
@@ -50,6 +51,27 @@ pub struct CleanupArgs {
     pub force: bool,
 }
 
+/// Arguments of `restore`.
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("scope").required(true))]
+pub struct RestoreArgs {
+    /// What this run moved, unless it was deleted since
+    #[arg(long, value_name = "ID", group = "scope", value_parser = RunId::from_str)]
+    pub run: Option<RunId>,
+    /// All of this learner that any run moved
+    #[arg(long, value_name = "ID", group = "scope", allow_negative_numbers = true, value_parser = UserId::from_str)]
+    pub user: Option<UserId>,
+    /// Say what would come back, and write nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// End after so many seconds between two batches; the same restore goes on later
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub max_seconds: Option<u64>,
+    /// Wait so many seconds for another run to end
+    #[arg(long, value_name = "S", default_value_t = 60)]
+    pub wait: u64,
+}
+
 /// Arguments of `runs`.
 #[derive(Debug, Args)]
 pub struct RunsArgs {
@@ -81,6 +103,25 @@ impl CleanupArgs {
                 Some(directory) => Export::Directory(directory.clone()),
                 None => Export::Configured,
             },
+        }
+    }
+}
+
+impl RestoreArgs {
+    pub(crate) fn scope(&self) -> Scope {
+        match (self.run, self.user) {
+            (Some(run), _) => Scope::Run(run),
+            (None, Some(user)) => Scope::Owner(user.to_string()),
+            (None, None) => unreachable!("one of the two is required"),
+        }
+    }
+
+    /// How it is to work.
+    pub(crate) fn request(&self) -> Request {
+        Request {
+            budget: self.max_seconds.map(Duration::from_secs),
+            wait: Duration::from_secs(self.wait),
+            ..Request::default()
         }
     }
 }

@@ -1,7 +1,6 @@
 //! `cleanup`: what is invalid or old goes, batch by batch.
 
 mod display;
-mod observing;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -12,7 +11,7 @@ use tierkeep_learning::store::{Cleanup, OpenMode, Store, StoreError};
 use tierkeep_retention::{Ended, RetentionError};
 use tokio_util::sync::CancellationToken;
 
-use self::observing::Progress;
+use super::observing::Progress;
 use super::{Context, Ending, Failure};
 use crate::chain::Chain;
 use crate::cleanup::{Document, Request, Surroundings};

@@ -16,7 +16,7 @@ use utoipa::ToSchema;
 use super::error::{ApiError, BadParameter, Fault, Problem, clip};
 use super::extract::{JsonBody, Limit, Parameter, Parameters, in_path};
 use super::{App, json};
-use crate::cleanup::{Begun, Document, Export, Phase, Request};
+use crate::cleanup::{Begun, Document, Export, PATIENCE, Phase, Request, RestoreDocument};
 use crate::config::Days;
 
 /// What is to be cleaned up. What is left out is as the configuration says.
@@ -219,6 +219,33 @@ pub(super) async fn run(
     json(found.first().filter(|found| found.run_id == run).ok_or_else(unknown)?)
 }
 
+/// Brings back what a clean-up moved
+#[utoipa::path(
+    post, path = "/v1/admin/runs/{id}/restore", tag = "operation",
+    description = "All that the run archived or put into quarantine comes back, column for column, unless it was deleted since. It \
+                   goes on when the answer is there, and ends between two batches when the node ends.",
+    params(("id" = i64, Path, minimum = 1, description = "The run's number")),
+    responses(
+        (status = 200, body = RestoreDocument, description = "What came back; `ended` says whether that is all"),
+        (status = 202, body = CleanupBegun, description = "It still works; the same request later tells what is left"),
+        (status = 409, body = Problem, content_type = "application/problem+json",
+            description = "A guard refuses it, or another run works: then with `Retry-After`"),
+        (status = "default", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn restore(
+    State(app): State<Arc<App>>,
+    RunInPath(run): RunInPath,
+    query: Parameters,
+) -> Result<Response, ApiError> {
+    query.only(&[])?;
+    let store = Arc::clone(app.statistics().store());
+    match app.retention.restore(store, run, app.clock, app.limits.timeout / 2).await? {
+        Some(restored) => json(&RestoreDocument::of_restored(&restored)),
+        None => accepted(None),
+    }
+}
+
 /// The run that a path names.
 #[derive(Debug)]
 pub(super) struct RunInPath(RunId);
@@ -272,8 +299,7 @@ impl CleanupRequest {
             delete_after: days("delete_older_than", self.delete_older_than)?,
             batch,
             budget,
-            // who asks over HTTP asks again
-            wait: Duration::ZERO,
+            wait: PATIENCE,
             is_forced: self.force,
             export: if self.export { Export::Configured } else { Export::Nowhere },
         })

@@ -63,6 +63,7 @@ fn described() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(retention::cleanup))
         .routes(routes!(retention::runs))
         .routes(routes!(retention::run))
+        .routes(routes!(retention::restore))
         .routes(routes!(health::livez))
         .routes(routes!(health::readyz))
         .routes(routes!(metrics::metrics))

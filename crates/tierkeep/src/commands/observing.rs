@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use tierkeep_retention::{Observer, Plan, RunId};
 
-use super::super::progress::Meter;
+use super::progress::Meter;
 use crate::console::Console;
 
 /// Time after which a reason to wait is said again.
@@ -19,7 +19,8 @@ pub(super) struct Progress {
 
 #[derive(Default)]
 struct Shown {
-    meter: Option<(Meter, u64)>,
+    /// With how much there is to do, if that is known.
+    meter: Option<(Meter, Option<u64>)>,
     waiting: Option<(String, Instant)>,
 }
 
@@ -48,16 +49,15 @@ impl Observer for Progress {
     fn begun(&self, name: &str, rows: u64) {
         self.finish();
         let label = name.replace('_', " ");
-        self.shown().meter = Some((Meter::timed(label, "rows", rows, self.console), rows));
+        self.shown().meter = Some((Meter::timed(label, "rows", rows, self.console), Some(rows)));
     }
 
-    fn moved(&self, _: &str, rows: u64) {
+    fn moved(&self, name: &str, rows: u64) {
         let mut shown = self.shown();
         shown.waiting = None;
-        if let Some((meter, total)) = &mut shown.meter {
-            let total = *total;
-            meter.set(rows.min(total), Some(total), rows);
-        }
+        let (meter, total) =
+            shown.meter.get_or_insert_with(|| (Meter::new(name.replace('_', " "), "rows", None, self.console), None));
+        meter.set(total.map_or(rows, |total| rows.min(total)), *total, rows);
     }
 
     fn waiting(&self, reason: &str) {
