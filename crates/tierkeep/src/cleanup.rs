@@ -105,7 +105,7 @@ pub enum RequestError {
         delete: Days,
     },
     /// Nothing can be that old.
-    #[error("{0} is too early: {1} days before it there is no instant")]
+    #[error("{0} is too early: {1} days before it there is no instant; accepted: a later --now")]
     TooEarly(Timestamp, Days),
 }
 
@@ -212,3 +212,6 @@ impl Request {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
