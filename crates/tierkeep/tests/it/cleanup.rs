@@ -54,7 +54,7 @@ pub(crate) async fn worn(dialect: Dialect) -> Installation {
             "insert into users (id, is_active, last_login, created_at) values ('{CAROL}', {no}, {long_ago}, {long_ago});
              insert into course_progress (id, user_id, content_id) values ('{CAROL}', '{CAROL}', '{CAROL}');
              insert into tierkeep_quarantine (run_id, kind, source, row_key, owner, content, quarantined_at)
-                 values (1000, 'bad_focus', 'study_sessions', '{CAROL}', '{ADA}', '{{}}', {long_ago})"
+                 values (1000, 'bad_focus', 'study_sessions', '{CAROL}', 'nobody', '{{}}', {long_ago})"
         ))
         .await;
     add_sessions(&installation, 1, ADA, "2024-05-01T08:00:00Z", 10, "").await;
