@@ -21,6 +21,7 @@ use writes::Writes;
 
 pub mod aging;
 mod attach;
+pub mod backlog;
 mod checks;
 pub mod erasure;
 pub mod error;
@@ -43,6 +44,7 @@ pub mod writes;
 
 pub use aging::{Aging, Keep};
 pub use attach::{ArchivedRows, AttachOptions, Attached, Detached, attach, attach_sql, detach};
+pub use backlog::Backlog;
 pub use erasure::{Erased, Erasure};
 pub use error::StoreError;
 pub use export::Export;
@@ -172,6 +174,7 @@ pub trait Store:
     + Erasure
     + Aging
     + Retention
+    + Backlog
     + Export
     + Writes
     + Debug

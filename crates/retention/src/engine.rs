@@ -211,7 +211,10 @@ impl Engine {
         let mut running = Running::new(self, order, hold, &survey, run, plan).await?;
         let stop = match running.objection() {
             Some(objection) => Err(Stop::Ending(Ending::Refused(objection))),
-            None => running.work_measured().await,
+            None => {
+                order.observer.started(run, &running.plan);
+                running.work_measured().await
+            }
         };
         reach("work-done");
         let took = begun.elapsed();

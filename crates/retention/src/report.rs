@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 use crate::backlog::{Backlog, Remaining};
 use crate::batch::Batch;
 use crate::error::RetentionError;
+use crate::ledger::RunId;
+use crate::plan::Plan;
 
 /// What a run has done; it is stored with each batch.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -98,6 +100,11 @@ impl Report {
 
 /// Is told how a run goes on. Called between batches, so it must return soon.
 pub trait Observer: Send + Sync {
+    /// The run is recorded under this number, and nothing speaks against its plan: it begins to work.
+    fn started(&self, run: RunId, plan: &Plan) {
+        let _ = (run, plan);
+    }
+
     /// A rule, or several that are carried out together, is begun: about so many rows.
     fn begun(&self, name: &str, rows: u64) {
         let _ = (name, rows);

@@ -110,7 +110,9 @@ impl Survey {
                         OwnColumn { name: at.as_str(), declared: at_type },
                         OwnColumn { name: by.as_str(), declared: "bigint" },
                     ];
-                    (Some(&self.table(into)?.facts), own)
+                    // where nothing of ours is there is no archive yet either; what would go there is counted all the same
+                    let is_absent = conditions.intent == Intent::Preview && !self.tables.contains_key(into);
+                    (if is_absent { None } else { Some(&self.table(into)?.facts) }, own)
                 }
                 _ => (None, Vec::new()),
             };

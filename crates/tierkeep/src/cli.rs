@@ -1,5 +1,7 @@
 //! The command line: what can be asked, and how a run ends.
 
+mod retention;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -14,6 +16,7 @@ use tierkeep_learning::local_day::{LocalDay, Month, Year};
 use tierkeep_learning::statistic::WindowDays;
 use tierkeep_learning::store::{Scope, TokenName};
 
+pub use self::retention::{CleanupArgs, RestoreArgs, RunsArgs};
 use crate::chain::Chain;
 use crate::commands::{self, Ending};
 use crate::config::parse_duration;
@@ -52,7 +55,7 @@ pub struct Global {
     /// Write JSON to stdout, and nothing else there
     #[arg(long, global = true, action = ArgAction::SetTrue)]
     pub json: bool,
-    /// Take this instant for the present where a date is left out
+    /// Take this instant for the present, where a date is left out and for what is old
     #[arg(long, global = true, value_name = "INSTANT", value_parser = tierkeep_learning::instant::parse)]
     pub now: Option<Timestamp>,
     /// Store nothing; with `[mapping]`, work on a platform's own tables with SELECT rights only
@@ -77,6 +80,16 @@ pub enum Command {
     Token(TokenCommand),
     /// Recompute stored summaries from rows and report every difference
     Verify(VerifyArgs),
+    /// Put invalid rows into quarantine, archive old sessions, export and delete older ones
+    ///
+    /// Works batch by batch, each of them a transaction with its record; may be ended at any time, and the next run goes on.
+    /// `retention.windows` are for scheduled runs: this one works whenever it is asked for.
+    #[command(visible_alias = "cleanup-learning-data", alias = "cleanup_learning_data")]
+    Cleanup(CleanupArgs),
+    /// Bring back what a clean-up archived or put into quarantine, column for column
+    Restore(RestoreArgs),
+    /// List clean-ups, newest first, with their plans, what they did and how they ended
+    Runs(RunsArgs),
     /// Remove everything about a learner, and print a receipt
     Erase(EraseArgs),
     /// Print all rows about a learner as JSON

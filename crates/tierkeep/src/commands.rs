@@ -2,12 +2,16 @@
 
 mod attach;
 mod cache;
+mod cleanup;
 mod config;
 mod documents;
 mod erase;
 mod import;
 mod migrate;
+mod observing;
 mod progress;
+mod restore;
+mod runs;
 mod serve;
 mod stats;
 mod token;
@@ -20,6 +24,7 @@ use tierkeep_db::DatabaseUrl;
 use tierkeep_learning::key::KeyType;
 use tierkeep_learning::service::{ServiceError, Statistics};
 use tierkeep_learning::store::{OpenMode, OpenOptions, Store, StoreError};
+use tierkeep_retention::RetentionError;
 use tracing_subscriber::EnvFilter;
 
 use crate::cli::{Cli, Command, Global};
@@ -93,7 +98,8 @@ impl From<anyhow::Error> for Failure {
 
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
-        let ending = match error {
+        let ending = match &error {
+            StoreError::Retention(error) => ending_of(error),
             StoreError::DaysChanged { .. }
             | StoreError::TokenNameTaken(_)
             | StoreError::OtherKeyType { .. }
@@ -105,6 +111,16 @@ impl From<StoreError> for Failure {
             _ => Ending::Failed,
         };
         Self { ending, error: error.into() }
+    }
+}
+
+/// How a command ends that meets this error of a run.
+fn ending_of(error: &RetentionError) -> Ending {
+    match error {
+        RetentionError::Refused(_) | RetentionError::Busy { .. } => Ending::Refused,
+        // what was committed before is complete
+        RetentionError::Fenced | RetentionError::Stopped(_) => Ending::Stopped,
+        _ => Ending::Failed,
     }
 }
 
@@ -149,6 +165,9 @@ pub fn run(cli: Cli, console: Console) -> Result<(), Failure> {
             Command::Cache(arguments) => cache::run(&arguments, &context).await,
             Command::Token(command) => token::run(&command, &context).await,
             Command::Verify(arguments) => verify::run(&arguments, &context).await,
+            Command::Cleanup(arguments) => cleanup::run(&arguments, &context).await,
+            Command::Restore(arguments) => restore::run(&arguments, &context).await,
+            Command::Runs(arguments) => runs::run(&arguments, &context).await,
             Command::Erase(arguments) => erase::erase(&arguments, &context).await,
             Command::Export(arguments) => erase::export(&arguments, &context).await,
             Command::Migrate(arguments) => migrate::migrate(&arguments, &context).await,

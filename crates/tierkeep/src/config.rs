@@ -1,12 +1,13 @@
 //! What the binary is told: defaults, then the file, then the environment, then flags; and where each value came from.
 //!
-//! Every key stands once, as a row of `SETTINGS` in `setting`: how it is read, what it accepts, how it is shown. This module
+//! Every key stands once, as a row of `settings` in `setting`: how it is read, what it accepts, how it is shown. This module
 //! is the only reader of the environment.
 
 mod error;
 mod file;
 mod quantity;
 mod redis_url;
+mod retention;
 mod setting;
 
 use std::collections::BTreeMap;
@@ -28,7 +29,8 @@ pub use self::error::ConfigError;
 pub(crate) use self::file::nearest;
 pub use self::quantity::{ByteSize, QuantityError, parse_duration};
 pub use self::redis_url::{RedisUrl, RedisUrlError};
-use self::setting::{Given, SETTINGS};
+pub use self::retention::{Ages, Days, DaysError, Deletion, Hours, Retention, Work};
+use self::setting::{Given, settings};
 
 /// The annotated sample: every key with its default.
 pub const SAMPLE: &str = include_str!("../tierkeep.sample.toml");
@@ -143,23 +145,6 @@ pub struct Verify {
     pub sample_per_minute: u32,
 }
 
-/// How long data is kept.
-#[derive(Debug, Clone, Copy)]
-pub struct Retention {
-    /// Whether anything is removed without being asked for; `None` = on Tierkeep's own tables only.
-    pub enabled: Option<bool>,
-    /// A learner whose own row is gone for this time is erased.
-    pub erase_grace: Duration,
-}
-
-impl Retention {
-    /// Whether anything is removed without being asked for, of the tables of a mapping: of a platform's only if that was said.
-    #[must_use]
-    pub fn is_enabled(&self, mapping: &Mapping) -> bool {
-        self.enabled.unwrap_or_else(|| mapping.is_own())
-    }
-}
-
 /// What is computed before anybody asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Warmup {
@@ -204,7 +189,7 @@ impl Default for Config {
                 outbox_max: ByteSize::mebibytes(1024),
             },
             verify: Verify { sample_per_minute: 60 },
-            retention: Retention { enabled: None, erase_grace: Duration::from_secs(7 * 24 * 3600) },
+            retention: Retention::default(),
             warmup: Warmup { delay: Duration::from_secs(5), concurrency: 4, rate: 100 },
             days: Settings { default_zone: Zone::utc(), day_start: DayStart::default(), language: Language::default() },
             http: Http {
@@ -322,8 +307,7 @@ impl Loaded {
     /// Every key with its effective value, in the order of the sample.
     pub fn shown(&self) -> impl Iterator<Item = Shown> {
         let origin = |key: &str| self.origins.get(key).cloned().unwrap_or(Origin::Default);
-        SETTINGS
-            .iter()
+        settings()
             .map(move |setting| Shown {
                 key: setting.key,
                 value: (setting.show)(&self.config),
@@ -348,7 +332,7 @@ impl Loaded {
     }
 
     fn set(&mut self, key: &str, given: &Given<'_>, origin: Origin) -> Result<(), ConfigError> {
-        let Some(setting) = SETTINGS.iter().find(|setting| setting.key == key) else {
+        let Some(setting) = settings().find(|setting| setting.key == key) else {
             unreachable!("callers look the key up first")
         };
         setting.apply(&mut self.config, given, &origin)?;

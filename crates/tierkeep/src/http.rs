@@ -21,6 +21,7 @@ mod language;
 mod learner;
 mod metrics;
 mod position;
+mod retention;
 mod routes;
 mod serve;
 mod session_batch;
@@ -40,6 +41,7 @@ use tierkeep_learning::key::UserId;
 use tierkeep_learning::service::{ServiceError, Statistics};
 
 use crate::access::Access;
+use crate::cleanup::Desk;
 use crate::clock::Clock;
 use crate::config::ByteSize;
 use crate::metrics::Metrics;
@@ -64,6 +66,8 @@ pub struct App {
     pub clock: Clock,
     /// Limits of one request.
     pub limits: Limits,
+    /// Clean-ups that this node was asked for.
+    pub retention: Desk,
     /// What is counted.
     pub metrics: Metrics,
 }

@@ -9,6 +9,7 @@
 pub mod access;
 pub mod audit;
 mod chain;
+pub mod cleanup;
 pub mod cli;
 pub mod clock;
 pub mod commands;

@@ -14,6 +14,7 @@ use prometheus_client::registry::Registry;
 
 use self::snapshot::Snapshot;
 pub use self::traffic::Traffic;
+use crate::cleanup::Standing;
 use crate::tiers::Tiers;
 use crate::upkeep;
 
@@ -34,7 +35,7 @@ impl Metrics {
     ///
     /// # Errors
     /// None that a text in memory could have.
-    pub fn render(&self, tiers: &Tiers) -> Result<String, fmt::Error> {
+    pub fn render(&self, tiers: &Tiers, retention: Standing) -> Result<String, fmt::Error> {
         let snapshot = Snapshot {
             tiers: tiers.state(),
             audit: tiers.audit().read(),
@@ -42,6 +43,7 @@ impl Metrics {
             folded: self.upkeep.folded(),
             pruned: self.upkeep.pruned(),
             holds_lease: self.upkeep.holds_lease(),
+            retention,
         };
         let mut registry = Registry::default();
         self.traffic.register(&mut registry);

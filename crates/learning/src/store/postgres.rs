@@ -25,6 +25,7 @@ use crate::rows::{ProgressRow, SessionRow, UserRow};
 use crate::session::SessionFacts;
 
 pub(super) mod aging;
+mod backlog;
 mod copy;
 pub(super) mod drift;
 pub(super) mod erasure;

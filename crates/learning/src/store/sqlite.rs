@@ -27,6 +27,7 @@ use crate::mapping::Mapping;
 use crate::rows::{ProgressRow, SessionRow, UserRow};
 
 pub(super) mod aging;
+mod backlog;
 mod erasure;
 mod export;
 mod feed;

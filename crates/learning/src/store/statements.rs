@@ -49,7 +49,7 @@ statements! {
     mapped: learner_facts, learner_days, learner_activity, moved_zones, settle_unbuilt, platform_rows, session_rows,
         course_rows, global_pass, global_recent, users_first_page, users_next_page, sessions_first_page,
         sessions_next_page, export_user, export_progress, export_sessions, export_archive, verify_learners,
-        verify_random, erase_traces, base_known, aging_facts, erase_leaving, erase_due, erase_is_due,
+        verify_random, erase_traces, base_known, aging_facts, backlog, erase_leaving, erase_due, erase_is_due,
         write_session, write_elsewhere, write_learner, write_course, write_overlap;
     changing: repair_note, erase_note_departed, erase_returned;
     own: global_stored, fold_claim, fold_lock, fold_read, changed_everything,

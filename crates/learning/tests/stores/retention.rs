@@ -14,7 +14,10 @@ use super::fresh::{Fresh, Outside};
 use super::outside;
 use super::rows::{ALL_DAYS, at, day, key, key_literal, learner, progress, session, user};
 
-on_both_with_both_keys!(plan_is_what_the_run_does_and_no_number_changes,);
+on_both_with_both_keys!(
+    plan_is_what_the_run_does_and_no_number_changes,
+    the_backlog_is_the_oldest_session_that_waits,
+);
 
 const NOW: &str = "2026-06-01T12:00:00Z";
 pub(crate) const LIMITS: PlanLimits = PlanLimits { max_fraction: 1.0, batch_rows: 1000 };
@@ -168,4 +171,24 @@ async fn plan_is_what_the_run_does_and_no_number_changes(dialect: Dialect, keys:
     let known = store.known_learners(None, 100).await.unwrap();
     assert_eq!(store.verify(&known).await.unwrap().differences, []);
     assert_eq!(store.verify_totals().await.unwrap(), []);
+}
+
+async fn the_backlog_is_the_oldest_session_that_waits(dialect: Dialect, keys: KeyType) {
+    let (fresh, store, _outside) = filled(dialect, keys).await;
+    let (cutoffs, reader) = (cleanup(&[]).cutoffs, fresh.reader().await);
+    let waits = |cutoff: &str| {
+        let (reader, cutoff) = (Arc::clone(&reader), at(cutoff));
+        async move { reader.retention_backlog(cutoff).await.unwrap() }
+    };
+
+    // the open session of 2022-05-05 stays
+    let oldest = reader.retention_backlog(cutoffs.archive).await.unwrap();
+    assert_eq!(oldest, Some(at("2022-05-01T08:00:00Z")));
+    assert_eq!(waits("2022-05-01T08:00:00Z").await, None, "what begins at the cutoff is not older");
+    run(&store, &[INVALID, ARCHIVE]).await;
+
+    assert_eq!(reader.retention_backlog(cutoffs.archive).await.unwrap(), None, "what is open does not wait");
+    assert_eq!(waits("2026-05-03T08:00:00Z").await, Some(at("2026-05-01T08:00:00Z")));
+    let now = reader.database_now().await.unwrap();
+    assert!(now > at("2026-01-01T00:00:00Z") && store.database_now().await.unwrap() >= now);
 }

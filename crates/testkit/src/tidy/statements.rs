@@ -4,9 +4,10 @@ use super::dialects::is_migration;
 use super::{Finding, SourceFile, line_of, words};
 
 /// Files of the learning crate that may read sessions row by row: the summary queries, what becomes the
-/// base of a day, and the pages that list rows. Every other number comes from day summaries, or it would
-/// not survive rows that leave for the archive.
-const SESSION_READERS: [&str; 7] = [
+/// base of a day, what waits for retention, and the pages that list rows. Every other number comes from day
+/// summaries, or it would not survive rows that leave for the archive.
+const SESSION_READERS: [&str; 8] = [
+    "backlog",
     "session_rows",
     "platform_rows",
     "global_pass",

@@ -22,6 +22,8 @@ pub(super) struct Meter {
     console: Console,
     bar: Option<ProgressBar>,
     said: Instant,
+    /// Since when, if rate and remaining time are told.
+    timed_since: Option<Instant>,
 }
 
 impl Meter {
@@ -41,18 +43,33 @@ impl Meter {
             bar.set_prefix(label.to_string());
             bar
         });
-        Self { label, unit, console, bar, said: Instant::now() }
+        Self { label, unit, console, bar, said: Instant::now(), timed_since: None }
+    }
+
+    /// Work of `total` units whose rate and remaining time are told.
+    pub(super) fn timed(label: impl Into<Cow<'static, str>>, unit: &'static str, total: u64, console: Console) -> Self {
+        Self { timed_since: Some(Instant::now()), ..Self::new(label, unit, Some(total), console) }
+    }
+
+    /// How fast it goes, and what that means for what is left.
+    fn pace(&self, place: u64, total: Option<u64>) -> String {
+        let since = self.timed_since.map(|since| since.elapsed().as_secs_f64());
+        match (since, total) {
+            (Some(seconds), Some(total)) if place > 0 && seconds > 0.0 => pace(place, total, seconds),
+            _ => String::new(),
+        }
     }
 
     /// `place` of `total` is done; `detail` is what people want to know.
     pub(super) fn set(&mut self, place: u64, total: Option<u64>, detail: u64) {
+        let pace = self.pace(place, total);
         match &self.bar {
             Some(bar) => {
                 if let Some(total) = total {
                     bar.set_length(total);
                 }
                 bar.set_position(place);
-                bar.set_message(format!("{detail} {}", self.unit));
+                bar.set_message(format!("{detail} {}{pace}", self.unit));
             }
             None if self.said.elapsed() >= LINE_INTERVAL => {
                 self.said = Instant::now();
@@ -60,7 +77,7 @@ impl Meter {
                 match total {
                     Some(total) if total > 0 => {
                         let percent = place.saturating_mul(100) / total;
-                        self.console.note(format_args!("{label}: {percent} %, {detail} {unit}"));
+                        self.console.note(format_args!("{label}: {percent} %, {detail} {unit}{pace}"));
                     }
                     _ => self.console.note(format_args!("{label}: {detail} {unit}")),
                 }
@@ -75,6 +92,13 @@ impl Meter {
             bar.finish_and_clear();
         }
     }
+}
+
+#[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "for people")]
+fn pace(place: u64, total: u64, seconds: f64) -> String {
+    let rate = place as f64 / seconds;
+    let left = (total.saturating_sub(place) as f64 / rate).ceil() as u64;
+    format!(", {rate:.0} a second, {}:{:02}:{:02} left", left / 3600, left / 60 % 60, left % 60)
 }
 
 /// What building the summaries has done.
@@ -132,4 +156,16 @@ pub(super) async fn settle(store: &dyn Store, console: Console, stop: &Cancellat
     meter.finish();
     done.seconds = began.elapsed().as_secs_f64();
     Ok(done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rate_and_remaining_time_follow_from_what_is_done() {
+        assert_eq!(pace(1000, 4600, 2.0), ", 500 a second, 0:00:08 left");
+        assert_eq!(pace(1, 7300, 1.0), ", 1 a second, 2:01:39 left");
+        assert_eq!(pace(10, 10, 0.1), ", 100 a second, 0:00:00 left");
+    }
 }

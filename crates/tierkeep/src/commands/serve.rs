@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Context, Failure, create, progress};
 use crate::access::{Access, Reach};
 use crate::audit::Auditor;
+use crate::cleanup::Desk;
 use crate::cli::ServeArgs;
 use crate::config::{Config, Origin};
 use crate::console::Output;
@@ -77,7 +78,8 @@ async fn serve(
     let limits = Limits { body: context.config().http.body_limit, timeout: context.config().http.request_timeout };
     let metrics = Metrics::default();
     let done = Arc::clone(&metrics.upkeep);
-    let app = Arc::new(App { tiers, access, clock: context.clock, limits, metrics });
+    let retention = Desk::new(context.config().retention.clone());
+    let app = Arc::new(App { tiers, access, clock: context.clock, limits, retention, metrics });
     let following = {
         let (app, bound, stop) = (Arc::clone(&app), context.config().freshness.bound, stop.clone());
         tokio::spawn(async move { app.access.follow(bound, stop).await })
@@ -91,6 +93,7 @@ async fn serve(
     let background = watch_in_background(&app, context, stop)?;
     let served = http::serve(listener, http::router(Arc::clone(&app)), stop.clone()).await;
     stop.cancel();
+    app.retention.close().await;
     following.await.context("the task that reads the tokens panicked")?;
     for task in background {
         task.await.context("a task in the background panicked")?;

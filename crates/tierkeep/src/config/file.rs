@@ -7,7 +7,7 @@ use tierkeep_learning::mapping::Mapping;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::setting::{Given, SETTINGS};
+use super::setting::{Given, settings};
 use super::{ConfigError, Loaded, Origin};
 
 /// Reads the file's text into `loaded`.
@@ -35,7 +35,7 @@ fn read_section(
     keys: &DeTable<'_>,
 ) -> Result<(), ConfigError> {
     if !is_section(section) && keys.is_empty() {
-        let sections = SETTINGS.iter().filter_map(|setting| setting.key.rsplit_once('.')).map(|(of, _)| of);
+        let sections = settings().filter_map(|setting| setting.key.rsplit_once('.')).map(|(of, _)| of);
         return Err(unknown(lines.place(name.span().start), "section", section, sections.chain(["mapping"])));
     }
     for (name, value) in keys {
@@ -49,7 +49,7 @@ fn read_section(
 }
 
 fn is_section(name: &str) -> bool {
-    SETTINGS.iter().any(|setting| setting.key.strip_prefix(name).is_some_and(|rest| rest.starts_with('.')))
+    settings().any(|setting| setting.key.strip_prefix(name).is_some_and(|rest| rest.starts_with('.')))
 }
 
 fn read_key(
@@ -59,8 +59,8 @@ fn read_key(
     name: &Spanned<impl AsRef<str>>,
     value: &Spanned<DeValue<'_>>,
 ) -> Result<(), ConfigError> {
-    if !SETTINGS.iter().any(|setting| setting.key == key) {
-        return Err(unknown(lines.place(name.span().start), "key", key, SETTINGS.iter().map(|setting| setting.key)));
+    if !settings().any(|setting| setting.key == key) {
+        return Err(unknown(lines.place(name.span().start), "key", key, settings().map(|setting| setting.key)));
     }
     let origin = Origin::File(lines.path.to_owned(), lines.number(name.span().start));
     loaded.set(key, &given(value.get_ref()), origin)
@@ -72,6 +72,11 @@ fn given<'a>(value: &'a DeValue<'_>) -> Given<'a> {
         DeValue::Boolean(value) => Given::Bool(*value),
         DeValue::Integer(number) => i64::from_str_radix(&number.as_str().replace('_', ""), number.radix())
             .map_or(Given::Other("integer"), Given::Integer),
+        DeValue::Float(number) => number.as_str().replace('_', "").parse().map_or(Given::Other("float"), Given::Number),
+        DeValue::Array(items) => {
+            let texts = items.iter().map(|item| item.get_ref().as_str().map(str::to_owned));
+            texts.collect::<Option<Vec<_>>>().map_or(Given::Other("array"), Given::List)
+        }
         other => Given::Other(other.type_str()),
     }
 }

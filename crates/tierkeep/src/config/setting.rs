@@ -1,5 +1,7 @@
 //! The keys: one row each.
 
+mod retention;
+
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -18,6 +20,9 @@ pub(super) enum Given<'a> {
     Text(&'a str),
     Integer(i64),
     Bool(bool),
+    Number(f64),
+    /// Texts in brackets.
+    List(Vec<String>),
     /// Something that no key accepts, by the name of its type.
     Other(&'static str),
 }
@@ -53,8 +58,13 @@ macro_rules! ttl {
     };
 }
 
-/// In the order of the sample.
-pub(super) const SETTINGS: &[Setting] = &[
+/// All keys, in the order of the sample.
+pub(super) fn settings() -> impl Iterator<Item = &'static Setting> {
+    [EARLIER, retention::SETTINGS, LATER].into_iter().flatten()
+}
+
+/// What comes before `[retention]`.
+const EARLIER: &[Setting] = &[
     Setting {
         key: "log",
         accepted: "off, error, warn, info, debug, trace, or directives such as info,tierkeep=debug",
@@ -260,25 +270,10 @@ pub(super) const SETTINGS: &[Setting] = &[
         },
         show: |config| json!(config.verify.sample_per_minute),
     },
-    Setting {
-        key: "retention.enabled",
-        accepted: "true or false",
-        read: |config, given| {
-            let Given::Bool(value) = given else { return Err(Refused::Value) };
-            config.retention.enabled = Some(*value);
-            Ok(())
-        },
-        show: |config| json!(config.retention.is_enabled(&config.mapping)),
-    },
-    Setting {
-        key: "retention.erase_grace",
-        accepted: "a duration from 0 to 3650d, such as \"7d\"",
-        read: |config, given| {
-            config.retention.erase_grace = duration(given, Duration::ZERO..=DECADE)?;
-            Ok(())
-        },
-        show: |config| json!(format_duration(config.retention.erase_grace)),
-    },
+];
+
+/// What comes behind `[retention]`.
+const LATER: &[Setting] = &[
     Setting {
         key: "warmup.delay",
         accepted: "a duration from 0 to 1h, such as \"5s\"",
@@ -385,6 +380,8 @@ impl Setting {
                     Given::Text(text) => format!("{text:?}"),
                     Given::Integer(number) => number.to_string(),
                     Given::Bool(value) => value.to_string(),
+                    Given::Number(number) => number.to_string(),
+                    Given::List(texts) => format!("{texts:?}"),
                     Given::Other(kind) => format!("of type {kind}"),
                 },
             },
@@ -410,6 +407,24 @@ fn count(given: &Given<'_>, range: RangeInclusive<i64>) -> Result<usize, Refused
 fn duration(given: &Given<'_>, range: RangeInclusive<Duration>) -> Result<Duration, Refused> {
     let duration = parse_duration(text(given)?).map_err(|_| Refused::Value)?;
     if range.contains(&duration) { Ok(duration) } else { Err(Refused::Value) }
+}
+
+/// A whole number is a number, too.
+fn number(given: &Given<'_>, range: RangeInclusive<f64>) -> Result<f64, Refused> {
+    let number = match given {
+        Given::Number(number) => *number,
+        Given::Integer(0) => 0.0,
+        Given::Integer(1) => 1.0,
+        _ => return Err(Refused::Value),
+    };
+    if range.contains(&number) { Ok(number) } else { Err(Refused::Value) }
+}
+
+fn list<'a>(given: &'a Given<'_>) -> Result<&'a [String], Refused> {
+    match given {
+        Given::List(texts) => Ok(texts),
+        _ => Err(Refused::Value),
+    }
 }
 
 /// `localhost` is the one name that needs no resolver.

@@ -16,16 +16,23 @@ fn values(loaded: &Loaded) -> Vec<(&'static str, Value)> {
     loaded.shown().map(|shown| (shown.key, shown.value)).collect()
 }
 
+/// What is unset unless it is said.
+const WITHOUT_DEFAULT: [&str; 4] =
+    ["redis.url", "retention.delete_after_days", "retention.stop_file", "retention.before_delete"];
+
 #[test]
 fn the_sample_holds_every_default() {
     let sample = read(SAMPLE).unwrap();
 
     assert_eq!(values(&sample), values(&Loaded::new()));
     for shown in sample.shown() {
-        let without_default = shown.key == "redis.url";
+        let without_default = WITHOUT_DEFAULT.contains(&shown.key);
         assert_eq!(shown.origin == Origin::Default, without_default, "{} is missing in the sample", shown.key);
     }
-    assert!(SAMPLE.contains("\n#url = \"redis://"));
+    for key in WITHOUT_DEFAULT {
+        let name = key.rsplit('.').next().unwrap();
+        assert!(SAMPLE.contains(&format!("\n#{name} = ")), "{key}");
+    }
 }
 
 #[test]
@@ -85,6 +92,23 @@ fn every_key_says_what_it_accepts() {
         ("[freshness]\noutbox_max = \"1KiB\"", "freshness.outbox_max", "1MiB to 1024GiB"),
         ("[verify]\nsample_per_minute = -1", "verify.sample_per_minute", "0 to 60000"),
         ("[retention]\nenabled = 1", "retention.enabled", "true or false"),
+        ("[retention]\narchive_after_days = 0", "retention.archive_after_days", "1 to 36500"),
+        ("[retention]\ndelete_after_days = 36501", "retention.delete_after_days", "1 to 36500"),
+        ("[retention]\nquarantine_days = \"90d\"", "retention.quarantine_days", "1 to 36500"),
+        ("[retention]\nbatch_size = 50001", "retention.batch_size", "1 to 50000"),
+        ("[retention]\nlock_timeout = \"0s\"", "retention.lock_timeout", "1ms to 1h"),
+        ("[retention]\nmax_fraction = 20", "retention.max_fraction", "0 to 1"),
+        ("[retention]\nmax_fraction = nan", "retention.max_fraction", "0 to 1"),
+        ("[retention]\nshare = 0", "retention.share", "1 to 100"),
+        ("[retention]\nthrottle_off = [\"lode\"]", "retention.throttle_off", "load, autovacuum"),
+        ("[retention]\nthrottle_off = \"load\"", "retention.throttle_off", "load, autovacuum"),
+        ("[retention]\nwindows = [\"late\"]", "retention.windows", "22:00-06:00"),
+        ("[retention]\nwindows = [1]", "retention.windows", "22:00-06:00"),
+        ("[retention]\nstop_file = \"\"", "retention.stop_file", "path"),
+        ("[retention]\nexport_dir = 1", "retention.export_dir", "path"),
+        ("[retention]\nbefore_delete = \" \"", "retention.before_delete", "command"),
+        ("[retention]\nkeep_summaries = \"yes\"", "retention.keep_summaries", "true or false"),
+        ("[retention]\nrestore_grace = \"1y\"", "retention.restore_grace", "0 to 3650d"),
         ("[retention]\nerase_grace = \"a week\"", "retention.erase_grace", "0 to 3650d"),
         ("[warmup]\ndelay = \"2h\"", "warmup.delay", "0 to 1h"),
         ("[warmup]\nconcurrency = -1", "warmup.concurrency", "0 to 1000"),
@@ -104,7 +128,7 @@ fn every_key_says_what_it_accepts() {
         assert!(message.starts_with(&format!("t.toml:{line}: `{key}` is ")), "{message}");
         assert!(message.split("accepted: ").nth(1).is_some_and(|rest| rest.contains(accepted)), "{message}");
     }
-    for setting in SETTINGS {
+    for setting in settings() {
         assert!(bad.iter().any(|(_, key, _)| *key == setting.key), "no bad value of {} is tested", setting.key);
     }
 }
@@ -189,4 +213,25 @@ fn nothing_of_a_platform_is_removed_unless_that_was_said() {
     assert!(!of("[retention]\nenabled = false"));
     assert!(!of("[mapping]\npreset = \"platform\""));
     assert!(of("[mapping]\npreset = \"platform\"\n[retention]\nenabled = true"));
+}
+
+#[test]
+fn every_source_of_the_throttle_can_be_switched_off() {
+    use tierkeep_retention::{Limits, Source};
+    for source in Source::POSTGRES.into_iter().chain(Source::SQLITE) {
+        let text = format!("[retention]\nthrottle_off = [\"{}\"]", source.word());
+
+        let limits = read(&text).unwrap().config.retention.work.limits();
+
+        assert_ne!(limits, Limits::default(), "{}", source.word());
+    }
+    assert_eq!(read("").unwrap().config.retention.work.limits(), Limits::default());
+}
+
+#[test]
+fn a_share_may_be_written_as_a_whole_number() {
+    for (text, share) in [("0", 0.0), ("1", 1.0), ("0.35", 0.35), ("1e-3", 0.001)] {
+        let read = read(&format!("[retention]\nmax_fraction = {text}")).unwrap();
+        assert!((read.config.retention.work.max_fraction - share).abs() < f64::EPSILON, "{text}");
+    }
 }

@@ -11,6 +11,7 @@ use tierkeep_learning::service::ServiceError;
 use tierkeep_learning::session_change::FieldFault;
 use tierkeep_learning::store::writes::Refusal;
 use tierkeep_learning::store::{Scope, StoreError};
+use tierkeep_retention::RetentionError;
 use utoipa::ToSchema;
 
 use self::kinds::{KINDS, Kind};
@@ -20,6 +21,7 @@ use crate::chain::Chain;
 use crate::config::ByteSize;
 
 mod kinds;
+mod retention;
 
 /// What was wrong (RFC 9457).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -227,6 +229,11 @@ const INSIDE: &str = "the request failed inside the server; its log says why";
 
 /// What the client is told of a statistic that has no answer.
 pub(super) fn service_problem(error: &ServiceError) -> Problem {
+    if let ServiceError::Store(StoreError::Retention(error)) = error
+        && let Some(problem) = retention::retention_problem(error)
+    {
+        return problem;
+    }
     match error {
         ServiceError::UnknownLearner(user) => problem(KINDS.unknown_learner, format!("learner {user} is unknown")),
         ServiceError::Future { what, given, latest } => Problem {
@@ -321,7 +328,7 @@ fn unknown_parameter(name: &str, accepted: &[&str]) -> Problem {
 /// Whether the database cannot be asked at present, so that the same request may succeed later.
 fn is_outage(error: &StoreError) -> bool {
     match error {
-        StoreError::Database(error) => match error {
+        StoreError::Database(error) | StoreError::Retention(RetentionError::Database(error)) => match error {
             DatabaseError::Unreachable { .. }
             | DatabaseError::ConnectTimeout { .. }
             | DatabaseError::PoolTimeout { .. }
@@ -331,7 +338,10 @@ fn is_outage(error: &StoreError) -> bool {
             DatabaseError::Postgres(error) => error.as_db_error().is_none_or(|db| ends_connection(db.code().code())),
             _ => false,
         },
-        StoreError::Postgres(error) => error.as_db_error().is_none_or(|db| ends_connection(db.code().code())),
+        StoreError::Postgres(error) | StoreError::Retention(RetentionError::Postgres(error)) => {
+            error.as_db_error().is_none_or(|db| ends_connection(db.code().code()))
+        }
+        StoreError::Retention(RetentionError::Silent { .. }) => true,
         StoreError::NotMigrated | StoreError::Outdated { .. } => true,
         _ => false,
     }
@@ -374,16 +384,18 @@ impl From<BadParameter> for ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
+        let problem = self.problem();
         match &self {
             Self::Internal(error) => tracing::error!(error = %Chain(&**error), "a request failed"),
-            Self::Service(error) => {
+            // what a guard refuses is no failure of this node
+            Self::Service(error) if problem.status >= 500 => {
                 if let ServiceError::Store(error) = &**error {
                     tracing::error!(error = %Chain(error), "a request failed");
                 }
             }
             _ => {}
         }
-        let mut response = self.problem().into_response();
+        let mut response = problem.into_response();
         if let Self::Denied(denied) = self {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge(denied));
         }
@@ -401,6 +413,9 @@ impl IntoResponse for Problem {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        } else if self.r#type == KINDS.run_under_way.0 {
+            // a run that was killed is replaced after half of this
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("60"));
         }
         response
     }

@@ -23,7 +23,8 @@ use crate::metrics::CONTENT_TYPE;
 )]
 pub(super) async fn metrics(State(app): State<Arc<App>>, query: Parameters) -> Result<Response, ApiError> {
     query.only(&[])?;
-    let mut response = Response::new(app.metrics.render(&app.tiers).map_err(ApiError::internal)?.into());
+    let retention = app.retention.standing(&**app.statistics().store(), app.clock.now()).await;
+    let mut response = Response::new(app.metrics.render(&app.tiers, retention).map_err(ApiError::internal)?.into());
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
     Ok(response)
 }

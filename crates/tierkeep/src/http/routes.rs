@@ -18,8 +18,8 @@ use utoipa_axum::routes;
 
 use super::error::ApiError;
 use super::{
-    App, admin, batch, courses, docs, encoding, erasure, guard, health, index, learner, metrics, session_batch,
-    sessions, users,
+    App, admin, batch, courses, docs, encoding, erasure, guard, health, index, learner, metrics, retention,
+    session_batch, sessions, users,
 };
 
 #[derive(OpenApi)]
@@ -60,6 +60,10 @@ fn described() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(courses::put, courses::delete))
         .routes(routes!(admin::cache))
         .routes(routes!(admin::invalidate))
+        .routes(routes!(retention::cleanup))
+        .routes(routes!(retention::runs))
+        .routes(routes!(retention::run))
+        .routes(routes!(retention::restore))
         .routes(routes!(health::livez))
         .routes(routes!(health::readyz))
         .routes(routes!(metrics::metrics))

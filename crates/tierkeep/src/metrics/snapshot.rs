@@ -9,6 +9,7 @@ use tierkeep_cache::Counts;
 use tierkeep_db::PoolStatus;
 
 use crate::audit::Audited;
+use crate::cleanup;
 use crate::tiers::{Polls, SharedTier, Standing, State, ViewState, WarmupCounts};
 
 /// A node at one moment.
@@ -23,6 +24,7 @@ pub(super) struct Snapshot {
     pub(super) folded: u64,
     pub(super) pruned: u64,
     pub(super) holds_lease: bool,
+    pub(super) retention: cleanup::Standing,
 }
 
 impl Collector for Snapshot {
@@ -42,6 +44,7 @@ impl Collector for Snapshot {
         let help = "Whether this node folds for all (1) or another one does, or nothing waits (0)";
         page.gauge("tierkeep_upkeep_lease_held", help, f64::from(u8::from(self.holds_lease)))?;
         page.audit(self.audit)?;
+        page.retention(&self.retention)?;
         self.pool.map_or(Ok(()), |pool| page.pool(pool))
     }
 }
@@ -195,6 +198,19 @@ impl Page<'_> {
         self.count("tierkeep_audit_differences", "Stored values that differed from the rows", audit.differences)?;
         self.count("tierkeep_audit_repairs", "Times that something was built anew as it differed", audit.repairs)?;
         self.count("tierkeep_audit_failures", "Comparisons that could not be made", audit.failures)
+    }
+
+    fn retention(&mut self, retention: &cleanup::Standing) -> fmt::Result {
+        if let Some(backlog) = retention.backlog {
+            let help = "Time by which the oldest session that waits is older than retention.archive_after_days";
+            self.gauge("tierkeep_retention_backlog_seconds", help, backlog)?;
+        }
+        let by = |label, counts: &[(&'static str, u64)]| {
+            counts.iter().map(|(of, count)| ([(label, *of)], *count)).collect::<Vec<_>>()
+        };
+        let help = "Clean-ups of this node, by how they ended";
+        self.counts("tierkeep_retention_runs", help, by("ended", &retention.ended))?;
+        self.counts("tierkeep_retention_rows", "Rows that they moved, by rule", by("rule", &retention.rows))
     }
 
     fn pool(&mut self, pool: PoolStatus) -> fmt::Result {

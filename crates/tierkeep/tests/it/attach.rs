@@ -259,3 +259,29 @@ async fn what_is_refused_ends_with_3_and_what_is_printed_changes_nothing() {
     assert_eq!(serde_json::from_str::<Value>(&stdout).unwrap(), serde_json::json!({ "restored": 1, "kept": null }));
     assert_eq!(site.psql.query_one(count, &[]).await.unwrap().get::<_, i64>(0), 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_platform_is_planned_for_before_it_is_attached_and_cleaned_up_after() {
+    for platform in [GUIDE, DJANGO] {
+        let site = Site::new(&platform).await;
+        let rows = format!("select count(*) from {}", platform.sessions);
+        let told = |arguments: &[&str]| {
+            let (code, stdout, stderr) = site.run(&[arguments, &["--json", "--now", "2027-01-01T00:00:00Z"]].concat());
+            (code, serde_json::from_str::<Value>(&stdout).unwrap_or_default(), stderr)
+        };
+
+        let (code, plan, stderr) = told(&["cleanup", "--dry-run", "--read-only"]);
+        assert_eq!((code, &plan["phases"]["archive"]["rows"]), (0, &1.into()), "{stderr}");
+        assert_eq!(told(&["runs", "--read-only"]).1, serde_json::json!([]));
+        let (code, _, stderr) = told(&["cleanup", "--dry-run"]);
+        assert!(code == 3 && stderr.contains("tierkeep attach"), "{stderr}");
+
+        assert_eq!(site.run(&["attach"]).0, 0);
+        let (code, done, stderr) = told(&["cleanup"]);
+        assert_eq!((code, &done["phases"]), (0, &plan["phases"]), "{stderr}");
+        assert_eq!(site.psql.query_one(&rows, &[]).await.unwrap().get::<_, i64>(0), 0);
+        let (code, restored, stderr) = told(&["restore", "--run", "1"]);
+        assert_eq!((code, &restored["ended"]), (0, &"done".into()), "{stderr}");
+        assert_eq!(site.psql.query_one(&rows, &[]).await.unwrap().get::<_, i64>(0), 1);
+    }
+}

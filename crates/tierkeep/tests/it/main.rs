@@ -6,6 +6,8 @@ mod attach;
 mod batch;
 mod binary;
 mod cache;
+mod cleanup;
+mod cleanup_http;
 mod erasure;
 mod exchange;
 mod fixture;

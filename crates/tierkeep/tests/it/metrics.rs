@@ -157,7 +157,20 @@ async fn no_series_comes_from_a_client(dialect: Dialect) {
 
     let labels = page.labels();
     let names: Vec<&str> = labels.keys().map(String::as_str).collect();
-    let expected = ["le", "method", "outcome", "promise", "route", "state", "statistic", "status", "tier", "version"];
+    let expected = [
+        "ended",
+        "le",
+        "method",
+        "outcome",
+        "promise",
+        "route",
+        "rule",
+        "state",
+        "statistic",
+        "status",
+        "tier",
+        "version",
+    ];
     assert_eq!(names, expected);
     let values = |name: &str| labels[name].iter().map(String::as_str).collect::<Vec<_>>();
     assert_eq!(values("method"), ["GET", "other"]);

@@ -7,6 +7,7 @@ use axum::body::Body;
 use axum::http::Request;
 use rusqlite::Connection;
 use tierkeep::access::{Access, Reach};
+use tierkeep::cleanup::Desk;
 use tierkeep::clock::Clock;
 use tierkeep::config::{ByteSize, Config, Redis, Warmup};
 use tierkeep::http::{App, Limits, router};
@@ -82,6 +83,21 @@ impl Installation {
         }
     }
 
+    /// The one number that a statement gives, as another program would read it.
+    pub(crate) async fn number(&self, sql: &str) -> i64 {
+        match self {
+            Self::Sqlite(file) => Connection::open(file.path()).unwrap().query_row(sql, [], |row| row.get(0)).unwrap(),
+            Self::Postgres(database) => database.client().await.unwrap().query_one(sql, &[]).await.unwrap().get(0),
+        }
+    }
+
+    pub(crate) fn dialect(&self) -> Dialect {
+        match self {
+            Self::Sqlite(_) => Dialect::Sqlite,
+            Self::Postgres(_) => Dialect::Postgres,
+        }
+    }
+
     /// A transaction on PostgreSQL that has run a statement and stays open until it is dropped.
     pub(crate) async fn hold(&self, sql: &str) -> DatabaseClient {
         let Self::Postgres(database) = self else { panic!("a transaction of SQLite would hold everybody") };
@@ -134,7 +150,8 @@ impl Node {
         let access = Access::load(Arc::clone(&store), Reach::Loopback).await.unwrap();
         let tiers = Tiers::open(Statistics::new(store, config.days), &kept).await.unwrap();
         let limits = Limits { body: ByteSize::bytes(64 * 1024), timeout: config.http.request_timeout };
-        Self { app: Arc::new(App { tiers, access, clock, limits, metrics: Metrics::default() }) }
+        let retention = Desk::new(config.retention);
+        Self { app: Arc::new(App { tiers, access, clock, limits, retention, metrics: Metrics::default() }) }
     }
 
     pub(crate) fn app(&self) -> &App {

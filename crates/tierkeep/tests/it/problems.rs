@@ -16,9 +16,9 @@ use tierkeep_learning::store::erasure::{Grace, Traces};
 use tierkeep_learning::store::export::{BaseDay, QuarantineId, QuarantinedRow, SessionTable};
 use tierkeep_learning::store::writes::{Reply, WriteRequest, Writes};
 use tierkeep_learning::store::{
-    Aging, ChangeFeed, Changes, Cleanup, Difference, Erased, Erasure, Export, GlobalSnapshot, Keep, LearnerActivity,
-    LearnerCourses, LearnerDays, Leases, ListedSession, NewToken, PoolUse, Retention, SessionPlace, Settled, Store,
-    StoreError, Token, Tokens, Verification, Verified, Written,
+    Aging, Backlog, ChangeFeed, Changes, Cleanup, Difference, Erased, Erasure, Export, GlobalSnapshot, Keep,
+    LearnerActivity, LearnerCourses, LearnerDays, Leases, ListedSession, NewToken, PoolUse, Retention, SessionPlace,
+    Settled, Store, StoreError, Token, Tokens, Verification, Verified, Written,
 };
 
 use tierkeep_retention::{
@@ -441,6 +441,17 @@ impl Retention for Faulty {
     }
 
     async fn audit_runs(&self) -> Result<Vec<Broken>, StoreError> {
+        Err(statement_failed())
+    }
+}
+
+#[async_trait]
+impl Backlog for Faulty {
+    async fn database_now(&self) -> Result<Timestamp, StoreError> {
+        Err(statement_failed())
+    }
+
+    async fn retention_backlog(&self, _: Timestamp) -> Result<Option<Timestamp>, StoreError> {
         Err(statement_failed())
     }
 }

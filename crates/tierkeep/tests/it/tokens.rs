@@ -10,6 +10,7 @@ use axum::http::{Method, Request, StatusCode};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tierkeep::access::{Access, Reach, hash};
+use tierkeep::cleanup::Desk;
 use tierkeep::clock::Clock;
 use tierkeep::config::{ByteSize, Config};
 use tierkeep::http::{App, Limits, openapi, router};
@@ -57,6 +58,7 @@ impl Guarded {
                 access,
                 clock: Clock::Fixed(instant(now)),
                 limits,
+                retention: Desk::default(),
                 metrics: Metrics::default(),
             }),
         }

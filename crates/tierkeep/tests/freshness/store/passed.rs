@@ -11,8 +11,8 @@ use tierkeep_learning::store::erasure::{Grace, Traces};
 use tierkeep_learning::store::export::{BaseDay, QuarantineId, QuarantinedRow, SessionTable};
 use tierkeep_learning::store::writes::{Reply, WriteRequest, Writes};
 use tierkeep_learning::store::{
-    Aging, Cleanup, Difference, Erased, Erasure, Export, Keep, Leases, ListedSession, NewToken, Retention, StoreError,
-    Token, Tokens, Verification, Verified,
+    Aging, Backlog, Cleanup, Difference, Erased, Erasure, Export, Keep, Leases, ListedSession, NewToken, Retention,
+    StoreError, Token, Tokens, Verification, Verified,
 };
 use tierkeep_retention::{
     Broken, Order, Outcome, Plan, PlanLimits, RestoreOrder, RestoreReport, Restored, RunEntry, RunId,
@@ -151,6 +151,17 @@ impl Export for Watched {
 
     async fn export_base(&self, user: UserId) -> Result<Vec<BaseDay>, StoreError> {
         self.inner.export_base(user).await
+    }
+}
+
+#[async_trait]
+impl Backlog for Watched {
+    async fn database_now(&self) -> Result<Timestamp, StoreError> {
+        self.inner.database_now().await
+    }
+
+    async fn retention_backlog(&self, cutoff: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+        self.inner.retention_backlog(cutoff).await
     }
 }
 
