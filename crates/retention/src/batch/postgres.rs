@@ -91,7 +91,6 @@ impl Mover {
             let (head, tail) = text.split_once("delete from ").expect("a move deletes");
             let (from, tail) = tail.split_once("returning ").expect("a move returns what it deletes");
             let (columns, tail) = tail.split_once("),\ncame as").expect("a move inserts");
-            let from = from.replacen("using pick", ", pick", 1);
             format!("{head}select {columns} from {from}),\ncame as{tail}")
         });
         Self { name: self.name.clone(), texts, ..*self }

@@ -78,10 +78,13 @@ impl Mover {
     #[cfg(feature = "crash-points")]
     pub(crate) fn copying(&self) -> (Self, String) {
         let Work::Archive(mut texts) = self.work.clone() else { return (self.clone(), String::new()) };
-        let deletion = texts[0][6].clone();
+        let mut deletion = String::new();
         for statements in &mut texts {
-            // changes as many rows
-            "update temp.tierkeep_pick set place = place".clone_into(&mut statements[6]);
+            let (delete, digest) = statements[4].split_once("returning ").expect("a move returns what it deletes");
+            let from = delete.strip_prefix("delete ").expect("a move deletes");
+            let kept = ["select ", digest, " ", from].concat();
+            delete.clone_into(&mut deletion);
+            statements[4] = kept;
         }
         (Self { name: self.name.clone(), work: Work::Archive(texts) }, deletion)
     }
