@@ -63,7 +63,7 @@ struct Looked {
 enum Passed {
     Whole {
         rows: u64,
-        report: Report,
+        report: Box<Report>,
         publications: Vec<String>,
     },
     /// It is left to the ordinary way, for this reason.
@@ -122,7 +122,7 @@ impl Running<'_> {
             match self.pass(sweep, passage).await {
                 Ok(Passed::Whole { rows, report, publications }) => {
                     self.unhindered();
-                    self.take_report(sweep, Some(report));
+                    self.take_report(sweep, Some(*report));
                     if !publications.is_empty() {
                         self.report.advice.push(format!(
                             "{} left {}, which is published by {}: subscribers have to follow",
@@ -202,7 +202,7 @@ impl Running<'_> {
         companion.passed_postgres(&tx, passing, Some(passage.into)).await?;
         Ledger::record_postgres(&tx, &record_of(run, name, &batch, &report.to_json()?)).await?;
         tx.commit().await?;
-        Ok(Passed::Whole { rows, report, publications: looked.publications })
+        Ok(Passed::Whole { rows, report: Box::new(report), publications: looked.publications })
     }
 
     /// Drops parts of an archive that have no row any more.

@@ -119,3 +119,28 @@ async fn partitions_with_parts_of_their_own_and_other_ways_to_part_are_left() {
         assert!(names(&facts, Bound::Day("2030-01-01".parse().unwrap())).is_empty(), "{table}");
     }
 }
+
+#[tokio::test]
+async fn partitioned_table_needs_no_more_in_its_key_than_the_column_of_its_parts() {
+    let parted = "drop table live; create table live (id bigint, owner bigint not null, start timestamptz, body text,
+        primary key (KEY)) partition by range (start); create index on live (start, id)";
+
+    crate::accepted(&parted.replace("KEY", "id, start")).await;
+    // the same id may be in two rows
+    let findings = Platform::new(&parted.replace("KEY", "id, start, owner")).await.findings().await;
+    assert_eq!(crate::codes(&findings), ["no_key"]);
+}
+
+#[tokio::test]
+async fn parts_that_a_run_put_into_an_archive_do_not_stand_in_its_way() {
+    let child = "create table child (extra int) inherits (live); create index on child (start);";
+
+    let foreign = Platform::new(child).await.findings().await;
+    let own = Platform::new(&format!("{child} comment on table child is 'tierkeep: archived partition {{}}'"))
+        .await
+        .findings()
+        .await;
+
+    assert_eq!(crate::codes(&foreign), ["inheritance"], "the control");
+    assert!(own.is_empty(), "{own:?}");
+}
