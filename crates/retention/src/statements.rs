@@ -114,6 +114,11 @@ impl Found<'_> {
         written.filter_map(|column| Ident::new(&column.name).ok()).map(|name| name.quoted()).collect()
     }
 
+    /// All columns, quoted.
+    pub(crate) fn named(&self) -> Vec<String> {
+        self.columns.iter().filter_map(|column| Ident::new(&column.name).ok()).map(|name| name.quoted()).collect()
+    }
+
     /// What `{after}` stands for: rows behind a place in the order of age and key, or all of them.
     pub(crate) fn behind(&self, first: usize, is_begun: bool) -> Result<String, UnknownColumn> {
         if is_begun { self.beside(">", first) } else { Ok("true".to_owned()) }
@@ -152,7 +157,11 @@ impl Found<'_> {
 
     /// A sum of digests of rows, on PostgreSQL.
     pub(crate) fn digest(&self) -> String {
-        let row = self.written().join(", ");
+        self.digest_of(&self.written())
+    }
+
+    fn digest_of(&self, columns: &[String]) -> String {
+        let row = columns.join(", ");
         if self.hashes_records {
             format!("hash_record_extended(row({row}), 0)")
         } else {
@@ -169,9 +178,10 @@ impl Found<'_> {
         at: &Ident,
         is_begun: bool,
     ) -> Result<String, UnknownColumn> {
-        let written = self.written();
-        let returned: Vec<String> = written.iter().map(|column| format!("t.{column}")).collect();
-        let digest = self.digest();
+        // what the live table computes, the archive keeps
+        let named = self.named();
+        let returned: Vec<String> = named.iter().map(|column| format!("t.{column}")).collect();
+        let digest = self.digest_of(&named);
         Ok(fill(
             statement!(self.dialect, "archive"),
             &[
@@ -184,7 +194,7 @@ impl Found<'_> {
                 ("after", &self.behind(3, is_begun)?),
                 ("condition", &self.condition(&sweep.condition())?),
                 ("returned", &returned.join(", ")),
-                ("columns", &written.join(", ")),
+                ("columns", &named.join(", ")),
                 ("by", &by.quoted()),
                 ("at", &at.quoted()),
                 ("digest_gone", &digest),

@@ -282,10 +282,10 @@ async fn hashes_records(db: &Client, subject: &Subject, table: &Table) -> Result
         generated: &table.generated,
         hashes_records: true,
     };
-    let written = found.written().join(", ");
+    let named = found.named().join(", ");
     let text = fill(
         "select hash_record_extended(row({columns}), 0) from {table} limit 1",
-        &[("columns", &written), ("table", &found.table())],
+        &[("columns", &named), ("table", &found.table())],
     );
     Ok(db.query_typed(&text, &[]).await.is_ok())
 }

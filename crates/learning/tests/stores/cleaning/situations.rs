@@ -107,7 +107,7 @@ async fn columns_that_were_added_follow_to_the_archive_with_their_values() {
 }
 
 #[tokio::test]
-async fn column_that_the_database_computes_is_computed_again_or_kept() {
+async fn column_that_the_database_computes_is_kept_as_it_was() {
     let (_fresh, store, outside) = altered(
         "alter table study_sessions add column hours numeric generated always as (duration_minutes / 60.0) stored",
     )
@@ -116,6 +116,8 @@ async fn column_that_the_database_computes_is_computed_again_or_kept() {
     let outcome = run(&store, &PHASES).await;
 
     assert_eq!(outcome.report.rows("archive"), 43);
+    let unlike = "select count(*) from study_sessions_archive where hours is distinct from duration_minutes / 60.0";
+    assert_eq!(outside.number(unlike).await, 0);
 }
 
 #[tokio::test]
