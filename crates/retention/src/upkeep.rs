@@ -149,6 +149,9 @@ impl Running<'_> {
     pub(crate) async fn keep_up(&mut self) -> Result<(), Stop> {
         let policy = &self.engine.policy;
         let changes = changes(policy, &self.report);
+        if let Session::Postgres(db) = &self.session {
+            postgres::flush(db).await?;
+        }
         for subject in &policy.subjects {
             self.pass_gate().await?;
             self.hold.renew().await?;
