@@ -272,7 +272,7 @@ impl Found<'_> {
                  cast(pick.key as text) as former, cast(pick.survivor as text) as survivor\n)",
                 literal(child.name)
             ));
-            all.push(format!("select cast($2 as bigint), source, row_key, former, survivor from turned_{number}"));
+            all.push(format!("table turned_{number}"));
         }
         let survivor = self.survivor(survivor)?;
         self.filled_quarantine(
@@ -283,7 +283,7 @@ impl Found<'_> {
                 ("referring", &referring.join(",\n")),
                 ("is_free", &is_free.join("\n    and ")),
                 ("turned", &turned.join(",\n")),
-                ("all_turned", &all.join("\n    union all\n    ")),
+                ("all_turned", &all.join(" union all ")),
             ],
         )
     }

@@ -134,7 +134,13 @@ async fn run_waits_for(hold: &str, phases: &[&'static str]) {
     });
     let order = Order { lock_timeout: Duration::from_millis(50), ..watched(&observer) };
 
-    let (outcome, ()) = tokio::join!(attempt(&store, phases, &order), async {
+    let ran = async {
+        let outcome = attempt(&store, phases, &order).await;
+        // a run that never waited must not be waited for
+        waits.notify_one();
+        outcome
+    };
+    let (outcome, ()) = tokio::join!(ran, async {
         waits.notified().await;
         outside.run("rollback").await;
     });

@@ -17,7 +17,8 @@ pick as materialized (
 {turned},
 noted as (
     insert into tierkeep_repointed (run_id, source, row_key, former, survivor)
-    {all_turned}
+    select cast($2 as bigint), turned.source, turned.row_key, turned.former, turned.survivor
+    from ({all_turned}) as turned
     on conflict (run_id, source, row_key) do update set survivor = excluded.survivor
     returning row_key
 ),
