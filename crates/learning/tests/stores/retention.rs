@@ -14,10 +14,7 @@ use super::fresh::{Fresh, Outside};
 use super::outside;
 use super::rows::{ALL_DAYS, at, day, key, key_literal, learner, progress, session, user};
 
-on_both_with_both_keys!(
-    plan_is_what_the_run_does_and_no_number_changes,
-    the_backlog_is_the_oldest_session_that_waits,
-);
+on_both_with_both_keys!(plan_is_what_the_run_does_and_no_number_changes, the_backlog_is_the_oldest_session_that_waits,);
 
 const NOW: &str = "2026-06-01T12:00:00Z";
 pub(crate) const LIMITS: PlanLimits = PlanLimits { max_fraction: 1.0, batch_rows: 1000 };
