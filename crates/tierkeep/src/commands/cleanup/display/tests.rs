@@ -70,6 +70,7 @@ fn an_outcome(ended: Ended, reason: Option<&str>) -> Outcome {
             subject: "study_sessions".to_owned(),
             bytes_before: Some(32_100_000),
             bytes_after: Some(20_000_000),
+            ..TableReport::default()
         }],
         ..Report::default()
     };
