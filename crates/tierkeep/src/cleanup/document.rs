@@ -10,7 +10,7 @@ use tierkeep_learning::store::Cleanup;
 use tierkeep_retention::{Ended, Outcome, Plan, RunId};
 use utoipa::ToSchema;
 
-/// Every rule by its name, in the order of the phases.
+/// Every rule by its name, in the order of the document.
 pub const RULES: [&str; 11] = [
     "negative_duration",
     "end_before_start",

@@ -264,7 +264,7 @@ async fn what_is_refused_ends_with_3_and_what_is_printed_changes_nothing() {
 async fn a_platform_is_planned_for_before_it_is_attached_and_cleaned_up_after() {
     for platform in [GUIDE, DJANGO] {
         let site = Site::new(&platform).await;
-        let rows = format!("select count(*) from {}", platform.sessions);
+        let rows = ["select count(*) from ", platform.sessions].concat();
         let told = |arguments: &[&str]| {
             let (code, stdout, stderr) = site.run(&[arguments, &["--json", "--now", "2027-01-01T00:00:00Z"]].concat());
             (code, serde_json::from_str::<Value>(&stdout).unwrap_or_default(), stderr)

@@ -87,6 +87,8 @@ async fn a_clean_up_is_planned_begun_and_listed(dialect: Dialect) {
     let days = clean_up(&node, json!({ "delete_older_than": 100 })).await.json();
     assert!(days["accepted"].as_str().unwrap().contains("365 days"), "{days}");
 
+    // counted a moment after its end is listed
+    node.until_metric("tierkeep_retention_runs_total{ended=\"done\"}", |runs| runs >= 2.0).await;
     assert_eq!(node.metric("tierkeep_retention_runs_total{ended=\"done\"}").await, 2.0);
     assert_eq!(node.metric("tierkeep_retention_runs_total{ended=\"failed\"}").await, 0.0);
     assert_eq!(node.metric("tierkeep_retention_rows_total{rule=\"archive\"}").await, 15.0);
