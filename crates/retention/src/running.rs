@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use tierkeep_db::{Connection, SqliteDatabase};
-use tokio_postgres::error::{DbError, SqlState};
 use tokio_postgres::types::Type;
 
 use crate::batch::{Batch, Place, postgres, sqlite};
@@ -27,6 +26,9 @@ use crate::survey::Survey;
 
 #[cfg(feature = "crash-points")]
 mod faulty;
+mod hindrance;
+
+pub(crate) use hindrance::is_hindered;
 
 /// How often a table is gone through for rows that were locked before.
 pub(crate) const PASSES: u32 = 3;
@@ -471,30 +473,6 @@ pub(crate) fn record_of<'a>(
         last_age: batch.last_age.as_deref(),
         report,
     }
-}
-
-/// Whether a batch failed for what others do at this moment.
-pub(crate) fn is_hindered(error: &RetentionError) -> bool {
-    let states = [
-        SqlState::LOCK_NOT_AVAILABLE,
-        SqlState::T_R_DEADLOCK_DETECTED,
-        SqlState::T_R_SERIALIZATION_FAILURE,
-        SqlState::QUERY_CANCELED,
-        // a row came to the archive by another way while the batch began
-        SqlState::UNIQUE_VIOLATION,
-    ];
-    if matches!(error, RetentionError::Database(tierkeep_db::Error::Busy { .. })) {
-        return true;
-    }
-    // also below what a companion says
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(error) = cause {
-        if error.downcast_ref::<DbError>().is_some_and(|error| states.contains(error.code())) {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
 }
 
 impl From<RetentionError> for Stop {
