@@ -24,7 +24,7 @@ pub const OPTIMIZE: &str = "optimize";
 
 /// The phases, in their order. Deleting a learner's data takes what of it is in quarantine along, so that what is due there by
 /// itself goes before.
-pub const PHASES: [&str; 5] = [INVALID, ARCHIVE, PURGE, DELETE, OPTIMIZE];
+pub const PHASES: [&str; 5] = [INVALID, ARCHIVE, DELETE, PURGE, OPTIMIZE];
 
 /// The subject of archived sessions.
 pub const ARCHIVED: &str = "study_sessions_archive";
@@ -77,6 +77,7 @@ pub(crate) fn policy(situation: &Situation<'_>) -> Result<Policy, StoreError> {
     rules.extend(invalid(situation, &users, &courses));
     rules.push(archive(situation));
     if relation(ARCHIVED).is_some() {
+        rules.extend(delete(situation, &sessions, &courses, &users));
         rules.push(Rule {
             phase: PURGE,
             name: "quarantined",
@@ -86,7 +87,6 @@ pub(crate) fn policy(situation: &Situation<'_>) -> Result<Policy, StoreError> {
             action: Action::Delete,
             by_age: true,
         });
-        rules.extend(delete(situation, &sessions, &courses, &users));
     }
     Ok(Policy { subjects, rules }.only(situation.phases))
 }
@@ -175,7 +175,7 @@ fn invalid(situation: &Situation<'_>, users: &Relation, courses: &Relation) -> V
         phase: INVALID,
         name,
         subject,
-        condition: situation.unless_exempt(subject, condition),
+        condition: situation.unless_hiding(subject, situation.unless_exempt(subject, condition)),
         arriving: None,
         action: Action::Quarantine { survivor },
         by_age: false,
@@ -253,7 +253,8 @@ fn archive(situation: &Situation<'_>) -> Rule {
         name: "archive",
         subject: Source::StudySessions.name(),
         // a row cannot go where an older one of its id was restored
-        condition: situation.unless_exempt(ARCHIVED, situation.unless_exempt(Source::StudySessions.name(), old)),
+        condition: situation
+            .unless_hiding(Source::StudySessions.name(), situation.unless_exempt(Source::StudySessions.name(), old)),
         arriving: None,
         action: Action::Archive { into: ARCHIVED, by: ident("archived_by"), at: ident("archived_at") },
         by_age: true,
@@ -349,6 +350,11 @@ impl Situation<'_> {
             ),
         ]);
         Condition::Exists(table, Box::new(own))
+    }
+
+    /// A live session whose id was restored to the archive stays: without it the other one would begin to count.
+    fn unless_hiding(&self, source: &'static str, condition: Condition) -> Condition {
+        if source == Source::StudySessions.name() { self.unless_exempt(ARCHIVED, condition) } else { condition }
     }
 
     fn unless_exempt(&self, source: &'static str, condition: Condition) -> Condition {

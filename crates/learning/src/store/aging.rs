@@ -36,8 +36,8 @@ pub trait Aging {
     /// [`StoreError::ReadOnly`], [`StoreError::Corrupt`] if a base to be added to cannot be read.
     async fn delete_archived(&self, ids: &[SessionId], keep: Keep) -> Result<u64, StoreError>;
 
-    /// Deletes sessions, course progress, bases and quarantined rows of learners; how many rows. Unlike an erasure it leaves
-    /// the learners' own rows and no tombstone: they are learners without sessions, and may begin anew.
+    /// Deletes sessions, course progress and bases of learners; how many rows. Unlike an erasure it leaves the learners' own
+    /// rows, what is in quarantine, and no tombstone: they are learners without sessions, and may begin anew.
     ///
     /// # Errors
     /// [`StoreError::ReadOnly`].
@@ -63,5 +63,6 @@ pub(super) enum Presence<'a> {
 
 /// The tables, by their names in a receipt, from which the deletion of all of a learner's data removes rows of the platform's.
 pub(super) const DATA: [&str; 3] = ["study_sessions", "study_sessions_archive", "course_progress"];
-/// The tables of ours from which it does.
-pub(super) const KEPT_BESIDE: [&str; 3] = ["tierkeep_base", "tierkeep_quarantine", "tierkeep_departed"];
+/// The tables of ours from which it does. Not the quarantine: its rows are no data that counts, and go, exported like all that
+/// is deleted, when their own time is over.
+pub(super) const KEPT_BESIDE: [&str; 2] = ["tierkeep_base", "tierkeep_departed"];

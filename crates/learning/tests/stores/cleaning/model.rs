@@ -57,16 +57,16 @@ impl Tables {
         if phases.contains(&ARCHIVE) {
             self.archive(cutoffs, &mut done);
         }
-        if phases.contains(&PURGE) {
-            let before = self.quarantined.len();
-            self.quarantined.retain(|(since, _)| *since >= cutoffs.purge);
-            done.count("quarantined", before - self.quarantined.len());
-        }
         if phases.contains(&DELETE) {
             self.delete_sessions(cutoffs.delete, keep, &mut done);
             for id in inactive.into_iter().filter(|id| self.is_inactive(*id, cutoffs.delete)).collect::<Vec<_>>() {
                 self.delete_learner(id, &mut done);
             }
+        }
+        if phases.contains(&PURGE) {
+            let before = self.quarantined.len();
+            self.quarantined.retain(|(since, _)| *since >= cutoffs.purge);
+            done.count("quarantined", before - self.quarantined.len());
         }
         done
     }
@@ -76,7 +76,9 @@ impl Tables {
     }
 
     fn put_superseded_away(&mut self, now: Timestamp, done: &mut Done) {
-        for id in self.archived.keys().filter(|id| self.live.contains_key(id)).copied().collect::<Vec<_>>() {
+        let hidden = self.archived.keys().filter(|id| self.live.contains_key(id));
+        let hidden: Vec<SessionId> = hidden.filter(|id| !self.is_exempt(ARCHIVED, id.key())).copied().collect();
+        for id in hidden {
             let row = self.archived.remove(&id).unwrap();
             self.quarantined.push((now, Some(row.user_id)));
             done.count("superseded", 1);
@@ -99,6 +101,8 @@ impl Tables {
             .live
             .values()
             .filter(|row| !self.is_exempt(LIVE, row.id.key()))
+            // without it the older one of its id that was restored would begin to count
+            .filter(|row| !self.is_exempt(ARCHIVED, row.id.key()))
             .filter_map(|row| Some((row.id, self.fault(row)?)))
             .collect();
         for (id, kind) in faults {
@@ -127,7 +131,9 @@ impl Tables {
 
     fn archive(&mut self, cutoffs: Cutoffs, done: &mut Done) {
         let old = self.live.values().filter(|row| row.start_time < cutoffs.archive && !row.is_active);
-        let old: Vec<SessionId> = old.map(|row| row.id).filter(|id| !self.is_exempt(LIVE, id.key())).collect();
+        let old = old.map(|row| row.id).filter(|id| !self.is_exempt(LIVE, id.key()));
+        // a row cannot go where an older one of its id was restored
+        let old: Vec<SessionId> = old.filter(|id| !self.is_exempt(ARCHIVED, id.key())).collect();
         for id in old {
             let row = self.live.remove(&id).unwrap();
             self.archived.insert(id, row);
@@ -153,7 +159,6 @@ impl Tables {
         self.live.retain(|_, row| row.user_id != id);
         self.archived.retain(|_, row| row.user_id != id);
         self.progress.retain(|_, row| row.user_id != id);
-        self.quarantined.retain(|(_, owner)| *owner != Some(id));
         self.based.remove(&id);
         let gone = [
             (LIVE, live - self.live.len()),
