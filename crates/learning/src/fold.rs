@@ -237,7 +237,7 @@ impl Plan {
         self.days.as_ref()
     }
 
-    /// Months whose pages the fold needs, by [`Month::number`].
+    /// Months whose pages the fold needs, by [`Month::number`](crate::local_day::Month::number).
     #[must_use]
     pub fn months(&self) -> Option<RangeInclusive<i32>> {
         self.days.as_ref().map(|days| days.start().month().number()..=days.end().month().number())

@@ -76,8 +76,8 @@ pub(crate) fn policy(situation: &Situation<'_>) -> Result<Policy, StoreError> {
     rules.extend(situation.archive.is_some().then(|| superseded(situation, &sessions)));
     rules.extend(invalid(situation, &users, &courses));
     rules.push(archive(situation));
-    if relation(ARCHIVED).is_some() {
-        rules.extend(delete(situation, &sessions, &courses, &users));
+    rules.extend(delete(situation, &sessions, &courses, &users));
+    if situation.archive.is_some() {
         rules.push(Rule {
             phase: PURGE,
             name: "quarantined",
@@ -104,6 +104,7 @@ fn subjects(situation: &Situation<'_>) -> Result<Vec<Subject>, StoreError> {
             owner: Some(owner),
             age: None,
             exported: mapping.held(source, found),
+            is_absent: false,
             is_guarded: true,
             dependants: Vec::new(),
         })
@@ -127,16 +128,18 @@ fn subjects(situation: &Situation<'_>) -> Result<Vec<Subject>, StoreError> {
         progress.dependants.push(Dependant { subject: Source::StudySessions.name(), column: column.clone() });
     }
     let mut subjects = vec![learners, progress, live];
-    if let Some(found) = archive {
-        let mut archived = subject(ARCHIVED, Source::StudySessions, mapping.archive(), found, "user_id")?;
-        archived.age = by_start;
+    let mut archived =
+        subject(ARCHIVED, Source::StudySessions, mapping.archive(), archive.unwrap_or(sessions), "user_id")?;
+    archived.age = by_start;
+    archived.is_absent = archive.is_none();
+    if archive.is_some() {
         subjects[0].dependants.insert(1, owned(ARCHIVED, Source::StudySessions)?);
         if let (true, Ok(column)) = (refers, reference) {
             subjects[1].dependants.push(Dependant { subject: ARCHIVED, column });
         }
-        subjects.push(archived);
         subjects.push(quarantine());
     }
+    subjects.push(archived);
     Ok(subjects)
 }
 
@@ -150,6 +153,7 @@ fn quarantine() -> Subject {
         owner: Some("owner"),
         age: Some(("quarantined_at", SqlType::Timestamptz)),
         exported: vec![("quarantined_at", SqlType::Timestamptz)],
+        is_absent: false,
         is_guarded: false,
         dependants: Vec::new(),
     }
@@ -298,8 +302,11 @@ fn delete(situation: &Situation<'_>, sessions: &Relation, courses: &Relation, us
 /// A learner who was not seen since the cutoff, and of whom something is left.
 fn inactive(situation: &Situation<'_>, sessions: [&Relation; 2], courses: &Relation) -> Condition {
     let bases = Relation::plain(own_table("tierkeep_base"), &[ident("user_id")]);
-    let any = [sessions[0], sessions[1], courses, &bases];
-    let left = any.map(|relation| of_learner(relation, Condition::All(Vec::new()))).to_vec();
+    let mut any = vec![sessions[0], courses];
+    if situation.archive.is_some() {
+        any.extend([sessions[1], &bases]);
+    }
+    let left = any.into_iter().map(|relation| of_learner(relation, Condition::All(Vec::new()))).collect();
     still_inactive(situation, sessions, courses).and(Condition::Any(left))
 }
 
@@ -318,8 +325,10 @@ fn still_inactive(situation: &Situation<'_>, sessions: [&Relation; 2], courses: 
         Condition::Same(Operand::Column("is_active"), Operand::False),
         Condition::Compare(seen, Comparison::Less, cutoff.clone()),
         of_learner(sessions[0], recent()).unless(),
-        of_learner(sessions[1], recent()).unless(),
     ];
+    if situation.archive.is_some() {
+        conditions.push(of_learner(sessions[1], recent()).unless());
+    }
     if situation.has_exempt {
         for (source, relation) in [
             (Source::StudySessions.name(), sessions[0]),

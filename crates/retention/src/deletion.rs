@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Row, Transaction};
@@ -88,8 +88,17 @@ impl Running<'_> {
         let Some(command) = self.order.before_delete.as_ref().filter(|_| !self.has_asked) else { return Ok(()) };
         let mut child = tokio::process::Command::new("sh");
         child.arg("-c").arg(command).stdin(std::process::Stdio::null()).kill_on_drop(true);
-        let ran = self.hold.while_renewing(async { Ok(child.output().await) }).await?;
-        let output = ran.map_err(|error| refused(&format!("before_delete cannot be run: {error}")))?;
+        let ran = self.hold.while_renewing(async {
+            tokio::select! {
+                // whatever ends the run ends the command: it is killed when it is dropped
+                ending = self.stopped() => Ok(Err(ending)),
+                output = child.output() => Ok(Ok(output)),
+            }
+        });
+        let output = ran
+            .await?
+            .map_err(Stop::Ending)?
+            .map_err(|error| refused(&format!("before_delete cannot be run: {error}")))?;
         if !output.status.success() {
             let said = String::from_utf8_lossy(&output.stderr);
             let said = said.lines().last().unwrap_or_default().trim().to_owned();
@@ -97,6 +106,15 @@ impl Running<'_> {
         }
         self.has_asked = true;
         Ok(())
+    }
+
+    /// Waits until something ends the run.
+    async fn stopped(&self) -> Ending {
+        loop {
+            if let Some(ending) = self.order.stop.rest(self.order.now(), Duration::from_secs(60)).await {
+                return ending;
+            }
+        }
     }
 
     async fn delete_rows(&mut self, sweep: &Sweep<'_>) -> Result<(), Stop> {

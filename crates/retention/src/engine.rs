@@ -142,10 +142,10 @@ impl Engine {
     async fn plan_of(&self, survey: &Survey, limits: PlanLimits) -> Result<Plan, RetentionError> {
         let mut tallies = Vec::new();
         for subject in &self.policy.subjects {
-            let found = survey.found(&self.policy, subject.name)?;
-            if !self.policy.rules.iter().any(|rule| rule.subject == subject.name) {
+            if !survey.has(subject.name) || !self.policy.rules.iter().any(|rule| rule.subject == subject.name) {
                 continue;
             }
+            let found = survey.found(&self.policy, subject.name)?;
             let counted = survey.count(&self.db, &counting(&self.policy, &found)?).await?;
             let table = TablePlan {
                 subject: subject.name.to_owned(),

@@ -18,6 +18,8 @@ pub struct Subject {
     /// Logical columns that an export of rows holds, and what they are. Columns of the table that none of them stands for
     /// follow under their own names.
     pub exported: Vec<(&'static str, SqlType)>,
+    /// Whether the table is not there yet: a plan tells what a run would put there, and rules about it go by that.
+    pub is_absent: bool,
     /// Whether a plan is objected to that would take a large share of it at once.
     pub is_guarded: bool,
     /// Columns of other subjects that hold keys of this one.

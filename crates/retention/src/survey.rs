@@ -63,6 +63,9 @@ impl Survey {
         let server = ServerFacts::read_postgres(db).await?;
         let mut tables = BTreeMap::new();
         for subject in &policy.subjects {
+            if subject.is_absent {
+                continue;
+            }
             let facts = TableFacts::read_postgres(db, subject.relation.table()).await?;
             let mut table = Table::new(subject, facts)?;
             table.hashes_records = server.has_row_hash && hashes_records(db, subject, &table).await?;
@@ -77,6 +80,9 @@ impl Survey {
             let server = ServerFacts::read_sqlite(db)?;
             let mut tables = BTreeMap::new();
             for subject in &subjects {
+                if subject.is_absent {
+                    continue;
+                }
                 let facts = TableFacts::read_sqlite(db, subject.relation.table())?;
                 tables.insert(subject.name, Table::new(subject, facts)?);
             }
@@ -93,17 +99,11 @@ impl Survey {
         let mut findings = check_server(&self.server, conditions.intent);
         for rule in &policy.rules {
             let subject = policy.subject(rule.subject);
-            if matches!(rule.action, Action::DeleteDependants { .. }) {
+            if matches!(rule.action, Action::DeleteDependants { .. }) || subject.is_absent {
                 continue;
             }
             let key = [subject.key.as_str()];
             let (to, own) = match &rule.action {
-                // what would be archived can be told before there is an archive
-                Action::Archive { into, .. }
-                    if conditions.intent == Intent::Preview && !self.tables.contains_key(into) =>
-                {
-                    (None, Vec::new())
-                }
                 Action::Archive { into, by, at } => {
                     let at_type = self.dialect.type_name(tierkeep_db::SqlType::Timestamptz);
                     let own = vec![
@@ -168,6 +168,11 @@ impl Survey {
         Self::take(db, policy, Intent::Run, is_forced).await
     }
 
+    /// Whether the table of a subject is there.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.tables.contains_key(name)
+    }
+
     /// A subject with its columns.
     pub(crate) fn found<'a>(&'a self, policy: &'a Policy, name: &str) -> Result<Found<'a>, RetentionError> {
         let table = self.table(name)?;
@@ -190,7 +195,9 @@ impl Survey {
     }
 
     fn table(&self, name: &str) -> Result<&Table, RetentionError> {
-        self.tables.get(name).ok_or_else(|| RetentionError::Mismatch(format!("no table was looked at for {name}")))
+        let missing =
+            || RetentionError::Refused(format!("there is no table for {name}: it has to be made again before a run"));
+        self.tables.get(name).ok_or_else(missing)
     }
 
     /// Counts by a statement of [`crate::count`].

@@ -130,7 +130,7 @@ impl Request {
         let archive = self.archive_after.unwrap_or(config.ages.archive_after);
         let delete = self.delete_after.or(config.ages.delete_after).unwrap_or(Days::DELETE_AFTER);
         let has = |phase| self.phases.is_empty() || self.phases.contains(&phase);
-        if delete < archive && (has(Phase::Archive) || has(Phase::Delete)) {
+        if delete < archive && has(Phase::Delete) {
             return Err(RequestError::DeleteBeforeArchive { archive, delete });
         }
         Ok(Ages { archive_after: archive, delete_after: Some(delete), ..config.ages })

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use tierkeep_learning::store::{Store, StoreError};
-use tierkeep_retention::{Ended, Observer, Outcome, Plan, Report, RestoreOrder, Restored, RunId, Scope, Unobserved};
+use tierkeep_retention::{
+    Ended, Observer, Outcome, Plan, Report, RestoreOrder, RestoreReport, Restored, RunId, Scope, Unobserved,
+};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -134,6 +136,31 @@ impl Desk {
         }
     }
 
+    /// What a restore would bring back.
+    ///
+    /// # Errors
+    /// As [`Retention::plan_restore`](tierkeep_learning::store::Retention::plan_restore).
+    pub async fn plan_restore(
+        &self,
+        store: Arc<dyn Store>,
+        run: RunId,
+        clock: Clock,
+    ) -> Result<RestoreReport, StoreError> {
+        let order = self.restoring(&store, run, clock).await?;
+        store.plan_restore(&order).await
+    }
+
+    async fn restoring(&self, store: &Arc<dyn Store>, run: RunId, clock: Clock) -> Result<RestoreOrder, StoreError> {
+        let (observer, installation) = (Arc::new(Unobserved), store.installation().await?);
+        let surroundings = Surroundings { clock, stop: self.stop.child_token(), observer, installation };
+        let request = Request { wait: PATIENCE, ..Request::default() };
+        Ok(RestoreOrder {
+            scope: Scope::Run(run),
+            grace: self.config.restore_grace,
+            order: request.order(&self.config, surroundings),
+        })
+    }
+
     /// Brings back what a run moved, which goes on until it is done or the node ends; `None` if it works longer than
     /// `patience`.
     ///
@@ -146,15 +173,7 @@ impl Desk {
         clock: Clock,
         patience: Duration,
     ) -> Result<Option<Restored>, StoreError> {
-        let observer = Arc::new(Unobserved);
-        let installation = store.installation().await?;
-        let surroundings = Surroundings { clock, stop: self.stop.child_token(), observer, installation };
-        let request = Request { wait: PATIENCE, ..Request::default() };
-        let order = RestoreOrder {
-            scope: Scope::Run(run),
-            grace: self.config.restore_grace,
-            order: request.order(&self.config, surroundings),
-        };
+        let order = self.restoring(&store, run, clock).await?;
         let working = self.tasks.spawn(async move {
             let done = store.restore(&order).await;
             match &done {

@@ -4,15 +4,18 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use axum::body::Bytes;
 use axum::extract::{FromRequestParts, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 use tierkeep_learning::store::StoreError;
 use tierkeep_retention::{Ended, Pace, RetentionError, RunEntry, RunId};
 use utoipa::ToSchema;
 
+use super::body;
 use super::error::{ApiError, BadParameter, Fault, Problem, clip};
 use super::extract::{JsonBody, Limit, Parameter, Parameters, in_path};
 use super::{App, json};
@@ -25,7 +28,9 @@ use crate::config::Days;
 pub(super) struct CleanupRequest {
     /// Says what would be done, and writes nothing.
     dry_run: bool,
-    /// These phases only; empty = all.
+    /// These phases only; left out = all.
+    #[serde(deserialize_with = "some_phases")]
+    #[schema(min_items = 1)]
     phases: Vec<Phase>,
     /// Archive sessions that began so many days ago.
     #[schema(minimum = 1, maximum = 36500)]
@@ -43,6 +48,23 @@ pub(super) struct CleanupRequest {
     force: bool,
     /// Whether rows are exported to `retention.export_dir` before they are deleted.
     export: bool,
+}
+
+/// How a run is to be undone.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RestoreRequest {
+    /// Says what would come back, and writes nothing.
+    dry_run: bool,
+}
+
+/// No list is all phases; an empty one is nothing to do, and whoever sends it means something else.
+fn some_phases<'de, D: Deserializer<'de>>(phases: D) -> Result<Vec<Phase>, D::Error> {
+    let phases = Vec::deserialize(phases)?;
+    if phases.is_empty() {
+        return Err(D::Error::custom("an empty list of phases; accepted: one or more, or none at all for every phase"));
+    }
+    Ok(phases)
 }
 
 impl Default for CleanupRequest {
@@ -225,8 +247,10 @@ pub(super) async fn run(
     description = "All that the run archived or put into quarantine comes back, column for column, unless it was deleted since. It \
                    goes on when the answer is there, and ends between two batches when the node ends.",
     params(("id" = i64, Path, minimum = 1, description = "The run's number")),
+    request_body(content = RestoreRequest, description = "May be left out"),
     responses(
-        (status = 200, body = RestoreDocument, description = "What came back; `ended` says whether that is all"),
+        (status = 200, body = RestoreDocument,
+            description = "What came back, or would; `ended` says whether that is all"),
         (status = 202, body = CleanupBegun, description = "It still works; the same request later tells what is left"),
         (status = 409, body = Problem, content_type = "application/problem+json",
             description = "A guard refuses it, or another run works: then with `Retry-After`"),
@@ -237,9 +261,16 @@ pub(super) async fn restore(
     State(app): State<Arc<App>>,
     RunInPath(run): RunInPath,
     query: Parameters,
+    asked: Bytes,
 ) -> Result<Response, ApiError> {
     query.only(&[])?;
+    let asked = if asked.is_empty() { RestoreRequest::default() } else { body::read(&asked)? };
     let store = Arc::clone(app.statistics().store());
+    if asked.dry_run {
+        let began = Instant::now();
+        let plan = app.retention.plan_restore(store, run, app.clock).await?;
+        return json(&RestoreDocument::of_plan(plan, began.elapsed()));
+    }
     match app.retention.restore(store, run, app.clock, app.limits.timeout / 2).await? {
         Some(restored) => json(&RestoreDocument::of_restored(&restored)),
         None => accepted(None),

@@ -39,8 +39,15 @@ async fn a_clean_up_is_planned_begun_and_listed(dialect: Dialect) {
     assert_eq!((&ended["ended"], &ended["command"], &ended["rows"]), (&json!("done"), &json!("cleanup"), &json!(16)));
     assert_eq!(ended["report"]["rules"], json!({ "archive": 15, "negative_duration": 1 }));
 
-    let restore = Request::post("/v1/admin/runs/1/restore").body(Body::empty()).unwrap();
-    let restored = node.send(restore).await;
+    let undo = |body: &'static str| Request::post("/v1/admin/runs/1/restore").body(Body::from(body)).unwrap();
+    let told = node.send(undo(r#"{"dry_run":true}"#)).await.json();
+    assert_eq!((&told["dry_run"], &told["rows"]["study_sessions"]), (&json!(true), &json!(16)));
+    for unread in [r#"{"dry":true}"#, "garbage"] {
+        assert!(node.send(undo(unread)).await.status.is_client_error(), "{unread}");
+    }
+    let nothing = clean_up(&node, json!({ "phases": [] })).await;
+    assert!(nothing.status.is_client_error(), "{}", nothing.shown());
+    let restored = node.send(undo("")).await;
     assert_eq!(restored.status, StatusCode::OK, "{}", restored.shown());
     assert_eq!((&restored.json()["rows"]["study_sessions"], &restored.json()["ended"]), (&json!(16), &json!("done")));
     let unknown = node.send(Request::post("/v1/admin/runs/77/restore").body(Body::empty()).unwrap()).await;
