@@ -3,9 +3,6 @@
 //! `cargo bench -p tierkeep-learning --bench retention -- archive --sessions 1000000 --rounds 3`
 //! `cargo bench -p tierkeep-learning --bench retention -- dry-run --sessions 5000000`
 //!
-//! `cargo bench -p tierkeep-learning --bench retention -- beside --sessions 1000000`: what others notice of an archiving that has
-//! 30 percent of the time.
-//!
 //! Keys are integers that rise with time unless `--uuids 1`: random UUIDs scatter the rows of a batch over all of an index, so
 //! that each batch writes most of its pages, whoever moves them.
 //!
@@ -23,7 +20,7 @@ use tierkeep_learning::key::KeyType;
 use tierkeep_learning::mapping::Mapping;
 use tierkeep_learning::retention::{ARCHIVE, Cutoffs, DELETE, INVALID};
 use tierkeep_learning::store::{Cleanup, Keep, OpenMode, OpenOptions, Store, migrate, open};
-use tierkeep_retention::{BatchSize, Ended, Order, PlanLimits, Share};
+use tierkeep_retention::{BatchSize, Ended, Order, PlanLimits};
 use tierkeep_testkit::{DatabaseClient, Durability, PostgresServer, SqliteFile};
 
 #[path = "bench/memory.rs"]
@@ -45,8 +42,6 @@ async fn main() -> Result<()> {
     let is = |mode: &str| std::env::args().any(|argument| argument == mode);
     if is("dry-run") {
         dry_run(sessions, rounds).await?;
-    } else if is("beside") {
-        beside(sessions).await?;
     } else {
         archive_on_postgres(sessions, rounds).await?;
         archive_on_sqlite(sessions, rounds).await?;
@@ -352,68 +347,4 @@ async fn dry_run(sessions: u64, rounds: u64) -> Result<()> {
     contest.print(&format!("PostgreSQL, a dry run over {sessions} sessions"), sessions as f64, "row");
     contest.ratio("dry run", "select count(*) with the same conditions", "1.5 or less in time");
     Ok(())
-}
-
-/// What others notice: reads and writes of rows that are not old, at a fixed rate, without and beside an archiving.
-async fn beside(sessions: u64) -> Result<()> {
-    let server = PostgresServer::builder().durability(Durability::Full).launch().await?;
-    let database = server.database().await?;
-    let store = made(database.url()).await?;
-    let client = database.client().await?;
-    fill_postgres(&client, sessions).await?;
-    let alone = foreground(&database.client().await?, sessions, || false).await?;
-    let running = tokio::spawn({
-        let order = Order { share: Share::new(30)?, ..order(BatchSize::default(), Duration::from_millis(50))? };
-        async move { Arc::clone(&store).clean_up(&cleanup(&[ARCHIVE])?, &order).await.map_err(anyhow::Error::from) }
-    });
-    let beside = foreground(&database.client().await?, sessions, || running.is_finished()).await?;
-    let is_over = running.is_finished();
-    running.abort();
-    #[expect(clippy::print_stdout, reason = "a benchmark is read by the person who runs it")]
-    {
-        println!("\nPostgreSQL, reads and writes of other rows, 200 of each a second (run over before: {is_over})");
-        for (what, [reads, writes]) in [("alone", &alone), ("beside an archiving at 30 %", &beside)] {
-            println!(
-                "  {what:<30} reads p50 {:>7.2?} p99 {:>7.2?}, writes p50 {:>7.2?} p99 {:>7.2?}",
-                percentile(reads, 50),
-                percentile(reads, 99),
-                percentile(writes, 50),
-                percentile(writes, 99)
-            );
-        }
-        for (n, what) in ["reads", "writes"].into_iter().enumerate() {
-            let ratio = percentile(&beside[n], 99).as_secs_f64() / percentile(&alone[n], 99).as_secs_f64();
-            println!("  p99 of {what}, beside / alone: {ratio:.2}  (wanted: 2 or less)");
-        }
-    }
-    Ok(())
-}
-
-/// Latencies of reads and of writes in ten seconds, each from when it was due.
-async fn foreground(client: &DatabaseClient, sessions: u64, is_over: impl Fn() -> bool) -> Result<[Vec<Duration>; 2]> {
-    let read = client
-        .prepare("select * from study_sessions where user_id = $1 and start_time >= $2::text::timestamptz")
-        .await?;
-    let write = client.prepare("update study_sessions set break_count = break_count + 1 where id = $1").await?;
-    let (mut ticks, begun) = (tokio::time::interval(Duration::from_millis(5)), Instant::now());
-    let mut taken = [Vec::new(), Vec::new()];
-    let young = i64::try_from(sessions * OLD_OF_TEN / 10 + 1)?;
-    for n in 0_i64.. {
-        let due = ticks.tick().await.into_std();
-        if begun.elapsed() > Duration::from_secs(10) || is_over() {
-            break;
-        }
-        client.query(&read, &[&(n % i64::try_from(LEARNERS)?), &"2026-01-01"]).await?;
-        taken[0].push(due.elapsed());
-        let due = Instant::now();
-        client.execute(&write, &[&(young + n * 7 % (i64::try_from(sessions)? - young))]).await?;
-        taken[1].push(due.elapsed());
-    }
-    Ok(taken)
-}
-
-fn percentile(taken: &[Duration], percent: usize) -> Duration {
-    let mut taken = taken.to_vec();
-    taken.sort();
-    taken.get(taken.len().saturating_sub(1) * percent / 100).copied().unwrap_or_default()
 }
