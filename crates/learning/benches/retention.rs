@@ -82,7 +82,7 @@ fn cleanup(phases: &[&'static str]) -> Result<Cleanup> {
 
 fn order(batch: BatchSize, batch_time: Duration) -> Result<Order> {
     let now: Timestamp = NOW.parse()?;
-    Ok(Order { max_fraction: 1.0, batch, batch_time, ..Order::new("cleanup", Arc::new(move || now)) })
+    Ok(Order { max_fraction: 1.0, batch, batch_time: Some(batch_time), ..Order::new("cleanup", Arc::new(move || now)) })
 }
 
 fn fixed(rows: u32) -> BatchSize {

@@ -26,6 +26,32 @@ pub const OPTIMIZE: &str = "optimize";
 /// itself goes before.
 pub const PHASES: [&str; 5] = [INVALID, ARCHIVE, DELETE, PURGE, OPTIMIZE];
 
+/// The rule by which sessions go to the archive.
+pub const ARCHIVE_RULE: &str = "archive";
+/// The rule by which archived sessions are deleted.
+pub const ARCHIVED_SESSIONS: &str = "archived_sessions";
+/// The rule by which the data of learners go who were not seen any more.
+pub const INACTIVE_USERS: &str = "inactive_users";
+/// The rule by which rows leave the quarantine.
+pub const QUARANTINED_ROWS: &str = "quarantined";
+/// The rule by which archived rows go whose id is live again.
+pub const SUPERSEDED: &str = "superseded";
+
+/// Every rule by its name.
+pub const RULES: [&str; 11] = [
+    "negative_duration",
+    "end_before_start",
+    "bad_rating",
+    "bad_focus",
+    "duplicate_progress",
+    "orphan",
+    SUPERSEDED,
+    ARCHIVE_RULE,
+    ARCHIVED_SESSIONS,
+    INACTIVE_USERS,
+    QUARANTINED_ROWS,
+];
+
 /// The subject of archived sessions.
 pub const ARCHIVED: &str = "study_sessions_archive";
 /// The subject of quarantined rows.
@@ -80,7 +106,7 @@ pub(crate) fn policy(situation: &Situation<'_>) -> Result<Policy, StoreError> {
     if situation.archive.is_some() {
         rules.push(Rule {
             phase: PURGE,
-            name: "quarantined",
+            name: QUARANTINED_ROWS,
             subject: QUARANTINED,
             condition: before("quarantined_at", situation.cutoffs.purge),
             arriving: None,
@@ -240,7 +266,7 @@ fn exists(relation: &Relation, column: &'static str) -> Condition {
 fn superseded(situation: &Situation<'_>, sessions: &Relation) -> Rule {
     Rule {
         phase: if situation.phases.contains(&INVALID) { INVALID } else { ARCHIVE },
-        name: "superseded",
+        name: SUPERSEDED,
         subject: ARCHIVED,
         condition: situation.unless_exempt(ARCHIVED, has_live_row(sessions)),
         arriving: None,
@@ -254,7 +280,7 @@ fn archive(situation: &Situation<'_>) -> Rule {
     let old = old.and(Condition::True(Operand::Column("is_active")).unless());
     Rule {
         phase: ARCHIVE,
-        name: "archive",
+        name: ARCHIVE_RULE,
         subject: Source::StudySessions.name(),
         // a row cannot go where an older one of its id was restored
         condition: situation
@@ -275,7 +301,7 @@ fn delete(situation: &Situation<'_>, sessions: &Relation, courses: &Relation, us
     let archived = sessions.of_table(situation.mapping.archive());
     let mut rules = vec![Rule {
         phase: DELETE,
-        name: "archived_sessions",
+        name: ARCHIVED_SESSIONS,
         subject: ARCHIVED,
         // one that is live again counts as live: it is for the rule of superseded rows
         condition: situation.unless_exempt(ARCHIVED, before("start_time", cutoff).and(has_live_row(sessions).unless())),
@@ -288,7 +314,7 @@ fn delete(situation: &Situation<'_>, sessions: &Relation, courses: &Relation, us
     if reads("is_active") && (reads("last_login") || reads("created_at")) {
         rules.push(Rule {
             phase: DELETE,
-            name: "inactive_users",
+            name: INACTIVE_USERS,
             subject: Source::Users.name(),
             condition: inactive(situation, [sessions, &archived], courses),
             arriving: None,

@@ -12,7 +12,7 @@ pub(crate) mod sqlite;
 pub(crate) enum Place {
     /// Behind this age and key, as the database writes them.
     Behind { age: String, key: String },
-    /// From this page (PostgreSQL) or row (SQLite) on, and how many at once.
+    /// From this page (PostgreSQL) or row number (SQLite) on.
     From(i64),
 }
 

@@ -42,7 +42,7 @@ pub(crate) fn counting(policy: &Policy, found: &Found<'_>) -> Result<String, Ret
             }
             format!("{then} else {number} end")
         };
-        code.push_str(&format!(" when {} then {then}", found.condition(&rule.condition)?));
+        code.push_str(&format!(" when {} then {then}", found.of_rule(rule, &rule.condition)?));
         if matches!(rule.action, Action::Quarantine { .. }) {
             scarce.push(number.to_string());
         }

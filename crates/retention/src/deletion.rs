@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio_postgres::types::ToSql;
@@ -15,13 +16,11 @@ use crate::export::{Ages, ExportDirectory, ExportError, ExportWriter, FileName, 
 use crate::ledger::Ledger;
 use crate::report::Report;
 use crate::rule::{Action, Sweep};
-use crate::running::{Running, Session, Stop, record_of};
+use crate::running::{PASSES, Running, Session, Stop, record_of};
 use crate::stop_sign::Ending;
 
 /// Rows of one export file; its digests are kept in memory while they are deleted.
 const FILE_ROWS: i64 = 50_000;
-/// How often rows are looked for again that were locked or changed meanwhile.
-const PASSES: u32 = 3;
 
 /// A row as it is exported: its key, its age, its fields.
 #[derive(Debug)]
@@ -158,7 +157,7 @@ impl Running<'_> {
             };
             self.delete_file(sweep, texts, place.clone(), exported.as_ref()).await?;
             match exported {
-                Some(exported) => place = exported.last,
+                Some(exported) => place.clone_from(&exported.last),
                 None => return Ok(()),
             }
         }
@@ -171,12 +170,12 @@ impl Running<'_> {
         texts: &Texts,
         columns: &[String],
         place: Option<&(String, String)>,
-    ) -> Result<Exported, Stop> {
+    ) -> Result<Arc<Exported>, Stop> {
         let text = &texts.export[usize::from(place.is_some())];
         let hold = self.hold;
         let rows = hold.while_renewing(self.list(text, FILE_ROWS, place)).await?;
         if rows.is_empty() {
-            return Ok(Exported::default());
+            return Ok(Arc::default());
         }
         let last = rows.last().map(|row| (row.age.clone().unwrap_or_default(), row.key.clone()));
         let ages = Ages {
@@ -185,7 +184,7 @@ impl Running<'_> {
         };
         let fields = rows.into_iter().map(|row| row.fields).collect();
         let digests = self.write_file(sweep.subject.name, columns, fields, ages).await?;
-        Ok(Exported { digests, last })
+        Ok(Arc::new(Exported { digests, last }))
     }
 
     /// Writes one file, and gives the digests of its rows. Nothing may be deleted unless this succeeds.
@@ -241,7 +240,7 @@ impl Running<'_> {
         sweep: &Sweep<'_>,
         texts: &Texts,
         mut place: Option<(String, String)>,
-        exported: Option<&Exported>,
+        exported: Option<&Arc<Exported>>,
     ) -> Result<(), Stop> {
         let pick = if exported.is_some() { &texts.pick } else { &texts.pick_all };
         let until = exported.and_then(|exported| exported.last.clone());
@@ -278,7 +277,7 @@ impl Running<'_> {
         text: &str,
         rows: i64,
         [place, until]: [Option<&(String, String)>; 2],
-        exported: Option<&Exported>,
+        exported: Option<&Arc<Exported>>,
     ) -> Result<(u64, Option<(String, String)>, Option<Report>), RetentionError> {
         let name = sweep.rules[0].name;
         let (keeper, companion, run) = (self.hold.keeper(), self.engine.companion.clone(), self.run);
@@ -291,7 +290,7 @@ impl Running<'_> {
                 keeper.keep_postgres(&tx).await?;
                 companion.deleting_postgres(&tx).await?;
                 let listed = list_postgres(&tx, text, rows, place, until).await?;
-                let (picked, last, keys) = agreed(&listed, exported);
+                let (picked, last, keys) = agreed(&listed, exported.map(Arc::as_ref));
                 if keys.is_empty() {
                     tx.rollback().await?;
                     return Ok((picked, last, None));
@@ -307,13 +306,12 @@ impl Running<'_> {
             }
             Session::Sqlite(file) => {
                 let (text, place, until) = (text.to_owned(), place.cloned(), until.cloned());
-                let digests = exported.map(|exported| exported.digests.clone());
+                let exported = exported.cloned();
                 let before = self.report.clone();
                 file.write(move |tx| {
                     keeper.keep_sqlite(tx)?;
                     let listed = list_sqlite(tx, &text, rows, place.as_ref(), until.as_ref())?;
-                    let exported = digests.map(|digests| Exported { digests, last: None });
-                    let (picked, last, keys) = agreed(&listed, exported.as_ref());
+                    let (picked, last, keys) = agreed(&listed, exported.as_deref());
                     if keys.is_empty() {
                         return Ok((picked, last, None));
                     }

@@ -40,9 +40,9 @@ pub struct Order {
     pub command: String,
     /// How many rows a batch has.
     pub batch: BatchSize,
-    /// How long a batch is to take, with an adaptive size. Locks are held for that long; on SQLite it is the write lock of
-    /// the whole file.
-    pub batch_time: Duration,
+    /// How long a batch is to take, with an adaptive size; `None`: 200 ms, and 50 ms on SQLite. Locks are held for that long,
+    /// and on SQLite it is the write lock of the whole file.
+    pub batch_time: Option<Duration>,
     /// Share of the time that is spent working, 1 to 100 percent; the rest is left to others.
     pub share: Share,
     /// Share of a table's rows, 0 to 1, above which a plan is refused.
@@ -87,14 +87,14 @@ pub struct Outcome {
 }
 
 impl Order {
-    /// An order by its name, with the present by its clock: adaptive batches of 200 ms at full speed, refused above a fifth
+    /// An order by its name, with the present by its clock: adaptive batches at full speed, refused above a fifth
     /// of a table, patient for a minute with other runs and for two seconds with locks. Nothing is exported.
     #[must_use]
     pub fn new(command: &str, clock: Arc<dyn Fn() -> Timestamp + Send + Sync>) -> Self {
         Self {
             command: command.to_owned(),
             batch: BatchSize::default(),
-            batch_time: Pace::TARGET,
+            batch_time: None,
             share: Share::ALL,
             max_fraction: 0.2,
             is_forced: false,
@@ -198,7 +198,7 @@ impl Engine {
     async fn run_held(&self, order: &Order, hold: &Hold, begun: Instant) -> Result<Outcome, RetentionError> {
         let limits = PlanLimits {
             max_fraction: order.max_fraction,
-            batch_rows: u64::from(Pace::new(order.batch, order.batch_time).next_rows().get()),
+            batch_rows: u64::from(Pace::new(order.batch, self.db.batch_time()).next_rows().get()),
         };
         let survey = Survey::take(&self.db, &self.policy, Intent::Run, order.is_forced).await?;
         let survey = survey.followed(&self.db, &self.policy, order.is_forced).await?;
@@ -220,8 +220,7 @@ impl Engine {
         let took = begun.elapsed();
         let (ended, reason) = over(stop, "what was committed stays, and the next run goes on")?;
         let (plan, report) = running.into_parts();
-        let written = serde_json::to_value(&report).map_err(|error| RetentionError::Mismatch(error.to_string()))?;
-        ledger.finish(hold, run, ended, reason.as_deref(), &written).await?;
+        ledger.finish(hold, run, ended, reason.as_deref(), &report.to_json()?).await?;
         reach("run-finished");
         Ok(Outcome { run, plan, report, ended, reason, took })
     }

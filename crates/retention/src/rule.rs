@@ -75,6 +75,16 @@ pub enum Blank {
     Zero,
 }
 
+impl Blank {
+    pub(crate) fn sql(self) -> &'static str {
+        match self {
+            Self::Null => "null",
+            Self::Empty => "''",
+            Self::Zero => "0",
+        }
+    }
+}
+
 /// Which of several rows about one thing stays.
 #[derive(Debug, Clone)]
 pub struct Survivor {

@@ -68,6 +68,8 @@ pub(crate) struct Running<'a> {
     pub(crate) plan: Plan,
     pub(crate) report: Report,
     pub(crate) pace: Pace,
+    /// Time that a batch is to take.
+    batch_time: Duration,
     pub(crate) gate: Gate,
     pub(crate) session: Session,
     hindered: u32,
@@ -123,6 +125,7 @@ impl<'a> Running<'a> {
             Database::Postgres(pool) => Session::Postgres(Box::new(pool.get().await?)),
             Database::Sqlite(file) => Session::Sqlite(file.clone()),
         };
+        let batch_time = order.batch_time.unwrap_or_else(|| engine.db.batch_time());
         let tables = engine.policy.subjects.iter().map(|subject| subject.relation.table().quoted()).collect();
         let gate = Gate::open(&engine.db, &session, order, tables).await?;
         Ok(Self {
@@ -133,7 +136,8 @@ impl<'a> Running<'a> {
             run,
             plan,
             report: Report::default(),
-            pace: Pace::new(order.batch, order.batch_time),
+            pace: Pace::new(order.batch, batch_time),
+            batch_time,
             gate,
             session,
             hindered: 0,
@@ -239,9 +243,9 @@ impl<'a> Running<'a> {
                 continue;
             }
             (first, end) = self.places(sweep, first.saturating_add(span)).await?;
-            if took < self.order.batch_time / 4 {
+            if took < self.batch_time / 4 {
                 span = (span * 2).min(LAST_SPAN);
-            } else if took > self.order.batch_time {
+            } else if took > self.batch_time {
                 span = (span / 2).max(1);
             }
         }

@@ -2,7 +2,7 @@
 
 use tierkeep_db::{CatalogColumn, Condition, Dialect, Ident, SqlType, UnknownColumn};
 
-use crate::rule::{Action, Blank, Policy, Subject, Survivor, Sweep};
+use crate::rule::{Action, Blank, Policy, Rule, Subject, Survivor, Sweep};
 
 /// The text of a statement for a dialect.
 macro_rules! statement {
@@ -309,21 +309,30 @@ impl Found<'_> {
         Ok(fill(statement!(Dialect::Sqlite, "repoint"), &places))
     }
 
-    /// Overwrites columns.
-    pub(crate) fn anonymise(&self, sweep: &Sweep<'_>, columns: &[(Ident, Blank)]) -> Result<String, UnknownColumn> {
-        let blank = |blank: &Blank| match blank {
-            Blank::Null => "null",
-            Blank::Empty => "''",
-            Blank::Zero => "0",
-        };
+    /// Which rows a rule is about: of those that are to be overwritten, the ones that are not yet.
+    pub(crate) fn of_rule(&self, rule: &Rule, condition: &Condition) -> Result<String, UnknownColumn> {
+        let condition = self.condition(condition)?;
+        Ok(match &rule.action {
+            Action::Anonymise(columns) => format!("({condition}) and {}", self.differs(columns)),
+            _ => condition,
+        })
+    }
+
+    /// That a row does not hold yet what it is to be overwritten with.
+    fn differs(&self, columns: &[(Ident, Blank)]) -> String {
         let unlike = match self.dialect {
             Dialect::Postgres => "is distinct from",
             Dialect::Sqlite => "is not",
         };
-        let assignments: Vec<String> =
-            columns.iter().map(|(column, to)| format!("{} = {}", column.quoted(), blank(to))).collect();
         let differs: Vec<String> =
-            columns.iter().map(|(column, to)| format!("t.{} {unlike} {}", column.quoted(), blank(to))).collect();
+            columns.iter().map(|(column, to)| format!("t.{} {unlike} {}", column.quoted(), to.sql())).collect();
+        format!("({})", differs.join(" or "))
+    }
+
+    /// Overwrites columns.
+    pub(crate) fn anonymise(&self, sweep: &Sweep<'_>, columns: &[(Ident, Blank)]) -> Result<String, UnknownColumn> {
+        let assignments: Vec<String> =
+            columns.iter().map(|(column, to)| format!("{} = {}", column.quoted(), to.sql())).collect();
         Ok(fill(
             statement!(self.dialect, "anonymise"),
             &[
@@ -332,7 +341,7 @@ impl Found<'_> {
                 ("rowid", self.row_name()),
                 ("condition", &self.condition(&sweep.condition())?),
                 ("assignments", &assignments.join(", ")),
-                ("differs", &format!("({})", differs.join(" or "))),
+                ("differs", &self.differs(columns)),
             ],
         ))
     }

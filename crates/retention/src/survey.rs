@@ -243,8 +243,8 @@ impl Survey {
     }
 }
 
-/// What a statement finds that reads whole tables. It is not compiled: that took four seconds where the statement itself took
-/// ten milliseconds, as its conditions look dear to the planner.
+/// What a statement finds that reads whole tables. It is not compiled: its conditions look dear to the planner, and compiling
+/// them took up to four seconds for tables of some thousand rows.
 async fn rows_postgres(pool: &Pool, text: &str) -> Result<Vec<tokio_postgres::Row>, RetentionError> {
     let mut db = pool.get().await?;
     let tx = db.transaction().await?;

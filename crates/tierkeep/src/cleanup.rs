@@ -24,7 +24,7 @@ use crate::config::{Ages, Days, Retention};
 
 pub(crate) use self::desk::PATIENCE;
 pub use self::desk::{Begun, Desk, Standing};
-pub use self::document::{Document, Phases, RULES};
+pub use self::document::{Document, Phases};
 pub use self::restored::{RestoreDocument, StayDocument};
 
 /// A part of a clean-up.
@@ -39,7 +39,7 @@ pub enum Phase {
     Delete,
     /// What was in quarantine for long enough is exported and deleted
     Purge,
-    /// The tables are measured and vacuumed where that is due
+    /// The tables are measured for the planner where that is due, and what helps them is said
     Optimize,
 }
 

@@ -148,9 +148,8 @@ impl Mover {
             });
         }
         let row = tx.query_one(statement, &[&rows, &run, &from, &to]).await?;
-        let kinds: serde_json::Value =
+        let kinds: BTreeMap<String, u64> =
             serde_json::from_str(row.try_get(4)?).map_err(|error| RetentionError::Mismatch(error.to_string()))?;
-        let kinds: BTreeMap<String, u64> = serde_json::from_value(kinds).unwrap_or_default();
         let batch = Batch {
             picked: count(row.try_get(0)?),
             repointed: if self.turns { count(row.try_get(5)?) } else { 0 },

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use tierkeep_learning::retention::RULES;
 use tierkeep_learning::store::{Store, StoreError};
 use tierkeep_retention::{
     Ended, Observer, Outcome, Plan, Report, RestoreOrder, RestoreReport, Restored, RunId, Scope, Unobserved,
@@ -14,7 +15,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::{RULES, Request, Surroundings};
+use super::{Request, Surroundings};
 use crate::chain::Chain;
 use crate::clock::Clock;
 use crate::config::Retention;

@@ -5,25 +5,12 @@ use std::time::Duration;
 
 use serde::Serialize;
 use tierkeep_learning::mapping::Source;
-use tierkeep_learning::retention::ARCHIVED;
+use tierkeep_learning::retention::{
+    ARCHIVE_RULE, ARCHIVED, ARCHIVED_SESSIONS, INACTIVE_USERS, QUARANTINED_ROWS, SUPERSEDED,
+};
 use tierkeep_learning::store::Cleanup;
 use tierkeep_retention::{Ended, Outcome, Plan, RunId};
 use utoipa::ToSchema;
-
-/// Every rule by its name, in the order of the document.
-pub const RULES: [&str; 11] = [
-    "negative_duration",
-    "end_before_start",
-    "bad_rating",
-    "bad_focus",
-    "duplicate_progress",
-    "orphan",
-    "superseded",
-    "archive",
-    "archived_sessions",
-    "inactive_users",
-    "quarantined",
-];
 
 /// What a clean-up did, or would do.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -144,14 +131,14 @@ impl Phases {
                 duplicate_progress: rows("duplicate_progress"),
                 orphan: rows("orphan"),
             },
-            archive: Archive { rows: rows("archive"), superseded: rows("superseded") },
+            archive: Archive { rows: rows(ARCHIVE_RULE), superseded: rows(SUPERSEDED) },
             delete: Delete {
-                archived_rows: rows("archived_sessions"),
-                inactive_users: rows("inactive_users"),
+                archived_rows: rows(ARCHIVED_SESSIONS),
+                inactive_users: rows(INACTIVE_USERS),
                 sessions: with_learners(Source::StudySessions.name()) + with_learners(ARCHIVED),
                 course_progress: with_learners(Source::CourseProgress.name()),
             },
-            purge: Purge { quarantined: rows("quarantined") },
+            purge: Purge { quarantined: rows(QUARANTINED_ROWS) },
         }
     }
 }
@@ -161,7 +148,7 @@ impl Document {
     #[must_use]
     pub fn of_plan(plan: Plan, cleanup: &Cleanup, took: Duration) -> Self {
         let with_learners = |table: &str| {
-            let with = plan.rule("inactive_users").map_or(&[][..], |planned| &planned.dependants);
+            let with = plan.rule(INACTIVE_USERS).map_or(&[][..], |planned| &planned.dependants);
             with.iter().filter(|(subject, _)| subject == table).map(|(_, rows)| rows).sum()
         };
         Self {
@@ -181,7 +168,7 @@ impl Document {
         let report = &outcome.report;
         Self {
             run_id: Some(outcome.run),
-            phases: Phases::of(|rule| report.rows(rule), |table| report.dependants_of("inactive_users", table)),
+            phases: Phases::of(|rule| report.rows(rule), |table| report.dependants_of(INACTIVE_USERS, table)),
             batches: report.batches,
             ended: outcome.ended.word(),
             reason: outcome.reason.clone(),

@@ -141,7 +141,7 @@ async fn a_dry_run_writes_nothing_and_the_run_does_what_it_said(dialect: Dialect
     assert_eq!(plan["cutoffs"], expected);
     let rules: Vec<&str> =
         plan["plan"]["rules"].as_array().unwrap().iter().map(|rule| rule["rule"].as_str().unwrap()).collect();
-    let (rules, known) = (BTreeSet::from_iter(rules), BTreeSet::from(tierkeep::cleanup::RULES));
+    let (rules, known) = (BTreeSet::from_iter(rules), BTreeSet::from(tierkeep_learning::retention::RULES));
     assert_eq!(rules, known, "every rule has its place in the document");
     assert_eq!(counts(&installation).await, before);
     assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0, "nothing is exported");

@@ -24,7 +24,7 @@ use super::folding::FoldStatements;
 use super::wire::PgKeys;
 use crate::key::{SessionId, UserId};
 use crate::mapping::Source;
-use crate::retention::{OPTIMIZE, Situation, policy};
+use crate::retention::{ARCHIVED_SESSIONS, INACTIVE_USERS, OPTIMIZE, QUARANTINED_ROWS, Situation, policy};
 
 #[async_trait]
 impl Retention for PostgresStore {
@@ -160,9 +160,9 @@ impl Companion for PostgresCompanion {
     ) -> Result<Removed, CompanionError> {
         let prepared = prepared.downcast_ref::<Prepared>().ok_or("statements that were prepared by another")?;
         match rule {
-            "archived_sessions" => self.delete_sessions(tx, prepared, keys).await,
-            "inactive_users" => self.delete_learners(tx, prepared, keys).await,
-            "quarantined" => {
+            ARCHIVED_SESSIONS => self.delete_sessions(tx, prepared, keys).await,
+            INACTIVE_USERS => self.delete_learners(tx, prepared, keys).await,
+            QUARANTINED_ROWS => {
                 let ids: Vec<i64> = keys.iter().map(|key| key.parse()).collect::<Result<_, _>>()?;
                 tx.execute("delete from tierkeep_quarantine where id = any($1)", &[&ids]).await?;
                 Ok(Removed::new())

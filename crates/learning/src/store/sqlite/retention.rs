@@ -20,7 +20,7 @@ use super::wire::SqlKey;
 use super::{Shared, SqliteStore};
 use crate::key::{SessionId, UserId};
 use crate::mapping::Source;
-use crate::retention::{OPTIMIZE, Situation, policy};
+use crate::retention::{ARCHIVED_SESSIONS, INACTIVE_USERS, OPTIMIZE, QUARANTINED_ROWS, Situation, policy};
 
 #[async_trait]
 impl Retention for SqliteStore {
@@ -121,9 +121,9 @@ impl Companion for SqliteCompanion {
         keys: &[String],
     ) -> Result<Removed, CompanionError> {
         match rule {
-            "archived_sessions" => self.delete_sessions(tx, keys),
-            "inactive_users" => self.delete_learners(tx, keys),
-            "quarantined" => {
+            ARCHIVED_SESSIONS => self.delete_sessions(tx, keys),
+            INACTIVE_USERS => self.delete_learners(tx, keys),
+            QUARANTINED_ROWS => {
                 for key in keys {
                     let id: i64 = key.parse()?;
                     tx.prepare_cached("delete from tierkeep_quarantine where id = ?1")?.execute([id])?;

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use tierkeep_db::Dialect;
 use tierkeep_learning::key::KeyType;
-use tierkeep_learning::retention::PHASES;
+use tierkeep_learning::retention::{ARCHIVE, DELETE, INVALID, PHASES};
 use tierkeep_learning::store::{Store, StoreError};
-use tierkeep_retention::{Ended, Order, Outcome, RetentionError, StopSign};
+use tierkeep_retention::{Band, Ended, Limits, Order, Outcome, RetentionError, SqliteLimits, StopSign};
 use tokio_util::sync::CancellationToken;
 
 use super::super::fresh::Outside;
@@ -19,6 +19,8 @@ on_both!(
     signal_ends_a_run_within_a_batch,
     stop_file_ends_a_run_within_a_batch,
     time_that_is_used_up_ends_a_run_before_the_next_batch,
+    throttle_that_says_stop_keeps_a_run_from_its_first_batch,
+    command_before_deletions_that_hangs_ends_with_the_run,
     second_run_is_refused_while_the_first_works,
     second_run_that_waits_goes_on_when_the_first_has_ended,
 );
@@ -168,4 +170,41 @@ async fn second_run_that_waits_goes_on_when_the_first_has_ended(dialect: Dialect
     }
     assert_ne!(one.run, two.run);
     assert_eq!(places(&outside).await, places_without_a_stop(dialect).await);
+}
+
+/// With the sources switched off the same run goes through.
+async fn throttle_that_says_stop_keeps_a_run_from_its_first_batch(dialect: Dialect) {
+    let (_fresh, store, outside) = filled(dialect, KEYS).await;
+    let never = Some(Band { slow: 0, stop: 0 });
+    let throttle = match dialect {
+        Dialect::Postgres => Limits { waiters: never, ..Limits::default() },
+        Dialect::Sqlite => {
+            Limits { sqlite: SqliteLimits { write_lock_ms: never, ..SqliteLimits::default() }, ..Limits::default() }
+        }
+    };
+    let order = |throttle| Order { throttle, ..watched(&Beside::silent()) };
+
+    let held = attempt(&store, &[INVALID], &order(Limits { patience: Duration::ZERO, ..throttle })).await;
+
+    assert_eq!(held.ended, Ended::Budget, "{:?}", held.reason);
+    assert_eq!((held.report.batches, outside.count("tierkeep_quarantine").await), (0, 0));
+    let done = attempt(&store, &[INVALID], &order(Limits::default())).await;
+    assert_eq!((done.ended, done.reason), (Ended::Done, None));
+    assert!(done.report.batches > 0);
+}
+
+async fn command_before_deletions_that_hangs_ends_with_the_run(dialect: Dialect) {
+    let (_fresh, store, outside) = filled(dialect, KEYS).await;
+    run(&store, &[ARCHIVE]).await;
+    let archived = outside.count("study_sessions_archive").await;
+    let order = Order {
+        before_delete: Some("sleep 1000".to_owned()),
+        stop: StopSign::new(CancellationToken::new()).within(Duration::from_secs(1)),
+        ..watched(&Beside::silent())
+    };
+
+    let ended = tokio::time::timeout(Duration::from_secs(60), attempt(&store, &[DELETE], &order)).await.unwrap();
+
+    assert_eq!(ended.ended, Ended::Budget, "{:?}", ended.reason);
+    assert_eq!(outside.count("study_sessions_archive").await, archived);
 }
