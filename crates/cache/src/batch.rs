@@ -2,12 +2,15 @@
 
 mod loader;
 mod piece;
+mod warm;
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::future::Future;
 use std::hash::Hash;
 use std::sync::Arc;
+
+use tokio::time::Instant;
 
 use self::loader::{ErasedBatch, erase_batch, single};
 use self::piece::{Pick, Piece};
@@ -68,7 +71,7 @@ where
 {
     /// The values that memory or the remote tier have, in one round trip. Keys without a fresh value are left out.
     pub async fn get_many(&self, keys: &[K]) -> HashMap<K, Arc<V>> {
-        let there = self.there(keys, Self::value_alone).await;
+        let there = self.there(keys, Urgency::Reader, Self::value_alone).await;
         there.open.iter().for_each(|_| self.shared.count(Count::Miss));
         there.found
     }
@@ -135,7 +138,7 @@ where
     }
 
     /// Brings values into the tiers before anybody asks, with the lowest urgency: at most half of the load limit, and
-    /// every rule of invalidation holds. Returns how many values are there now.
+    /// every rule of invalidation holds. Counted neither as hits nor as misses. Returns how many values are there now.
     ///
     /// # Errors
     /// As [`View::get_many_or_load`].
@@ -164,7 +167,7 @@ where
         R: Into<Loaded<V>>,
         E: fmt::Display + Send + Sync + 'static,
     {
-        let There { mut found, missing, mut open, glimpse } = self.there(keys, pick).await;
+        let There { mut found, missing, mut open, glimpse } = self.there(keys, urgency, pick).await;
         if open.is_empty() {
             return Ok(found);
         }
@@ -179,7 +182,8 @@ where
             })? {
                 match self.arrive(&ticket).await {
                     Waited::Served(served) => {
-                        if let Some(picked) = pick(self, Piece::of(&self.counted(served))) {
+                        let served = if urgency == Urgency::WarmUp { served } else { self.counted(served) };
+                        if let Some(picked) = pick(self, Piece::of(&served)) {
                             found.insert(batch.keys[ticket.place].clone(), picked);
                         }
                     }
@@ -193,17 +197,21 @@ where
     }
 
     /// What memory and the remote tier have of these keys.
-    async fn there<T>(&self, keys: &[K], pick: Pick<K, V, T>) -> There<K, T> {
+    async fn there<T>(&self, keys: &[K], urgency: Urgency, pick: Pick<K, V, T>) -> There<K, T> {
         let mut found = HashMap::with_capacity(keys.len());
         let mut wanted: HashSet<&K> = HashSet::with_capacity(keys.len());
         let mut missing: Vec<K> = Vec::new();
         for key in keys.iter().filter(|key| wanted.insert(*key)) {
-            match self.fresh_where(key, |_, _| true) {
+            let entry = match urgency {
+                Urgency::WarmUp => self.held(key),
+                _ => self.fresh_where(key, |_, _| true),
+            };
+            match entry {
                 Some(entry) => found.extend(pick(self, Piece::in_memory(&entry)).map(|picked| (key.clone(), picked))),
                 None => missing.push(key.clone()),
             }
         }
-        let mut glimpse = if missing.is_empty() { None } else { self.glimpse(&missing).await };
+        let mut glimpse = if missing.is_empty() { None } else { self.glimpse(&missing, urgency).await };
         let mut open: Vec<usize> = (0..missing.len()).collect();
         if let Some(glimpse) = &mut glimpse {
             for (place, value, loaded_at) in std::mem::take(&mut glimpse.found) {
@@ -230,7 +238,9 @@ where
             let job = self.job(&keys[place], batch.urgency, Lineage::default());
             let (flight, joined) = match self.engine.board(&job, self.entry_key(&bytes)) {
                 Begun::Entry(entry) => {
-                    self.shared.count(Count::MemoryHit);
+                    if batch.urgency != Urgency::WarmUp {
+                        self.shared.count(Count::MemoryHit);
+                    }
                     there(keys[place].clone(), Piece::in_memory(&entry));
                     continue;
                 }
@@ -416,11 +426,13 @@ impl Engine {
             return self.fail_together(seats, &Failure::Overloaded).await;
         };
         view.count(Count::Load);
-        let began = self.clock.now();
+        let (began, watch) = (self.clock.now(), Instant::now());
         let places = seats.iter().map(|(seat, _)| seat.place).collect();
         let hard = view.policy.hard_timeout;
         let answers = tokio::time::timeout(hard, crate::load::caught(|| loader(places))).await;
         drop(permit);
+        // Each key's share: what it would cost alone is not known.
+        let cost = self.clocked(&seats[0].0.job, watch.elapsed()) / seats.len() as u64;
         let answers = match answers.unwrap_or(Err(Failure::TimedOut(hard))) {
             Ok(answers) => answers,
             Err(failure) => {
@@ -428,19 +440,25 @@ impl Engine {
                 return self.fail_together(seats, &failure).await;
             }
         };
-        self.store_together(seats, answers, began).await;
+        let share = watch.elapsed() / u32::try_from(seats.len()).unwrap_or(u32::MAX);
+        for (seat, _) in &seats {
+            self.note_load(&seat.job, seat.boarding.flight().key.borrow(), share);
+        }
+        self.store_together(seats, answers, (began, cost)).await;
     }
 
-    async fn store_together(&self, seats: Vec<(Seat, Permission)>, answers: Vec<Option<Answer>>, began: Tick) {
+    async fn store_together(&self, seats: Vec<(Seat, Permission)>, answers: Vec<Option<Answer>>, load: (Tick, u64)) {
         let mut packed = Vec::with_capacity(seats.len());
         let mut answers = answers.into_iter();
+        let (began, cost) = load;
         for (seat, permission) in seats {
             let none = || Answer { content: Content::Absent, notes: Notes::default() };
             let answer = answers.next().flatten().unwrap_or_else(none);
-            let Some(cargo) = Cargo::of(answer, seat.fallback.as_ref(), began) else {
+            let Some(mut cargo) = Cargo::of(answer, seat.fallback.as_ref(), began) else {
                 seat.boarding.finish(Outcome::Failed(Failure::NotModifiedWithoutValue)).await;
                 continue;
             };
+            cargo.rhythm = self.rhythm(&seat.job, None, None, cost.max(1));
             let pack = self.pack(seat.boarding.flight(), &seat.job, permission, cargo).await;
             packed.push((seat, pack));
         }

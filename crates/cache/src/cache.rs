@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::adaptive::{Adaptive, RefreshLimit};
 use crate::budget::{Budget, LoadLimit};
 use crate::bus::{Bus, NodeId, Target};
 use crate::clock::Clock;
@@ -26,6 +27,7 @@ use crate::remote::RemoteTier;
 use crate::stamp::Severity;
 use crate::tag::{Tag, TagId};
 use crate::view::ViewBuilder;
+use crate::warmup::HotKeys;
 
 /// The memory bound of a cache that does not set one: 64 MiB.
 const DEFAULT_MEMORY: u64 = 64 << 20;
@@ -68,9 +70,11 @@ pub struct CacheBuilder {
     heartbeat: Option<Duration>,
     policy: Policy,
     limit: LoadLimit,
+    refresh_limit: RefreshLimit,
     sweep: Duration,
     clock: Option<Clock>,
     seed: Option<u64>,
+    hot: Option<Arc<HotKeys>>,
     fence: Fence,
     switches: Switches,
 }
@@ -111,6 +115,12 @@ impl CacheBuilder {
         Self { limit, ..self }
     }
 
+    /// How much load [adaptive refresh](Policy::adaptive_refresh) may add in all views together: as much again as readers'
+    /// loads take unless told.
+    pub fn refresh_limit(self, limit: RefreshLimit) -> Self {
+        Self { refresh_limit: limit, ..self }
+    }
+
     /// How often expired entries are freed and told to listeners; 60 s unless told.
     pub fn sweep_every(self, period: Duration) -> Self {
         Self { sweep: period.max(Duration::from_millis(10)), ..self }
@@ -126,6 +136,11 @@ impl CacheBuilder {
         Self { seed: Some(seed), ..self }
     }
 
+    /// Learns which keys of all views are worth a warm-up: see [`LearnedWarmup`](crate::warmup::LearnedWarmup).
+    pub fn hot(self, keys: Arc<HotKeys>) -> Self {
+        Self { hot: Some(keys), ..self }
+    }
+
     /// Switches a mechanism off, so that a test can show that it is needed. Not for use.
     #[doc(hidden)]
     pub fn sabotage(mut self, what: Sabotage) -> Self {
@@ -134,6 +149,7 @@ impl CacheBuilder {
             Sabotage::StampsAfterLoad => self.fence = Fence::StampsAfterLoad,
             Sabotage::NoGapDetection => self.switches.notice_gaps = false,
             Sabotage::LeaseFromEcho => self.switches.lease_from_echo = true,
+            Sabotage::UncappedRefreshes => self.switches.cap_refreshes = false,
         }
         self
     }
@@ -172,8 +188,10 @@ impl CacheBuilder {
             clock: self.clock.unwrap_or_else(default_clock),
             entropy,
             budget: Budget::new(self.limit),
+            adaptive: Adaptive::new(self.refresh_limit, self.switches.cap_refreshes),
             events: Events::new(),
             lease: Lease::new(promise),
+            hot: self.hot,
             waits: WaitGraph::default(),
             views: RwLock::default(),
             opened: crate::call::Opened::default(),
@@ -198,6 +216,7 @@ pub enum Sabotage {
     StampsAfterLoad,
     NoGapDetection,
     LeaseFromEcho,
+    UncappedRefreshes,
 }
 
 fn start(engine: &Arc<Engine>, heartbeat: Duration, sweep: Duration) {
@@ -244,11 +263,13 @@ impl Cache {
             heartbeat: None,
             policy: Policy::default(),
             limit: LoadLimit::default(),
+            refresh_limit: RefreshLimit::default(),
             sweep: DEFAULT_SWEEP,
             clock: None,
             seed: None,
+            hot: None,
             fence: Fence::On,
-            switches: Switches { notice_gaps: true, lease_from_echo: false },
+            switches: Switches { notice_gaps: true, lease_from_echo: false, cap_refreshes: true },
         }
     }
 
@@ -292,6 +313,8 @@ impl Cache {
     /// Forgets everything, in all tiers and on all nodes. Takes constant time.
     pub async fn clear(&self) -> Receipt {
         let receipt = self.order(vec![Target::Tag(everything())], Severity::Hard).await;
+        // What a warm-up brought in vain is counted on its way out.
+        self.engine.coherence.memory().retain(|_, entry| !entry.is_unread());
         self.engine.coherence.memory().clear();
         receipt
     }
@@ -326,6 +349,7 @@ impl Cache {
 
     /// What happened in all views so far.
     pub fn counts(&self) -> Counts {
+        self.engine.count_wasted();
         let views = self.engine.views.read().unwrap_or_else(std::sync::PoisonError::into_inner);
         views.iter().map(|view| view.counters.read()).fold(Counts::default(), |sum, counts| sum + counts)
     }
@@ -333,6 +357,7 @@ impl Cache {
     /// How the cache stands now.
     pub fn state(&self) -> State {
         let engine = &self.engine;
+        engine.count_wasted();
         let now = engine.clock.now();
         let views = engine.views.read().unwrap_or_else(std::sync::PoisonError::into_inner);
         State {

@@ -87,6 +87,20 @@ counts! {
     AuditTransient audit_transient,
     /// Of these, those that went on differing.
     AuditStuck audit_stuck,
+    /// Values that adaptive refresh replaced before they expired.
+    Refreshed refreshes,
+    /// Of these, those that had changed.
+    RefreshChanged refreshes_changed,
+    /// Of these, those that nobody had read when they were replaced, forgotten or had expired.
+    RefreshWasted refreshes_wasted,
+    /// Adaptive refreshes that the cap put off, and keys that gave way to others.
+    RefreshShed refreshes_shed,
+    /// Values that a warm-up stored in memory, loaded or copied from the remote tier.
+    WarmupLoad warmup_loads,
+    /// Of these, those that somebody read.
+    WarmupUsed warmup_used,
+    /// Of these, those that left memory before anybody read them: expired, evicted, invalidated, replaced.
+    WarmupWasted warmup_wasted,
 }
 
 #[repr(align(128))]
@@ -105,7 +119,12 @@ impl Counters {
 
     #[inline]
     pub(crate) fn add(&self, count: Count) {
-        self.stripes[stripe()].0[count as usize].fetch_add(1, Ordering::Relaxed);
+        self.add_many(count, 1);
+    }
+
+    #[inline]
+    pub(crate) fn add_many(&self, count: Count, times: u64) {
+        self.stripes[stripe()].0[count as usize].fetch_add(times, Ordering::Relaxed);
     }
 }
 

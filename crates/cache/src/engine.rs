@@ -2,12 +2,14 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::budget::Budget;
+use crate::adaptive::Adaptive;
+use crate::budget::{Budget, Urgency};
 use crate::bus::{Bus, NodeId};
 use crate::cells::Base;
 use crate::clock::{Clock, Tick};
@@ -25,6 +27,8 @@ use crate::promise::Lease;
 use crate::remote::{RemoteKey, RemoteTier};
 use crate::stamp::Standing;
 use crate::tag::TagId;
+use crate::waits::Waits;
+use crate::warmup::{HotKeys, HotView};
 
 /// Where the waiters of a load look.
 #[derive(Debug)]
@@ -93,6 +97,7 @@ pub(crate) struct Served {
     pub(crate) tags: Arc<[TagId]>,
     /// Not for readers that came after this invalidation of a tag.
     pub(crate) not_after: Option<u64>,
+    pub(crate) waits: Waits,
 }
 
 /// Where a value came from.
@@ -107,7 +112,7 @@ pub enum Source {
 }
 
 /// Whether two values of a view are equal.
-pub(crate) type Same = Box<dyn Fn(&AnyValue, &AnyValue) -> bool + Send + Sync>;
+pub(crate) type Same = Arc<dyn Fn(&AnyValue, &AnyValue) -> bool + Send + Sync>;
 /// The view and the key of a value that was not stored, and why.
 pub(crate) type Refusal = (Arc<str>, Arc<[u8]>, FillRefusal);
 
@@ -130,6 +135,10 @@ pub(crate) struct ViewShared {
     /// One hit in so many is compared with the source.
     pub(crate) audit: Option<u64>,
     pub(crate) same: Option<Same>,
+    /// Whether adaptive refresh takes two values for the same.
+    pub(crate) unchanged: Option<Same>,
+    /// What learns of accesses.
+    pub(crate) hot: Option<HotView>,
     /// Values that the source does not have yet.
     #[cfg(feature = "write-back")]
     pub(crate) overlay: std::sync::OnceLock<std::sync::Weak<dyn crate::write_back::Dirty>>,
@@ -163,6 +172,13 @@ impl ViewShared {
         self.counters.add(count);
     }
 
+    pub(crate) fn count_fill(&self, urgency: Urgency) {
+        self.count(Count::Fill);
+        if urgency == Urgency::WarmUp {
+            self.count(Count::WarmupLoad);
+        }
+    }
+
     pub(crate) fn remote_key(&self, key: &[u8]) -> RemoteKey {
         RemoteKey::new(&self.name, key)
     }
@@ -185,8 +201,11 @@ pub(crate) struct Engine {
     pub(crate) clock: Clock,
     pub(crate) entropy: Entropy,
     pub(crate) budget: Budget,
+    pub(crate) adaptive: Adaptive,
     pub(crate) events: Events,
     pub(crate) lease: Lease,
+    /// What learns of the accesses of views that say nothing else.
+    pub(crate) hot: Option<Arc<HotKeys>>,
     pub(crate) waits: WaitGraph,
     pub(crate) views: RwLock<Vec<Arc<ViewShared>>>,
     /// The views of `#[cached]` functions.
@@ -205,6 +224,7 @@ pub(crate) struct Engine {
 pub(crate) struct Switches {
     pub(crate) notice_gaps: bool,
     pub(crate) lease_from_echo: bool,
+    pub(crate) cap_refreshes: bool,
 }
 
 /// The tag that everything carries.
@@ -251,6 +271,52 @@ impl Engine {
         self.judge(view, entry, standing, now)
     }
 
+    /// A reader is given this entry of memory.
+    #[inline]
+    pub(crate) fn touch(&self, view: &ViewShared, key: KeyRef<'_>, entry: &Entry, now: Tick) {
+        if entry.is_unread() && self.coherence.memory().first_read(key) {
+            view.count(Count::WarmupUsed);
+        }
+        if let Some(hot) = &view.hot {
+            hot.sample(key.bytes, now);
+        }
+    }
+
+    /// A reader was given what it waited for: had a warm-up loaded it, it was not in vain.
+    pub(crate) fn awaited(&self, job: &crate::load::Job, flight: &Flight<Slot>) {
+        let (memory, key) = (self.coherence.memory(), flight.key.borrow());
+        let is_unread = || memory.peek(key).is_some_and(|entry| entry.is_unread());
+        if job.urgency != Urgency::WarmUp && is_unread() && memory.first_read(key) {
+            job.view.count(Count::WarmupUsed);
+        }
+    }
+
+    /// A loader took this long. Tells those who learn, also whether the value was loaded because another one was
+    /// invalidated, or was of a position before the one that is required; what was forgotten by its key has been told
+    /// when it was.
+    pub(crate) fn note_load(&self, job: &crate::load::Job, key: KeyRef<'_>, took: Duration) {
+        let view = &job.view;
+        let Some(hot) = &view.hot else { return };
+        let now = self.clock.now();
+        hot.loaded(key.bytes, took, now);
+        let changed = self.coherence.memory().peek(key).is_some_and(|before| {
+            before.gap == self.coherence.gap() as u32
+                && (self.coherence.standing(&view.base, &before) != Standing::Current || !job.covers(before.position()))
+        });
+        if changed {
+            hot.changed(key.bytes, now);
+        }
+    }
+
+    /// Counts what warm-ups brought in vain.
+    pub(crate) fn count_wasted(&self) {
+        for (number, wasted) in self.coherence.memory().take_wasted().into_iter().enumerate() {
+            if let Some(view) = self.view_numbered(number as ViewNumber).filter(|_| wasted > 0) {
+                view.counters.add_many(Count::WarmupWasted, wasted);
+            }
+        }
+    }
+
     /// Fresh, stale or worthless, by time; invalidations have been asked.
     #[inline]
     pub(crate) fn judge(&self, view: &ViewShared, entry: Entry, standing: Standing, now: Tick) -> Look {
@@ -280,6 +346,7 @@ impl Engine {
             position: entry.position(),
             tags: own.chain(view.base_tags).collect(),
             not_after: None,
+            waits: Waits::default(),
         }
     }
 

@@ -398,12 +398,7 @@ impl<S> Coherence<S> {
         }
         match severity {
             Severity::Hard => self.memory.remove(key),
-            Severity::Soft => {
-                let mut entry = self.memory.peek(key)?;
-                entry.soft = true;
-                self.memory.insert(key.to_owned(), entry.clone());
-                Some(entry)
-            }
+            Severity::Soft => self.memory.soften(key),
         }
     }
 

@@ -16,6 +16,7 @@ use crate::lineage::Lineage;
 use crate::load::{Job, details};
 use crate::loaded::Notes;
 use crate::memory::{AnyValue, EntryKey, Parts};
+use crate::pulse::Pace;
 use crate::remote::{Claim, RemoteKey, RemoteRead, StampRecord};
 use crate::shared_read::{Opened, Worth};
 use crate::tag::TagId;
@@ -53,7 +54,7 @@ where
     V: Send + Sync + 'static,
 {
     /// Reads all keys from the remote tier; `None` where there is none to read from, or it does not answer.
-    pub(crate) async fn glimpse(&self, keys: &[K]) -> Option<Glimpse> {
+    pub(crate) async fn glimpse(&self, keys: &[K], urgency: Urgency) -> Option<Glimpse> {
         let engine = &self.engine;
         let remote = engine.remote.as_ref().filter(|_| self.shared.codec.is_some() && engine.unsettled.len() == 0)?;
         let mut seen = Vec::with_capacity(keys.len());
@@ -61,7 +62,7 @@ where
         let mut tags: Vec<TagId> = Vec::new();
         for key in keys {
             let bytes = self.encoded::<String>(key).ok()?;
-            let job = self.job(key, Urgency::Reader, Lineage::default());
+            let job = self.job(key, urgency, Lineage::default());
             let entry = self.entry_key(&bytes);
             let glance = engine.coherence.glance(entry, &self.shared.base, &job.own_tags);
             names.push(RemoteKey::new(&self.shared.name, &bytes));
@@ -83,9 +84,14 @@ where
             let value = glimpse.read.values.get(place).and_then(Option::as_ref);
             match engine.weigh_up(&seen.job, value, &records, remote.as_ref()).await {
                 Worth::Fresh(opened) => {
-                    self.shared.count(Count::RemoteHit);
+                    if urgency == Urgency::Reader {
+                        self.shared.count(Count::RemoteHit);
+                        if let Some(hot) = &self.shared.hot {
+                            hot.record(&seen.key.bytes, sent);
+                        }
+                    }
                     // This reader came before the token was taken: whatever happens meanwhile, the value is its.
-                    found.push((place, opened.value.clone(), opened.times(&seen.job, sent).loaded_at));
+                    found.push((place, opened.value.clone(), opened.times(&seen.job, sent, Pace::BASE).loaded_at));
                     engine.copy(&self.shared, seen, opened, sent);
                 }
                 Worth::Stale(_) => {
@@ -104,7 +110,7 @@ where
 impl Engine {
     /// Copies a value into memory, if nothing stands against it.
     fn copy(&self, view: &ViewShared, seen: &Seen, opened: Opened, sent: Tick) {
-        let times = self.capped(&seen.job, opened.times(&seen.job, sent));
+        let times = self.capped(&seen.job, opened.times(&seen.job, sent, Pace::BASE));
         let now = self.clock.now();
         if now >= times.kept_until {
             // Memory keeps nothing of this view, or not for so long.
@@ -114,9 +120,12 @@ impl Engine {
         let version = opened.header.version;
         let notes = Notes { version, position: opened.header.position, ..Notes::default() };
         let bytes = opened.value.as_ref().map_or(0, |value| (view.weigh)(value));
-        let parts = |marked| Parts { value: opened.value, bytes, details: details(marked, &notes), times };
+        let pulse = self.pulse(&seen.job.view, None);
+        let warmed = seen.job.urgency == Urgency::WarmUp;
+        let parts =
+            |marked| Parts { value: opened.value, bytes, details: details(marked, &notes, pulse), times, warmed };
         match self.coherence.fill_glanced(&seen.key, &seen.glance, &late, now, version, parts) {
-            Stored::Yes => view.count(Count::Fill),
+            Stored::Yes => view.count_fill(seen.job.urgency),
             Stored::No(why) => self.refused(view, &seen.key.bytes, why),
             Stored::NotAfter(_) => self.refused(view, &seen.key.bytes, FillRefusal::TagInvalidated),
         }

@@ -70,8 +70,14 @@ impl<K: CacheKey, V: Send + Sync + 'static> View<K, V> {
             let now = self.engine.clock.now();
             let served = |entry: &Entry, stale| Engine::served(&self.shared, entry, Source::Memory, stale);
             let stale = match self.engine.look(&self.shared, entry_key, now, |position| job.covers(position)) {
-                Look::Fresh(entry) => return Ok(self.counted(served(&entry, false))),
-                Look::Stale(entry) => Some(served(&entry, true)),
+                Look::Fresh(entry) => {
+                    self.engine.touch(&self.shared, entry_key, &entry, now);
+                    return Ok(self.counted(served(&entry, false)));
+                }
+                Look::Stale(entry) => {
+                    self.engine.touch(&self.shared, entry_key, &entry, now);
+                    Some(served(&entry, true))
+                }
                 Look::Miss => None,
             };
             match self.engine.board(&job, entry_key) {

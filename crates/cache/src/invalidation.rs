@@ -185,6 +185,10 @@ impl Engine {
             self.coherence.raise_floor(entry, hold.minimum, self.clock.now().after(hold.period));
         }
         self.coherence.invalidate(entry, order.severity);
+        if let (Some(hot), Severity::Hard) = (&view.hot, order.severity) {
+            // One that is invalidated softly tells when it is loaded again.
+            hot.changed(bytes, self.clock.now());
+        }
         view.count(Count::Invalidation);
         let severity = order.severity;
         self.events.send(|| Event::Invalidated { view: Arc::clone(&view.name), key: bytes.into(), severity, heard });

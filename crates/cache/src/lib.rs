@@ -22,11 +22,14 @@
 //! - `flight` is the heart: loads in flight, and the only way into `memory`. `cells` are the tags of this node.
 //! - `load` takes one load from its beginning to its end, `shared_read` its dealings with the [`remote`] tier, `batch`
 //!   and `glimpse` those of many keys, `write` those of writes.
+//! - `adaptive` decides which values are refreshed before they expire, and how often; `pulse` is what it keeps with each.
 //! - `invalidation` and `membership` are the two ends of the [`bus`]: what is told, and what is noticed not to have been.
+//! - [`warmup`] brings values in before anybody asks, and learns which: by `load` and `batch`, as everybody else.
 //! - [`testing`] breaks remote tiers and buses on purpose, for your tests as for ours.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod adaptive;
 mod batch;
 mod budget;
 pub mod bus;
@@ -46,6 +49,7 @@ mod explain;
 mod flight;
 mod glimpse;
 mod here;
+pub mod history;
 mod invalidation;
 #[cfg(feature = "write-back")]
 pub mod journal;
@@ -58,6 +62,7 @@ mod memory;
 mod pending;
 mod policy;
 mod promise;
+mod pulse;
 #[cfg(feature = "redis")]
 pub mod redis;
 mod refresh;
@@ -69,10 +74,13 @@ mod sync;
 mod tag;
 pub mod testing;
 mod view;
+mod waits;
+pub mod warmup;
 mod write;
 #[cfg(feature = "write-back")]
 mod write_back;
 
+pub use adaptive::{AdaptiveRefresh, RefreshLimit};
 pub use budget::LoadLimit;
 pub use byte_size::ByteSize;
 #[doc(hidden)]
@@ -99,6 +107,7 @@ pub use tag::{Tag, TagId};
 #[cfg(feature = "macros")]
 pub use tierkeep_macros::{cached, invalidates};
 pub use view::{Found, View, ViewBuilder, Within};
+pub use waits::Waits;
 pub use write::{WriteError, Written};
 #[cfg(feature = "write-back")]
 pub use write_back::{

@@ -1,4 +1,6 @@
 //! A load from its beginning to its end: the remote tier, the lease, the budget, the loader, the store.
+//!
+//! Length: one load in the order in which it happens.
 
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
@@ -6,6 +8,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
+use crate::adaptive::{Beat, Rhythm};
 use crate::budget::Urgency;
 use crate::clock::Tick;
 use crate::counters::Count;
@@ -16,11 +21,13 @@ use crate::flight::{Begun, FillRefusal, Flight, Marked, Stored};
 use crate::lineage::Lineage;
 use crate::loaded::{Content, Notes};
 use crate::memory::{AnyValue, Details, Entry, KeyRef, Parts, Times};
+use crate::pulse::{Pace, Pulse};
 use crate::remote::LeaseToken;
 use crate::shared_read::{Approach, Permission};
 use crate::stamp::Standing;
 use crate::tag::TagId;
 use crate::view::Demand;
+use crate::waits::Waits;
 
 /// A loader whose types are forgotten.
 pub(crate) type ErasedLoader<'a> = Box<dyn FnOnce(Seed) -> LoaderFuture<'a> + Send + 'a>;
@@ -54,6 +61,8 @@ pub(crate) struct Job {
     pub(crate) urgency: Urgency,
     /// For an early refresh: a value in the remote tier will do while less than this part of its life is over.
     pub(crate) younger_than_percent: Option<u8>,
+    /// For an adaptive refresh.
+    pub(crate) beat: Option<Arc<Beat>>,
 }
 
 impl Job {
@@ -83,6 +92,9 @@ impl Engine {
     /// Begins or joins a load of a key that memory has no fresh value of.
     pub(crate) fn board(&self, job: &Job, key: KeyRef<'_>) -> Begun<Slot> {
         let now = self.clock.now();
+        if let (Some(hot), Urgency::Reader) = (&job.view.hot, job.urgency) {
+            hot.record(key.bytes, now);
+        }
         let usable = |entry: &Entry, standing| {
             self.lease.serves(now)
                 && standing == Standing::Current
@@ -110,7 +122,10 @@ impl Engine {
         };
         let outcome = flight.outcome.outcome(will_do).await;
         match outcome {
-            Outcome::Served(served) if will_do(&served) => Waited::Served(served),
+            Outcome::Served(served) if will_do(&served) => {
+                self.awaited(job, flight);
+                Waited::Served(served)
+            }
             Outcome::Served(_) => Waited::Again,
             Outcome::Failed(failure) => Waited::Failed(failure),
             Outcome::Nothing | Outcome::Cancelled if self.cancel.is_cancelled() => Waited::Failed(Failure::Closed),
@@ -200,7 +215,11 @@ impl Boarding {
 
     /// Flies to the end. Without a loader only the remote tier is asked.
     pub(crate) async fn fly(mut self, job: Job, fallback: Option<Served>, loader: Option<ErasedLoader<'_>>) {
-        let outcome = self.travel(&job, fallback, loader).await;
+        let mut waits = Waits::default();
+        let mut outcome = self.travel(&job, fallback, loader, &mut waits).await;
+        if let Outcome::Served(served) = &mut outcome {
+            served.waits = waits;
+        }
         self.finish(outcome).await;
     }
 
@@ -240,10 +259,20 @@ impl Boarding {
         })
     }
 
-    async fn travel(&mut self, job: &Job, fallback: Option<Served>, loader: Option<ErasedLoader<'_>>) -> Outcome {
+    async fn travel(
+        &mut self,
+        job: &Job,
+        fallback: Option<Served>,
+        loader: Option<ErasedLoader<'_>>,
+        waits: &mut Waits,
+    ) -> Outcome {
         let engine = Arc::clone(&self.engine);
         let mut fallback = fallback.and_then(|stale| engine.still_held(&self.flight, job, stale));
-        let approach = engine.approach(&self.flight, job, &mut fallback, &mut self.leased, loader.is_some()).await;
+        let set_out = engine.clock.now();
+        let approach =
+            engine.approach(&self.flight, job, &mut fallback, &mut self.leased, loader.is_some(), waits).await;
+        let arrived = engine.clock.now();
+        waits.set_remote(set_out, arrived, matches!(approach, Approach::Load(Permission::Degraded)));
         let permission = match approach {
             Approach::Found(served) => return Outcome::Served(served),
             Approach::Load(permission) => permission,
@@ -261,8 +290,10 @@ impl Boarding {
                 Urgency::Reader | Urgency::WarmUp => self.instead(job, fallback, Failure::Overloaded),
             };
         };
-        let began = engine.clock.now();
+        let (began, watch) = (engine.clock.now(), Instant::now());
+        waits.set_turn(arrived, began);
         let result = self.run(job, fallback.as_ref(), loader).await;
+        let cost = engine.clocked(job, watch.elapsed());
         let answer = match result {
             Ok(answer) => answer,
             Err(failure) => {
@@ -270,9 +301,11 @@ impl Boarding {
                 return self.instead(job, fallback, failure);
             }
         };
-        let Some(cargo) = Cargo::of(answer, fallback.as_ref(), began) else {
+        let Some(mut cargo) = Cargo::of(answer, fallback.as_ref(), began) else {
             return Outcome::Failed(Failure::NotModifiedWithoutValue);
         };
+        engine.note_load(job, self.flight.key.borrow(), watch.elapsed());
+        cargo.rhythm = engine.rhythm(job, cargo.value.as_ref(), cargo.notes.version, cost);
         let (served, taken) = engine.store(&self.flight, job, permission, cargo).await;
         if taken {
             self.spent();
@@ -335,6 +368,8 @@ pub(crate) struct Cargo {
     pub(crate) notes: Notes,
     /// Before the loader was called.
     pub(crate) began: Tick,
+    /// For adaptive refresh, where it is known.
+    pub(crate) rhythm: Option<Rhythm>,
 }
 
 impl Cargo {
@@ -354,7 +389,7 @@ impl Cargo {
                 Some(Arc::clone(stale.value.as_ref()?))
             }
         };
-        Some(Self { value, notes, began })
+        Some(Self { value, notes, began, rhythm: None })
     }
 }
 
@@ -369,7 +404,7 @@ impl Engine {
         let ttl = ttl.min(crate::policy::MAX_TTL);
         let most = ttl.as_millis() as u64 * u64::from(policy.jitter_percent) / 100;
         let ttl = ttl - Duration::from_millis(self.entropy.below(most + 1));
-        let refresh = policy.early_refresh_percent.map_or(ttl, |percent| ttl * u32::from(percent) / 100);
+        let refresh = policy.refresh_after(ttl, cargo.rhythm.map_or(Pace::BASE, |rhythm| rhythm.pace));
         (!ttl.is_zero()).then(|| Times {
             loaded_at: cargo.began,
             refresh_at: cargo.began.after(refresh),
@@ -386,11 +421,12 @@ impl Engine {
         let stored = self.coherence.fill(flight, late, now, cargo.notes.version, |marked| Parts {
             value: cargo.value.clone(),
             bytes,
-            details: details(marked, &cargo.notes),
+            details: details(marked, &cargo.notes, self.pulse(&job.view, cargo.rhythm)),
             times,
+            warmed: job.urgency == Urgency::WarmUp,
         });
         match stored {
-            Stored::Yes => job.view.count(Count::Fill),
+            Stored::Yes => job.view.count_fill(job.urgency),
             Stored::No(why) => self.refused(&job.view, &flight.key.bytes, why),
             Stored::NotAfter(_) => self.refused(&job.view, &flight.key.bytes, FillRefusal::TagInvalidated),
         }
@@ -430,18 +466,19 @@ impl Engine {
                 Stored::NotAfter(number) => Some(number),
                 _ => None,
             },
+            waits: Waits::default(),
         }
     }
 }
 
 /// What few entries have: tags of their own, or something that the source said.
-pub(crate) fn details(marked: Marked, notes: &Notes) -> Option<Arc<Details>> {
+pub(crate) fn details(marked: Marked, notes: &Notes, pulse: Option<Box<Pulse>>) -> Option<Arc<Details>> {
     let Marked { marks, born } = marked;
-    if marks.is_empty() && notes.version.is_none() && notes.position.is_none() {
+    if marks.is_empty() && notes.version.is_none() && notes.position.is_none() && pulse.is_none() {
         return None;
     }
     let ruled = crate::sync::AtomicU64::new(born);
-    Some(Arc::new(Details { marks, born, ruled, version: notes.version, position: notes.position }))
+    Some(Arc::new(Details { marks, born, ruled, version: notes.version, position: notes.position, pulse }))
 }
 
 /// Calls and polls a loader; a panic of either is its failure.

@@ -2,12 +2,15 @@
 
 use std::any::Any;
 use std::hash::{Hash, Hasher};
-use std::sync::Arc;
+// What the engine calls under its own lock takes the standard ones: there no scheduler may go on with another thread.
+use std::sync::atomic::{AtomicBool, AtomicU64 as Counter, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use quick_cache::Equivalent;
 
 use crate::cells::Mark;
 use crate::clock::Tick;
+use crate::pulse::Pulse;
 use crate::sync::AtomicU64;
 
 /// A value of any view, shared and never cloned.
@@ -88,6 +91,18 @@ pub(crate) struct Entry {
     pub(crate) gap: u32,
     /// Whether its key was invalidated softly.
     pub(crate) soft: bool,
+    unread: Unread,
+}
+
+/// Whether a warm-up brought an entry that nobody has read yet.
+#[derive(Debug)]
+struct Unread(AtomicBool);
+
+impl Clone for Unread {
+    #[inline]
+    fn clone(&self) -> Self {
+        Self(AtomicBool::new(self.0.load(Ordering::Relaxed)))
+    }
 }
 
 /// The moments of a life, in milliseconds from its beginning: a life of over 49 days ends then.
@@ -105,6 +120,8 @@ pub(crate) struct Parts {
     pub(crate) bytes: usize,
     pub(crate) details: Option<Arc<Details>>,
     pub(crate) times: Times,
+    /// Whether a warm-up brings it.
+    pub(crate) warmed: bool,
 }
 
 /// The moments of an entry's life.
@@ -132,6 +149,8 @@ pub(crate) struct Details {
     pub(crate) version: Option<u64>,
     /// The source's position.
     pub(crate) position: Option<u64>,
+    /// In views with adaptive refresh.
+    pub(crate) pulse: Option<Box<Pulse>>,
 }
 
 impl Entry {
@@ -147,6 +166,7 @@ impl Entry {
             bytes: u32::try_from(parts.bytes).unwrap_or(u32::MAX),
             gap: gap as u32,
             soft,
+            unread: Unread(AtomicBool::new(parts.warmed)),
         }
     }
 
@@ -155,7 +175,13 @@ impl Entry {
     pub(crate) fn pinned(value: Option<AnyValue>, now: Tick) -> Self {
         let times =
             Times { loaded_at: now, refresh_at: Tick::NEVER, fresh_until: Tick::NEVER, kept_until: Tick::NEVER };
-        Self::new(Parts { value, bytes: 0, details: None, times }, 0, 0, false)
+        Self::new(Parts { value, bytes: 0, details: None, times, warmed: false }, 0, 0, false)
+    }
+
+    /// Whether a warm-up brought it, and nobody has read it since.
+    #[inline]
+    pub(crate) fn is_unread(&self) -> bool {
+        self.unread.0.load(Ordering::Relaxed)
     }
 
     /// From here on it is worth a refresh.
@@ -192,9 +218,15 @@ impl Entry {
         self.details.as_ref()?.version
     }
 
+    #[inline]
+    pub(crate) fn pulse(&self) -> Option<&Pulse> {
+        self.details.as_ref()?.pulse.as_deref()
+    }
+
     fn weight(&self, key: &EntryKey) -> u64 {
+        let pulse = self.pulse().map_or(0, |_| size_of::<Pulse>() + 16);
         let details =
-            self.details.as_ref().map_or(0, |details| size_of::<Details>() + 32 + size_of_val(&*details.marks));
+            self.details.as_ref().map_or(0, |details| size_of::<Details>() + 32 + size_of_val(&*details.marks)) + pulse;
         let fixed = ENGINE_BYTES + size_of::<Entry>() + size_of::<EntryKey>();
         (fixed + key.bytes.len() + details + self.bytes as usize) as u64
     }
@@ -209,37 +241,59 @@ impl quick_cache::Weighter<EntryKey, Entry> for Weigher {
     }
 }
 
-/// Counts evictions of each request; the engine calls it under its own lock, so it does nothing else.
-#[derive(Clone, Debug)]
-struct Evictions(Arc<std::sync::atomic::AtomicU64>);
+/// Counts what leaves; the engine calls it under its own lock, so it does nothing else.
+#[derive(Clone, Debug, Default)]
+struct Gone(Arc<Counted>);
 
-impl quick_cache::Lifecycle<EntryKey, Entry> for Evictions {
+#[derive(Debug, Default)]
+struct Counted {
+    evictions: Counter,
+    /// By the number of the view: what warm-ups brought in vain, until somebody asks.
+    wasted: Mutex<Vec<u64>>,
+}
+
+impl Gone {
+    /// An entry leaves: in vain, if a warm-up brought it and nobody has read it.
+    fn see_off(&self, view: ViewNumber, entry: &Entry) {
+        if entry.is_unread() {
+            let mut wasted = self.0.wasted.lock().unwrap_or_else(PoisonError::into_inner);
+            let place = view as usize;
+            if wasted.len() <= place {
+                wasted.resize(place + 1, 0);
+            }
+            wasted[place] += 1;
+        }
+    }
+}
+
+impl quick_cache::Lifecycle<EntryKey, Entry> for Gone {
     // Dropped by the engine after its lock is released, so a value's own destructor cannot deadlock.
     type RequestState = Vec<Entry>;
 
-    fn on_evict(&self, state: &mut Self::RequestState, _key: EntryKey, entry: Entry) {
-        self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    fn on_evict(&self, state: &mut Self::RequestState, key: EntryKey, entry: Entry) {
+        self.0.evictions.fetch_add(1, Ordering::Relaxed);
+        self.see_off(key.view, &entry);
         state.push(entry);
     }
 }
 
-type Engine = quick_cache::sync::Cache<EntryKey, Entry, Weigher, foldhash::fast::FixedState, Evictions>;
+type Engine = quick_cache::sync::Cache<EntryKey, Entry, Weigher, foldhash::fast::FixedState, Gone>;
 
 /// Entries by key, at most so many bytes of them.
 #[derive(Debug)]
 pub(crate) struct Memory {
     engine: Engine,
-    evictions: Arc<std::sync::atomic::AtomicU64>,
+    gone: Gone,
 }
 
 impl Memory {
     /// Room for `capacity` bytes; `seed` makes the placement of keys unpredictable, or repeatable.
     pub(crate) fn new(capacity: u64, seed: u64) -> Self {
-        let evictions = Arc::default();
+        let gone = Gone::default();
         let items = (capacity / 512).clamp(64, 16 << 20) as usize;
         let hasher = foldhash::fast::FixedState::with_seed(seed);
-        let engine = Engine::with(items, capacity, Weigher, hasher, Evictions(Arc::clone(&evictions)));
-        Self { engine, evictions }
+        let engine = Engine::with(items, capacity, Weigher, hasher, gone.clone());
+        Self { engine, gone }
     }
 
     #[inline]
@@ -256,7 +310,7 @@ impl Memory {
     /// and the older one is gone all the same.
     pub(crate) fn insert(&self, key: EntryKey, entry: Entry) -> bool {
         if entry.weight(&key) > self.engine.shard_capacity() {
-            self.engine.remove(&key.borrow());
+            self.remove(key.borrow());
             return false;
         }
         self.engine.insert(key, entry);
@@ -264,12 +318,49 @@ impl Memory {
     }
 
     pub(crate) fn remove(&self, key: KeyRef<'_>) -> Option<Entry> {
-        self.engine.remove(&key).map(|(_, entry)| entry)
+        let (_, entry) = self.engine.remove(&key)?;
+        self.gone.see_off(key.view, &entry);
+        Some(entry)
+    }
+
+    /// Notes that an entry which a warm-up brought is read, and tells whether nobody had noted that before.
+    #[cold]
+    pub(crate) fn first_read(&self, key: KeyRef<'_>) -> bool {
+        let mut first = false;
+        // Removes nothing: it is how the engine shows an entry that it holds.
+        self.engine.remove_if(&key, |entry| {
+            first = entry.unread.0.swap(false, Ordering::Relaxed);
+            false
+        });
+        first
+    }
+
+    /// Ages an entry in place.
+    pub(crate) fn soften(&self, key: KeyRef<'_>) -> Option<Entry> {
+        let mut entry = self.peek(key)?;
+        entry.soft = true;
+        if entry.is_unread() {
+            // The copy stays unread, and the one that leaves is not a loss.
+            *entry.unread.0.get_mut() = self.first_read(key);
+        }
+        self.insert(key.to_owned(), entry.clone());
+        Some(entry)
+    }
+
+    /// How many entries warm-ups brought in vain, by the number of their view, since this was last asked.
+    pub(crate) fn take_wasted(&self) -> Vec<u64> {
+        std::mem::take(&mut *self.gone.0.wasted.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Keeps the entries for which `keep` says so. One shard at a time is locked meanwhile.
     pub(crate) fn retain(&self, keep: impl Fn(&EntryKey, &Entry) -> bool) {
-        self.engine.retain(|key, entry| keep(key, entry));
+        self.engine.retain(|key, entry| {
+            let keep = keep(key, entry);
+            if !keep {
+                self.gone.see_off(key.view, entry);
+            }
+            keep
+        });
     }
 
     /// Drops everything.
@@ -291,6 +382,6 @@ impl Memory {
     }
 
     pub(crate) fn evictions(&self) -> u64 {
-        self.evictions.load(std::sync::atomic::Ordering::Relaxed)
+        self.gone.0.evictions.load(Ordering::Relaxed)
     }
 }

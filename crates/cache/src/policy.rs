@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use crate::adaptive::AdaptiveRefresh;
+use crate::pulse::Pace;
+
 /// The longest life of a value: 30 days. Longer ones are cut, so that tag records have an end, too.
 pub const MAX_TTL: Duration = Duration::from_secs(30 * 24 * 3600);
 
@@ -26,6 +29,7 @@ pub struct Policy {
     pub(crate) if_error: Duration,
     pub(crate) negative: Option<Duration>,
     pub(crate) early_refresh_percent: Option<u8>,
+    pub(crate) adaptive: Option<AdaptiveRefresh>,
     pub(crate) soft_timeout: Option<Duration>,
     pub(crate) hard_timeout: Duration,
     pub(crate) max_value_bytes: usize,
@@ -43,6 +47,7 @@ impl Policy {
             if_error: Duration::ZERO,
             negative: None,
             early_refresh_percent: None,
+            adaptive: None,
             soft_timeout: None,
             hard_timeout: Duration::from_secs(30),
             max_value_bytes: 16 << 20,
@@ -88,6 +93,40 @@ impl Policy {
         Self { early_refresh_percent: Some(percent.clamp(1, 99)), ..self }
     }
 
+    /// Refreshes values that are being read before they expire, each key at its own pace: the period begins at the base, is
+    /// a tenth of the base shorter after each refresh that found a change and a tenth longer after each that found
+    /// none, within a tenth of the base and the whole. Takes the place of [`early_refresh`](Self::early_refresh).
+    ///
+    /// The first hit on a value that is due starts the refresh in the background, if a load may begin at once, and asks
+    /// the remote tier first. A value that nobody reads after its refresh expires. What all refreshes of a cache may
+    /// cost is bounded by [`CacheBuilder::refresh_limit`](crate::CacheBuilder::refresh_limit): keys whose refresh pays
+    /// most (reads × load time) come first, the others are put off. All of it is this node's own affair.
+    ///
+    /// A view says with [`ViewBuilder::compared`](crate::ViewBuilder::compared) or
+    /// [`compared_by`](crate::ViewBuilder::compared_by) what a change is; a loader may say it with
+    /// [`Loaded::version`](crate::Loaded::version) and [`Loaded::not_modified`](crate::Loaded::not_modified). Where nobody does, the
+    /// period stays the base. Reads through `get_or_load`, `find_or_load` and `fetch` bring a loader and can refresh.
+    ///
+    /// Not for sources that tell of their changes: an exact invalidation leaves nothing stale that a refresh could find,
+    /// and costs nothing while nothing changes. This is for the others: foreign services, files, clocks.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tierkeep_cache::{AdaptiveRefresh, Cache, Policy, RefreshLimit};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let cache = Cache::builder("shop").refresh_limit(RefreshLimit::extra_percent(50)).build()?;
+    /// let policy = Policy::ttl(Duration::from_secs(600)).adaptive_refresh(AdaptiveRefresh::default());
+    /// let rates = cache.view::<String, u64>("rates").policy(policy).compared().build()?;
+    ///
+    /// let rate = rates.get_or_load(&"EUR".to_owned(), async |_| Ok::<_, std::io::Error>(108)).await?;
+    /// assert_eq!((*rate, rates.counts().refreshes), (108, 0));
+    /// # Ok(()) }
+    /// ```
+    pub fn adaptive_refresh(self, refresh: AdaptiveRefresh) -> Self {
+        Self { adaptive: Some(refresh), ..self }
+    }
+
     /// After `soft` a waiting reader is given the stale value, if there is one that may be served; after `hard`
     /// the load is given up, with an error to all who wait.
     pub fn loader_timeout(self, soft: Option<Duration>, hard: Duration) -> Self {
@@ -97,6 +136,25 @@ impl Policy {
     /// Values above this many bytes are given to their readers and not stored. Default 16 MiB.
     pub fn max_value_bytes(self, bytes: usize) -> Self {
         Self { max_value_bytes: bytes, ..self }
+    }
+
+    /// The longest period of adaptive refresh, in percent of a life.
+    fn base_percent(&self) -> Option<u8> {
+        Some(self.adaptive?.base_percent.or(self.early_refresh_percent).unwrap_or(80))
+    }
+
+    /// How long after the beginning of its load a value is worth a refresh.
+    pub(crate) fn refresh_after(&self, life: Duration, pace: Pace) -> Duration {
+        let part = |percent: u8, life: Duration| life * u32::from(percent) / 100;
+        match self.base_percent() {
+            Some(percent) => pace.of(part(percent, self.memory_ttl.map_or(life, |cap| cap.min(life)))),
+            None => self.early_refresh_percent.map_or(life, |percent| part(percent, life)),
+        }
+    }
+
+    /// For a refresh: how old a value in the remote tier may be to do instead of a load, in percent of its life.
+    pub(crate) fn young_percent(&self, pace: Pace) -> Option<u8> {
+        self.base_percent().map(|percent| pace.share(percent)).or(self.early_refresh_percent)
     }
 
     /// How long beyond its life a value is worth keeping.

@@ -15,12 +15,14 @@ use crate::flight::{FillRefusal, Flight, Stored};
 use crate::load::{Cargo, Job, Leased};
 use crate::loaded::Notes;
 use crate::memory::{AnyValue, Times};
+use crate::pulse::Pace;
 use crate::remote::{
     Claim, Fill, Filled, LeaseAnswer, LeaseRequest, LeaseToken, Refused, RemoteTier, RemoteValue, StampRecord,
     StampRequest,
 };
 use crate::stamp::{Stamped, Stamps, Standing};
 use crate::tag::TagId;
+use crate::waits::Waits;
 
 /// A load outlives its hard timeout by no more than this before its lease runs out: budget, store, network.
 const LEASE_MARGIN: Duration = Duration::from_secs(15);
@@ -80,9 +82,9 @@ pub(crate) struct Opened {
 
 impl Opened {
     /// The moments of its life, counted from before it was asked for.
-    pub(crate) fn times(&self, job: &Job, sent: Tick) -> Times {
+    pub(crate) fn times(&self, job: &Job, sent: Tick, pace: Pace) -> Times {
         let (age, life) = (self.header.age + self.elapsed, self.header.age + self.header.fresh);
-        let refresh = job.view.policy.early_refresh_percent.map_or(life, |percent| life * u32::from(percent) / 100);
+        let refresh = job.view.policy.refresh_after(life, pace);
         Times {
             loaded_at: sent.before(age),
             refresh_at: sent.after(refresh.saturating_sub(age)),
@@ -113,6 +115,7 @@ impl Engine {
         fallback: &mut Option<Served>,
         leased: &mut Option<Leased>,
         will_load: bool,
+        waits: &mut Waits,
     ) -> Approach {
         if self.remote.is_none() || job.view.codec.is_none() {
             return Approach::Load(Permission::Alone);
@@ -175,6 +178,7 @@ impl Engine {
                     job.view.count(Count::LeaseWait);
                     let jitter = Duration::from_millis(self.entropy.below(1 + pause.as_millis() as u64 / 2));
                     tokio::time::sleep((pause + jitter).min((*remaining).max(Duration::from_millis(1)))).await;
+                    waits.add_lease(now, self.clock.now());
                     pause = (pause * 2).min(POLL.1);
                 }
                 None => return Approach::Load(self.degraded(job)),
@@ -261,9 +265,10 @@ impl Engine {
     pub(crate) fn promote(&self, flight: &Flight<Slot>, job: &Job, opened: Opened, sent: Tick) -> Served {
         let served = aged(job, &opened, sent, Source::Remote, false);
         let late = opened.late(job);
-        let times = opened.times(job, sent);
+        let rhythm = self.rhythm(job, opened.value.as_ref(), opened.header.version, 0);
+        let times = opened.times(job, sent, rhythm.map_or(Pace::BASE, |rhythm| rhythm.pace));
         let notes = Notes { version: opened.header.version, position: opened.header.position, ..Notes::default() };
-        let cargo = Cargo { value: opened.value, notes, began: sent };
+        let cargo = Cargo { value: opened.value, notes, began: sent, rhythm };
         let stored = self.keep(flight, job, &late, &cargo, times);
         Served { not_after: Self::delivered(job, &late, &cargo, stored).not_after, ..served }
     }
@@ -474,6 +479,7 @@ pub(crate) fn aged(job: &Job, opened: &Opened, sent: Tick, source: Source, stale
         position: opened.header.position,
         tags: job.tags.iter().copied().chain(opened.late(job)).collect(),
         not_after: None,
+        waits: Waits::default(),
     }
 }
 

@@ -28,6 +28,8 @@ pub(crate) fn sweep(engine: &Engine) {
         }
         !expired && engine.coherence.standing(&view.base, entry) != Standing::Void
     });
+    engine.adaptive.sweep(now);
+    engine.count_wasted();
     engine.coherence.cells().sweep();
     engine.coherence.sweep(now);
 }

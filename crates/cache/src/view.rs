@@ -24,6 +24,7 @@ use crate::load::{Answer, Boarding, ErasedLoader, Job, Seed};
 use crate::loaded::{LoadContext, Loaded};
 use crate::memory::{AnyValue, Entry, KeyRef};
 use crate::tag::{Tag, TagId};
+use crate::waits::Waits;
 
 pub(crate) use ask::{Asked, Demand};
 pub use builder::ViewBuilder;
@@ -92,6 +93,8 @@ pub struct Found<V> {
     pub stale: bool,
     /// Time since its load began.
     pub age: Duration,
+    /// What the load behind this read has waited for.
+    pub waits: Waits,
 }
 
 impl<V> Clone for Found<V> {
@@ -130,6 +133,7 @@ impl<K: CacheKey, V: Send + Sync + 'static> View<K, V> {
 
     /// What happened in this view so far.
     pub fn counts(&self) -> Counts {
+        self.engine.count_wasted();
         self.shared.counters.read()
     }
 
@@ -270,22 +274,47 @@ impl<K: CacheKey, V: Send + Sync + 'static> View<K, V> {
         let now = self.engine.clock.now();
         let required = self.required(key);
         let covers = |position: Option<u64>| required.is_none_or(|required| position >= Some(required));
-        let look = with_key(key, |bytes| self.engine.look(&self.shared, self.entry_key(bytes), now, covers));
-        let Look::Fresh(entry) = look else { return None };
-        if !take(&entry, now) {
-            return None;
-        }
+        let entry = with_key(key, |bytes| {
+            let key = self.entry_key(bytes);
+            let Look::Fresh(entry) = self.engine.look(&self.shared, key, now, covers) else { return None };
+            if !take(&entry, now) {
+                return None;
+            }
+            self.engine.touch(&self.shared, key, &entry, now);
+            Some(entry)
+        })?;
+        self.hit(&entry);
+        Some(entry)
+    }
+
+    /// Counts a hit on a fresh entry.
+    #[inline]
+    fn hit(&self, entry: &Entry) {
         self.shared.count(Count::MemoryHit);
         if entry.value.is_none() {
             self.shared.count(Count::NegativeHit);
         }
-        Some(entry)
+        if let Some(pulse) = entry.pulse() {
+            pulse.read();
+        }
     }
 
-    /// Whether a hit is due for an early refresh, or may be for an audit.
+    /// A fresh entry in memory for a warm-up, which is no reader.
+    pub(crate) fn held(&self, key: &K) -> Option<Entry> {
+        let now = self.engine.clock.now();
+        let required = self.required(key);
+        let covers = |position: Option<u64>| required.is_none_or(|required| position >= Some(required));
+        match with_key(key, |bytes| self.engine.look(&self.shared, self.entry_key(bytes), now, covers)) {
+            Look::Fresh(entry) => Some(entry),
+            _ => None,
+        }
+    }
+
+    /// Whether a hit is due for a refresh, or may be for an audit.
     #[inline]
     fn needs_tending(&self, entry: &Entry, now: Tick) -> bool {
-        now >= entry.refresh_at() || self.shared.audit.is_some()
+        let due = now >= entry.refresh_at() && entry.pulse().is_none_or(|pulse| pulse.asks(now));
+        due || self.shared.audit.is_some()
     }
 
     pub(crate) fn encoded<E>(&self, key: &K) -> Result<Box<[u8]>, LoadError<E>> {
@@ -307,6 +336,7 @@ impl<K: CacheKey, V: Send + Sync + 'static> View<K, V> {
             lineage,
             urgency,
             younger_than_percent: None,
+            beat: None,
         }
     }
 
@@ -331,7 +361,8 @@ impl<K: CacheKey, V: Send + Sync + 'static> View<K, V> {
 
     pub(crate) fn found(&self, served: Served) -> Found<V> {
         let age = self.engine.clock.now().since(served.loaded_at);
-        Found { value: value_of(served.value.as_ref()), source: served.source, stale: served.stale, age }
+        let Served { source, stale, waits, .. } = served;
+        Found { value: value_of(served.value.as_ref()), source, stale, age, waits }
     }
 
     pub(crate) async fn lookup(&self, key: &K) -> Option<Served> {

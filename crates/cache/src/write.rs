@@ -317,7 +317,7 @@ impl Engine {
         for _ in 0..PUT_ATTEMPTS {
             let Some(_) = &key.order else { break };
             let mut open = self.open_write(&key).await;
-            let cargo = Cargo { value: answer.0.clone(), notes: answer.1.clone(), began: open.began };
+            let cargo = Cargo { value: answer.0.clone(), notes: answer.1.clone(), began: open.began, rhythm: None };
             match self.store_written(&key.job, &mut open, cargo, Refused::LeaveAlone).await {
                 Ok(()) => return self.announce_written(&key, open, answer.0).await,
                 Err(FillRefusal::Invalidated | FillRefusal::LeaseLost | FillRefusal::Gap) => {
@@ -369,7 +369,7 @@ impl Engine {
         let Some(mut open) = open else {
             return Done { value, receipt: Receipt::LOCAL, refused: Some(FillRefusal::TooLarge) };
         };
-        let cargo = Cargo { value: value.clone(), notes, began: open.began };
+        let cargo = Cargo { value: value.clone(), notes, began: open.began, rhythm: None };
         let stored = match modified {
             true => self.store_written(&key.job, &mut open, cargo, Refused::Delete).await,
             false => Err(FillRefusal::NotWanted),

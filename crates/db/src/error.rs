@@ -43,6 +43,12 @@ pub enum Error {
     /// A pool or a database was used after `close`.
     #[error("the database was closed by this program")]
     Closed,
+    /// What a [`Fence`](crate::Fence) stands before has passed to somebody else: this transaction must not commit.
+    #[error("{name} has passed to another process")]
+    Fenced {
+        /// The name of the fence.
+        name: String,
+    },
     /// A setting has a value that cannot be used.
     #[error("{setting} is {given}, accepted is {accepted}")]
     InvalidSetting {

@@ -40,8 +40,10 @@
 //! ```
 
 mod catalog;
+mod database;
 mod error;
 pub mod feed;
+mod fence;
 mod migrate;
 mod page;
 mod postgres;
@@ -50,7 +52,9 @@ mod statement;
 mod url;
 
 pub use catalog::{CatalogColumn, columns_postgres, columns_sqlite};
+pub use database::Database;
 pub use error::Error;
+pub use fence::Fence;
 pub use migrate::{
     MigrationReport, Migrations, MigrationsError, applied_version_postgres, applied_version_sqlite,
     lock_migrations_postgres, migrate_postgres, migrate_sqlite, pending_postgres,

@@ -259,6 +259,14 @@ impl Placer<'_> {
     }
 }
 
+/// The days that can be "today" somewhere at `now`: for whoever does not know the learner's zone yet.
+#[cfg(feature = "stores")]
+pub(crate) fn todays(now: Timestamp) -> RangeInclusive<LocalDay> {
+    let utc = LocalDay::clamped(now.to_zoned(jiff::tz::TimeZone::UTC).date());
+    // the day begins up to 23 h late by day_start and the zone lies up to 26 h from UTC
+    utc.plus(-2)..=utc.plus(2)
+}
+
 /// The hour on a clock that is `offset_seconds` ahead of UTC.
 fn hour_at(t: Timestamp, offset_seconds: i32) -> u8 {
     let hour = (whole_second(t) + i64::from(offset_seconds)).div_euclid(3600).rem_euclid(24);

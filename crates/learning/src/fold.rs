@@ -82,6 +82,8 @@ pub struct Plan {
     zones: Option<ZoneHistory>,
     calendar: Calendar,
     days: Option<RangeInclusive<LocalDay>>,
+    /// The first day that zones which were not known before may decide anew.
+    moved_from: Option<LocalDay>,
 }
 
 /// Sums over all learners, by what a row of the global table stands for.
@@ -126,6 +128,9 @@ pub struct Folded {
     pub pages: MonthPages,
     /// What to add to the global sums.
     pub delta: GlobalDelta,
+    /// The first day of which anything is not what was stored, if that is so of any: what was derived from it and from later
+    /// days is outdated.
+    pub first_changed: Option<LocalDay>,
     /// Rows read.
     pub rows: u64,
 }
@@ -153,13 +158,15 @@ impl Standing {
             zones = Some(ZoneHistory::new(zone));
             days.everything();
         }
+        let known = self.record.as_ref().and_then(|record| record.zones.as_ref());
+        let moved_from = days.0.as_ref().map(|days| *days.start()).filter(|_| zones.as_ref() != known);
         let calendar = calendar(zones.as_ref(), rules);
         for change in &self.changes {
             if let Change::Sessions { first, last } = change {
                 days.sessions(&calendar, *first, *last);
             }
         }
-        Plan { zones, calendar, days: days.0 }
+        Plan { zones, calendar, days: days.0, moved_from }
     }
 
     /// A plan that recomputes exactly some days, whatever is stored: how a read-only store answers.
@@ -311,7 +318,7 @@ impl Fold {
             }
             delta.add_learner(before.sessions, 0);
             let pages = pages.into_keys().map(|month| (month, MonthPage::default())).collect();
-            return Folded { record: None, pages, delta, rows: self.rows };
+            return Folded { record: None, pages, delta, first_changed: None, rows: self.rows };
         }
         let mut record = LearnerRecord { zones: self.plan.zones.clone(), ..before.clone() };
         let rebuilt = self.plan.days == Some(LocalDay::MIN..=LocalDay::MAX);
@@ -320,6 +327,8 @@ impl Fold {
         }
         self.merge(bases);
         let mut changed = BTreeSet::new();
+        // of a learner without sessions nothing was derived
+        let mut first_changed = self.plan.moved_from.filter(|_| before.sessions > 0);
         let mut pages = pages;
         for (day, new) in self.recomputed(&pages) {
             let old = pages.entry(day.month()).or_default().set(day, new.clone());
@@ -329,6 +338,7 @@ impl Fold {
             record.sessions = record.sessions.saturating_add(new.sessions);
             if old != new {
                 changed.insert(day.month());
+                first_changed = Some(first_changed.map_or(day, |first| first.min(day)));
                 delta.add_day(day, &old, -1);
                 delta.add_day(day, &new, 1);
             }
@@ -336,7 +346,7 @@ impl Fold {
         }
         delta.add_learner(before.sessions, record.sessions);
         pages.retain(|month, _| changed.contains(month));
-        Folded { record: Some(record), pages, delta, rows: self.rows }
+        Folded { record: Some(record), pages, delta, first_changed, rows: self.rows }
     }
 
     /// The total of each recomputed day: the days gathered, and stored days of which nothing is left.

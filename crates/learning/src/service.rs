@@ -9,12 +9,16 @@ use jiff::Timestamp;
 use serde::Serialize;
 use thiserror::Error;
 
-use crate::calendar::{Calendar, DayStart, Zone, ZoneHistory};
+use crate::calendar::{Calendar, DayStart, Zone, ZoneHistory, todays};
 use crate::key::UserId;
 use crate::language::Language;
 use crate::local_day::{LocalDay, Month, Year};
 use crate::statistic::{self, Analytics, CourseSummary, Daily, Global, Heatmap, Monthly, Streaks, Weekly, WindowDays};
 use crate::store::{Basis, LearnerClock, LearnerDays, Store, StoreError};
+
+mod ready;
+
+pub use self::ready::Ready;
 
 /// How this installation counts days and speaks.
 #[derive(Debug, Clone)]
@@ -139,7 +143,7 @@ impl Statistics {
         date: Option<LocalDay>,
         now: Timestamp,
     ) -> Result<Answers<Daily>, ServiceError> {
-        let span = date.map_or_else(|| around(now), |date| date..=date);
+        let span = date.map_or_else(|| todays(now), |date| date..=date);
         self.over_days(
             users,
             span,
@@ -163,7 +167,7 @@ impl Statistics {
         week_of: Option<LocalDay>,
         now: Timestamp,
     ) -> Result<Answers<Weekly>, ServiceError> {
-        let asked = week_of.map_or_else(|| around(now), |day| day..=day);
+        let asked = week_of.map_or_else(|| todays(now), |day| day..=day);
         let span = asked.start().monday()..=asked.end().monday().plus(6);
         self.over_days(
             users,
@@ -190,7 +194,7 @@ impl Statistics {
     ) -> Result<Answers<Monthly>, ServiceError> {
         let span = month.map_or_else(
             || {
-                let days = around(now);
+                let days = todays(now);
                 days.start().month().first()..=days.end().month().last()
             },
             Month::days,
@@ -221,7 +225,7 @@ impl Statistics {
         now: Timestamp,
     ) -> Result<Answers<Analytics>, ServiceError> {
         let language = language.unwrap_or(self.settings.language);
-        let ends = to.map_or_else(|| around(now), |day| day..=day);
+        let ends = to.map_or_else(|| todays(now), |day| day..=day);
         let span = ends.start().plus(1 - i32::from(window.get()))..=*ends.end();
         self.over_days(
             users,
@@ -248,7 +252,7 @@ impl Statistics {
     ) -> Result<Answers<Heatmap>, ServiceError> {
         let span = year.map_or_else(
             || {
-                let days = around(now);
+                let days = todays(now);
                 *Year::of(*days.start()).days().start()..=*Year::of(*days.end()).days().end()
             },
             Year::days,
@@ -331,24 +335,44 @@ impl Statistics {
     }
 }
 
-/// The days that can be "today" somewhere at `now`: read first, chosen when the learner's zone is known, in one query.
-fn around(now: Timestamp) -> RangeInclusive<LocalDay> {
-    let utc = LocalDay::clamped(now.to_zoned(jiff::tz::TimeZone::UTC).date());
-    // the day begins up to 23 h late by day_start and the zone lies up to 26 h from UTC
-    utc.plus(-2)..=utc.plus(2)
-}
-
 fn zip<T>(users: &[UserId], learners: Vec<Option<T>>) -> impl Iterator<Item = (UserId, Option<T>)> {
     users.iter().copied().zip(learners)
 }
 
 fn answer<T>(user: UserId, clock: &LearnerClock, now: Timestamp, statistic: T) -> Answer<T> {
-    Answer {
-        user_id: user,
-        time_zone: clock.calendar.zones().zone_at(now).name().to_owned(),
-        as_of: clock.as_of,
-        statistic,
-        footing: Footing::new(clock.basis, &clock.calendar, now),
+    Frame::new(user, clock, now).around(statistic)
+}
+
+/// What all answers about one learner have in common, found once.
+struct Frame {
+    user: UserId,
+    time_zone: &'static str,
+    as_of: Timestamp,
+    /// The learner's today.
+    today: LocalDay,
+    footing: Footing,
+}
+
+impl Frame {
+    fn new(user: UserId, clock: &LearnerClock, now: Timestamp) -> Self {
+        let calendar = &clock.calendar;
+        Self {
+            user,
+            time_zone: calendar.zones().zone_at(now).name(),
+            as_of: clock.as_of,
+            today: calendar.day_of(now),
+            footing: Footing::new(clock.basis, calendar, now),
+        }
+    }
+
+    fn around<T>(&self, statistic: T) -> Answer<T> {
+        Answer {
+            user_id: self.user,
+            time_zone: self.time_zone.to_owned(),
+            as_of: self.as_of,
+            statistic,
+            footing: self.footing.clone(),
+        }
     }
 }
 

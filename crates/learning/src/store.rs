@@ -9,6 +9,7 @@ use std::ops::RangeInclusive;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use tierkeep_db::Database;
 
 use crate::active_days::ActiveDays;
 use crate::calendar::Calendar;
@@ -19,21 +20,26 @@ use crate::statistic::{CourseRow, GlobalTotals};
 use crate::summary::DaySummary;
 use writes::Writes;
 
+pub mod active;
 pub mod aging;
 mod attach;
 pub mod backlog;
 mod checks;
+pub mod effort;
 pub mod erasure;
 pub mod error;
 pub mod export;
 pub mod feed;
+pub mod housekeeping;
 mod incoming;
 pub mod lease;
+pub mod nightly;
 mod open;
 pub mod pool_use;
 mod postgres;
 mod rederive;
 pub mod retention;
+pub mod snapshots;
 mod sqlite;
 mod statements;
 mod tables;
@@ -42,18 +48,23 @@ mod totals;
 pub mod verification;
 pub mod writes;
 
+pub use active::{Active, ActiveWithin};
 pub use aging::{Aging, Keep};
 pub use attach::{ArchivedRows, AttachOptions, Attached, Detached, attach, attach_sql, detach};
 pub use backlog::Backlog;
+pub use effort::Effort;
 pub use erasure::{Erased, Erasure};
 pub use error::StoreError;
 pub use export::Export;
 pub use feed::{ChangeFeed, Changes};
+pub use housekeeping::{Housekeeping, Queues, Swept, TableSize};
 pub use lease::Leases;
+pub use nightly::{NightlyAnalytics, Updated};
 pub use open::{Migrated, OpenMode, OpenOptions, migrate, open};
 pub use pool_use::PoolUse;
 pub use rederive::rederive;
 pub use retention::{Cleanup, Retention};
+pub use snapshots::Snapshots;
 pub use tokens::{NewToken, Scope, Token, TokenHash, TokenName, TokenTextError, Tokens};
 pub use verification::{Difference, Verification, Verified};
 
@@ -173,9 +184,13 @@ pub trait Store:
     + Verification
     + Erasure
     + Aging
+    + Active
     + Retention
     + Backlog
     + Export
+    + NightlyAnalytics
+    + Housekeeping
+    + Snapshots
     + Writes
     + Debug
     + Send
@@ -183,6 +198,9 @@ pub trait Store:
 {
     /// Which keys this database uses.
     fn key_type(&self) -> KeyType;
+
+    /// The database itself, for what is no business of a store; `None` where nothing is stored.
+    fn database(&self) -> Option<Database>;
 
     /// Whether nothing is ever stored through this store.
     fn is_read_only(&self) -> bool;

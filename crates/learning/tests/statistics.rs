@@ -5,6 +5,7 @@ mod oracle {
     pub(crate) mod laws;
     pub(crate) mod learner;
     pub(crate) mod model;
+    pub(crate) mod nightly;
     pub(crate) mod same;
     pub(crate) mod seed;
     pub(crate) mod snapshots;

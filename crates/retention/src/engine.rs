@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use tierkeep_db::Database;
 use tokio_util::sync::CancellationToken;
 
 use crate::companion::Companion;
 use crate::count::{counting, counting_dependants};
 use crate::crash_points::reach;
-use crate::database::Database;
+
 use crate::error::RetentionError;
 use crate::lease::Hold;
 use crate::ledger::{Ended, Ledger, RunId};
@@ -198,7 +199,7 @@ impl Engine {
     async fn run_held(&self, order: &Order, hold: &Hold, begun: Instant) -> Result<Outcome, RetentionError> {
         let limits = PlanLimits {
             max_fraction: order.max_fraction,
-            batch_rows: u64::from(Pace::new(order.batch, self.db.batch_time()).next_rows().get()),
+            batch_rows: u64::from(Pace::new(order.batch, Pace::target(&self.db)).next_rows().get()),
         };
         let survey = Survey::take(&self.db, &self.policy, Intent::Run, order.is_forced).await?;
         let survey = survey.followed(&self.db, &self.policy, order.is_forced).await?;

@@ -1,16 +1,14 @@
 //! Between batches: what others need is looked at all the while, and the next batch waits, or is smaller, if it would harm.
 
 use std::num::NonZeroU32;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tierkeep_db::Pool;
+use tierkeep_db::{Database, Pool};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use crate::database::Database;
 use crate::engine::Order;
 use crate::error::RetentionError;
 use crate::lease::Hold;
@@ -33,9 +31,9 @@ pub(crate) struct Gate {
     held_back: Option<Instant>,
 }
 
-/// How long the last batch waited for the write lock, in milliseconds.
+/// How long the last batch waited for the write lock, and when that was.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct LockWait(Arc<AtomicU64>);
+pub(crate) struct LockWait(Arc<Mutex<Option<(Duration, Instant)>>>);
 
 impl Gate {
     /// Begins to look, and has looked once.
@@ -57,7 +55,7 @@ impl Gate {
                 let (file, waited) = (file.clone(), lock_wait.clone());
                 let looking = async move {
                     loop {
-                        let readings = health_sqlite(&file, waited.last()).await;
+                        let readings = health_sqlite(&file, waited.left()).await;
                         if sender.send(readings).is_err() {
                             return;
                         }
@@ -116,11 +114,14 @@ impl Gate {
 
 impl LockWait {
     pub(crate) fn note(&self, time: Duration) {
-        self.0.store(u64::try_from(time.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((time, Instant::now()));
     }
 
-    fn last(&self) -> Duration {
-        Duration::from_millis(self.0.load(Ordering::Relaxed))
+    /// What is left of that wait if as long as it lasted is left to others now. Without an end it would hold the run back for
+    /// ever: only a batch could find a shorter one.
+    fn left(&self) -> Duration {
+        let last = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        last.map_or(Duration::ZERO, |(waited, at)| waited.saturating_sub(at.elapsed()))
     }
 }
 
@@ -133,5 +134,23 @@ impl Drop for Gate {
 async fn look_at_postgres(pool: Pool, watched: Watched, sender: watch::Sender<Vec<Reading>>) {
     while sender.send(health_postgres(&pool, &watched).await).is_ok() {
         tokio::time::sleep(LOOKS).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wait_for_the_write_lock_holds_back_for_as_long_as_it_lasted() {
+        let wait = LockWait::default();
+        assert_eq!(wait.left(), Duration::ZERO);
+
+        wait.note(Duration::from_secs(3));
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(wait.left(), Duration::from_secs(2));
+        tokio::time::advance(Duration::from_secs(5)).await;
+
+        assert_eq!(wait.left(), Duration::ZERO, "the next batch may begin");
     }
 }

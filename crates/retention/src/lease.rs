@@ -26,11 +26,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tierkeep_db::Database;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::RetentionError;
 use crate::error::RESET;
-use crate::{Database, RetentionError};
 use postgres::Session;
 use sqlite::{FileLock, Place};
 

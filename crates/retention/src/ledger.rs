@@ -12,9 +12,10 @@
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
+use tierkeep_db::Database;
 
 use crate::chain::{self, Broken};
-use crate::{Database, Hold, RetentionError};
+use crate::{Hold, RetentionError};
 
 pub use run_id::{RunId, RunIdError};
 

@@ -10,7 +10,6 @@ mod chain;
 mod companion;
 mod count;
 mod crash_points;
-mod database;
 mod deletion;
 mod dependants;
 mod engine;
@@ -39,7 +38,6 @@ pub use chain::Broken;
 pub use companion::{Companion, CompanionError, Preparation, Removed};
 #[cfg(feature = "crash-points")]
 pub use crash_points::{Fault, POINTS, TORN, install};
-pub use database::Database;
 pub use engine::{Engine, Order, Outcome};
 pub use error::RetentionError;
 pub use lease::{Hold, Keeper};

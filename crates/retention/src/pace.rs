@@ -24,6 +24,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use thiserror::Error;
+use tierkeep_db::Database;
 
 /// Where batches start and how large they may become.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +61,8 @@ impl Pace {
     /// Time that a batch is to take unless told otherwise: 200 ms. Locks of a batch are held that long, and a person
     /// notices a wait of more.
     pub const TARGET: Duration = Duration::from_millis(200);
+    /// The same on SQLite, where a batch has the write lock of the whole file: 50 ms.
+    pub const TARGET_SQLITE: Duration = Duration::from_millis(50);
     /// Most rows of an adaptive batch: 50,000. Beyond it a batch gains nothing more and its transaction log comes in
     /// bursts.
     pub const MAX_ROWS: NonZeroU32 = rows(50_000);
@@ -112,6 +115,14 @@ impl Pace {
             self.set(u32::try_from(fitting).unwrap_or(u32::MAX));
         } else if moved >= allowed - allowed / 10 {
             self.set(allowed.saturating_add((allowed / 10).max(1)));
+        }
+    }
+
+    /// Time that a batch is to take on a database unless told otherwise.
+    pub(crate) fn target(db: &Database) -> Duration {
+        match db {
+            Database::Postgres(_) => Self::TARGET,
+            Database::Sqlite(_) => Self::TARGET_SQLITE,
         }
     }
 

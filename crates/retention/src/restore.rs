@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use tierkeep_db::Database;
 
-use crate::database::Database;
 use crate::engine::{Engine, Order, over};
 use crate::error::RetentionError;
 use crate::lease::Hold;

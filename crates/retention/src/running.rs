@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use tierkeep_db::{Connection, SqliteDatabase};
+use tierkeep_db::{Connection, Database, SqliteDatabase};
 use tokio_postgres::types::Type;
 
 use crate::batch::{Batch, Place, postgres, sqlite};
 use crate::companion::Preparation;
 use crate::crash_points::reach;
-use crate::database::Database;
+
 use crate::deletion::Files;
 use crate::engine::{Engine, Order};
 use crate::error::RetentionError;
@@ -125,7 +125,7 @@ impl<'a> Running<'a> {
             Database::Postgres(pool) => Session::Postgres(Box::new(pool.get().await?)),
             Database::Sqlite(file) => Session::Sqlite(file.clone()),
         };
-        let batch_time = order.batch_time.unwrap_or_else(|| engine.db.batch_time());
+        let batch_time = order.batch_time.unwrap_or_else(|| Pace::target(&engine.db));
         let tables = engine.policy.subjects.iter().map(|subject| subject.relation.table().quoted()).collect();
         let gate = Gate::open(&engine.db, &session, order, tables).await?;
         Ok(Self {

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use tierkeep_db::{CatalogColumn, Dialect, Pool, SqliteDatabase};
+use tierkeep_db::{CatalogColumn, Database, Dialect, Pool, SqliteDatabase};
 use tokio_postgres::Client;
 
 use crate::count::Counted;
-use crate::database::Database;
+
 use crate::error::RetentionError;
 use crate::preflight::{
     Conditions, Dependant as Pointer, Findings, Generated, Intent, Move, OwnColumn, ServerFacts, TableFacts, check,

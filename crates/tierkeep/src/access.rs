@@ -48,6 +48,15 @@ impl Reach {
     }
 }
 
+/// As whom a request is let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Admitted {
+    /// Nobody needs a token.
+    Anybody,
+    /// By a token, which these bits of its hash tell from others.
+    Token(u64),
+}
+
 /// Why a request is not answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Denied {
@@ -174,19 +183,23 @@ impl Access {
     ///
     /// # Errors
     /// [`Denied`].
-    pub fn admit(&self, secret: Option<&str>, needed: Scope, now: Timestamp) -> Result<(), Denied> {
+    pub fn admit(&self, secret: Option<&str>, needed: Scope, now: Timestamp) -> Result<Admitted, Denied> {
         let known = self.known();
         if !self.needs_token(&known) {
-            return Ok(());
+            return Ok(Admitted::Anybody);
         }
-        let secret = secret.ok_or(Denied::Missing)?;
-        let entry = known.by_hash.get(&hash(secret)).ok_or(Denied::Unknown)?;
+        let hash = hash(secret.ok_or(Denied::Missing)?);
+        let entry = known.by_hash.get(&hash).ok_or(Denied::Unknown)?;
         let scope = entry.token.scope.ok_or(Denied::Unknown)?;
         if let Some(end) = entry.token.expires_at.filter(|_| entry.token.is_expired(now)) {
             return Err(Denied::Expired(end));
         }
         entry.used.at.fetch_max(now.as_microsecond(), Ordering::Relaxed);
-        if scope.includes(needed) { Ok(()) } else { Err(Denied::TooSmall { scope, needed }) }
+        if !scope.includes(needed) {
+            return Err(Denied::TooSmall { scope, needed });
+        }
+        let [a, b, c, d, e, f, g, h, ..] = *hash.bytes();
+        Ok(Admitted::Token(u64::from_le_bytes([a, b, c, d, e, f, g, h])))
     }
 
     /// Reads the tokens again and again until `stop`, and notes when they were used.

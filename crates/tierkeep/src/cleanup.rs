@@ -22,10 +22,13 @@ use utoipa::ToSchema;
 use crate::clock::Clock;
 use crate::config::{Ages, Days, Retention};
 
-pub(crate) use self::desk::PATIENCE;
 pub use self::desk::{Begun, Desk, Standing};
+pub(crate) use self::desk::{PATIENCE, present};
 pub use self::document::{Document, Phases};
 pub use self::restored::{RestoreDocument, StayDocument};
+
+/// How long a scheduled run waits for another one, as one that is asked for by command.
+const SCHEDULED_WAIT: Duration = Duration::from_secs(60);
 
 /// A part of a clean-up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize, ToSchema)]
@@ -122,6 +125,14 @@ pub struct Surroundings {
 }
 
 impl Request {
+    /// What the schedule asks for: everything, except that nothing is deleted by age unless an age is configured.
+    #[must_use]
+    pub fn scheduled(config: &Retention) -> Self {
+        let without_deletion = [Phase::Invalid, Phase::Archive, Phase::Purge, Phase::Optimize];
+        let phases = if config.ages.delete_after.is_some() { Vec::new() } else { without_deletion.to_vec() };
+        Self { phases, wait: SCHEDULED_WAIT, ..Self::default() }
+    }
+
     /// The ages that hold for this request.
     ///
     /// # Errors

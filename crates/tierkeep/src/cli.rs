@@ -1,6 +1,7 @@
 //! The command line: what can be asked, and how a run ends.
 
 mod retention;
+mod schedule;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -17,6 +18,7 @@ use tierkeep_learning::statistic::WindowDays;
 use tierkeep_learning::store::{Scope, TokenName};
 
 pub use self::retention::{CleanupArgs, RestoreArgs, RunsArgs};
+pub use self::schedule::{PrecomputeArgs, ScheduleCommand, WarmupArgs, WorkArgs};
 use crate::chain::Chain;
 use crate::commands::{self, Ending};
 use crate::config::parse_duration;
@@ -66,8 +68,18 @@ pub struct Global {
 /// What can be asked.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Serve the API
+    /// Serve the API, and do what is due by the schedule
     Serve(ServeArgs),
+    /// Do what is due by the schedule, without the API
+    Work(WorkArgs),
+    /// List, run and switch the tasks that nodes do by themselves
+    #[command(subcommand)]
+    Schedule(ScheduleCommand),
+    /// Bring stored summaries up to date, and answers about many learners into Redis, before anybody asks
+    #[command(visible_alias = "precompute-cache", alias = "precompute_cache")]
+    Precompute(PrecomputeArgs),
+    /// Bring answers about some learners into the running node's memory and into Redis
+    Warmup(WarmupArgs),
     /// Import learners, course progress and sessions from files
     Import(ImportArgs),
     /// Print a statistic as the API answers it
@@ -126,6 +138,9 @@ pub struct ServeArgs {
     /// Address and port [env: TIERKEEP_LISTEN] [default: 127.0.0.1:8420]
     #[arg(long, value_name = "ADDRESS")]
     pub listen: Option<String>,
+    /// Leave the schedule to other nodes, or to a cron of another's
+    #[arg(long)]
+    pub no_scheduler: bool,
     /// Serve tierkeep-demo.db, filled with sample learners when it is empty
     #[arg(long)]
     pub demo: bool,

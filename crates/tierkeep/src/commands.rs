@@ -9,13 +9,17 @@ mod erase;
 mod import;
 mod migrate;
 mod observing;
+mod precompute;
 mod progress;
 mod restore;
 mod runs;
+mod schedule;
 mod serve;
 mod stats;
 mod token;
 mod verify;
+mod warmup;
+mod work;
 
 use std::sync::Arc;
 
@@ -25,12 +29,20 @@ use tierkeep_learning::key::KeyType;
 use tierkeep_learning::service::{ServiceError, Statistics};
 use tierkeep_learning::store::{OpenMode, OpenOptions, Store, StoreError};
 use tierkeep_retention::RetentionError;
-use tracing_subscriber::EnvFilter;
+use tierkeep_schedule::Scheduler;
+use tokio_util::sync::CancellationToken;
 
+use crate::access::{Access, Reach};
+use crate::cleanup::Desk;
 use crate::cli::{Cli, Command, Global};
 use crate::clock::Clock;
 use crate::config::{self as configuration, Config, ConfigError, Environment, Flags, Loaded};
 use crate::console::Console;
+use crate::http::{App, Gate, Limits};
+use crate::log;
+use crate::metrics::Metrics;
+use crate::tasks::precompute::Precomputing;
+use crate::tasks::{Notices, Workshop};
 use crate::tiers::{KeepingOptions, Tiers};
 
 /// How a command ends when it does not simply succeed.
@@ -155,7 +167,7 @@ pub fn run(cli: Cli, console: Console) -> Result<(), Failure> {
         _ => {}
     }
     let context = Context::new(&cli.global, &cli.command, console)?;
-    start_log(&context.loaded.config.log);
+    log::start(&context.config().log);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let done = runtime.block_on(async {
         match cli.command {
@@ -168,6 +180,10 @@ pub fn run(cli: Cli, console: Console) -> Result<(), Failure> {
             Command::Cleanup(arguments) => cleanup::run(&arguments, &context).await,
             Command::Restore(arguments) => restore::run(&arguments, &context).await,
             Command::Runs(arguments) => runs::run(&arguments, &context).await,
+            Command::Precompute(arguments) => precompute::run(&arguments, &context).await,
+            Command::Warmup(arguments) => warmup::run(&arguments, &context).await,
+            Command::Schedule(command) => schedule::run(&command, &context).await,
+            Command::Work(arguments) => work::run(&arguments, &context).await,
             Command::Erase(arguments) => erase::erase(&arguments, &context).await,
             Command::Export(arguments) => erase::export(&arguments, &context).await,
             Command::Migrate(arguments) => migrate::migrate(&arguments, &context).await,
@@ -257,7 +273,41 @@ impl Context {
             patience: config.http.request_timeout,
             clock: self.clock,
         };
-        Ok(Tiers::open(statistics, &options).await.context("the tiers cannot be had")?)
+        let tiers = Tiers::open(statistics, &options).await.context("the tiers cannot be had")?;
+        Ok(tiers.telling_of(config.log.slow))
+    }
+
+    /// What this process works with as a node of the installation, and the tasks that it may run.
+    async fn app(
+        &self,
+        statistics: Statistics,
+        access: Access,
+        stop: &CancellationToken,
+    ) -> Result<(Arc<App>, Option<Arc<Scheduler>>), Failure> {
+        let config = self.config();
+        let workshop = Workshop {
+            tiers: Arc::new(self.tiers(statistics).await?),
+            desk: Arc::new(Desk::new(config.retention.clone(), config.retention.is_enabled(&config.mapping))),
+            clock: self.clock,
+            notices: Notices::default(),
+        };
+        let scheduler = workshop.scheduler(config).map(Arc::new);
+        let Workshop { tiers, desk, clock, notices } = workshop;
+        let limits = Limits { body: config.http.body_limit, timeout: config.http.request_timeout };
+        let app = App {
+            tiers,
+            access,
+            clock,
+            limits,
+            retention: desk,
+            schedule: scheduler.clone(),
+            options: config.precompute.clone(),
+            precompute: Precomputing::default(),
+            notices,
+            metrics: Metrics::default(),
+            gate: Gate::new(&config.http.rates, Reach::of(config.http.listen), stop.clone()),
+        };
+        Ok((Arc::new(app), scheduler))
     }
 
     async fn open(&self, url: &DatabaseUrl, mode: OpenMode) -> Result<Arc<dyn Store>, Failure> {
@@ -280,14 +330,4 @@ fn shown_to_node(token: Option<String>) -> Result<Option<String>, Failure> {
 /// The mode of commands that make a database that is absent.
 fn create(ids: Option<KeyType>) -> OpenMode {
     OpenMode::Create { ids }
-}
-
-/// Logs to stderr. A second call, in tests, changes nothing.
-fn start_log(directives: &str) {
-    let filter = EnvFilter::try_new(directives).unwrap_or_default();
-    let _ = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
-        .try_init();
 }

@@ -5,15 +5,18 @@
 
 mod error;
 mod file;
+mod http;
+mod log;
+mod network;
 mod quantity;
 mod redis_url;
 mod retention;
+mod schedule;
 mod setting;
 
 use std::collections::BTreeMap;
 use std::env;
 use std::fmt;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -27,9 +30,13 @@ use tierkeep_learning::statistic::StatisticKind;
 
 pub use self::error::ConfigError;
 pub(crate) use self::file::nearest;
+pub use self::http::{Connections, Http, Rate, Rates};
+pub use self::log::{Log, LogFormat};
+pub use self::network::{Network, NetworkError};
 pub use self::quantity::{ByteSize, QuantityError, parse_duration};
 pub use self::redis_url::{RedisUrl, RedisUrlError};
 pub use self::retention::{Ages, Days, DaysError, Deletion, Hours, Retention, Work};
+pub use self::schedule::{Notify, Plan, Precompute, Schedule, TaskKind};
 use self::setting::{Given, settings};
 
 /// The annotated sample: every key with its default.
@@ -40,6 +47,8 @@ const DEFAULT_FILES: [&str; 2] = ["tierkeep.toml", "/etc/tierkeep/tierkeep.toml"
 /// The effective configuration.
 #[derive(Debug, Clone)]
 pub struct Config {
+    /// `[log]`
+    pub log: Log,
     /// `[database]`
     pub database: Database,
     /// `[redis]`
@@ -52,6 +61,12 @@ pub struct Config {
     pub verify: Verify,
     /// `[retention]`
     pub retention: Retention,
+    /// `[schedule]`
+    pub schedule: Schedule,
+    /// `[precompute]`
+    pub precompute: Precompute,
+    /// `[notify]`
+    pub notify: Notify,
     /// `[warmup]`
     pub warmup: Warmup,
     /// `[days]`
@@ -60,8 +75,6 @@ pub struct Config {
     pub http: Http,
     /// `[mapping]`
     pub mapping: Mapping,
-    /// What is logged, in the syntax of `RUST_LOG`.
-    pub log: String,
 }
 
 /// Where the rows are, and how many connections go there.
@@ -155,22 +168,30 @@ pub struct Warmup {
     pub concurrency: usize,
     /// Answers begun a second, at least 1.
     pub rate: u32,
+    /// Whether what was hot before a restart is computed when the node starts.
+    pub learned: bool,
+    /// How long the node says that it is not ready for that.
+    pub deadline: Duration,
+    /// Answers that are remembered for the next start at most, 1 to 1,000,000.
+    pub keys: usize,
 }
 
-/// How the API listens.
-#[derive(Debug, Clone)]
-pub struct Http {
-    /// Address and port.
-    pub listen: SocketAddr,
-    /// Longest body of a request.
-    pub body_limit: ByteSize,
-    /// Longest time for one answer.
-    pub request_timeout: Duration,
+impl Warmup {
+    /// What holds where nothing is said.
+    pub const DEFAULT: Self = Self {
+        delay: Duration::from_secs(5),
+        concurrency: 4,
+        rate: 100,
+        learned: true,
+        deadline: Duration::from_secs(10),
+        keys: 10_000,
+    };
 }
 
 impl Default for Config {
     fn default() -> Self {
         Self {
+            log: Log::default(),
             database: Database {
                 url: DatabaseUrl::Sqlite(SqlitePath::new("tierkeep.db")),
                 pool: PoolConfig::default(),
@@ -190,15 +211,13 @@ impl Default for Config {
             },
             verify: Verify { sample_per_minute: 60 },
             retention: Retention::default(),
-            warmup: Warmup { delay: Duration::from_secs(5), concurrency: 4, rate: 100 },
+            schedule: Schedule::default(),
+            precompute: Precompute::default(),
+            notify: Notify::default(),
+            warmup: Warmup::DEFAULT,
             days: Settings { default_zone: Zone::utc(), day_start: DayStart::default(), language: Language::default() },
-            http: Http {
-                listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8420)),
-                body_limit: ByteSize::mebibytes(1),
-                request_timeout: Duration::from_secs(30),
-            },
+            http: Http::default(),
             mapping: Mapping::default(),
-            log: "info".to_owned(),
         }
     }
 }
@@ -358,7 +377,7 @@ pub fn load(flags: &Flags, environment: &Environment) -> Result<Loaded, ConfigEr
         ("database.url", &environment.database, Origin::Environment("TIERKEEP_DATABASE_URL")),
         ("redis.url", &environment.redis, Origin::Environment("TIERKEEP_REDIS_URL")),
         ("http.listen", &environment.listen, Origin::Environment("TIERKEEP_LISTEN")),
-        ("log", &environment.log, Origin::Environment("TIERKEEP_LOG")),
+        (setting::log::FILTER, &environment.log, Origin::Environment("TIERKEEP_LOG")),
         ("database.url", &flags.database, Origin::Flag("--database")),
         ("redis.url", &flags.redis, Origin::Flag("--redis")),
         ("http.listen", &flags.listen, Origin::Flag("--listen")),

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Value, json};
 use tierkeep_learning::key::{CourseProgressId, SessionId, UserId};
+use tierkeep_learning::local_day::LocalDay;
 use tierkeep_learning::rows::{ProgressRow, SessionRow, UserRow};
 use tierkeep_learning::store::export::{QuarantineId, SessionTable};
 use tierkeep_learning::store::{Store, StoreError};
@@ -34,6 +35,7 @@ enum Part {
     Sessions(SessionTable, Option<SessionId>),
     Quarantine(Option<QuarantineId>),
     Base,
+    Nights(Option<LocalDay>),
     End,
 }
 
@@ -57,7 +59,8 @@ impl Document {
             || !store.export_sessions(user, SessionTable::Live, None, 1).await?.is_empty()
             || !store.export_sessions(user, SessionTable::Archive, None, 1).await?.is_empty()
             || !store.export_quarantine(user, None, 1).await?.is_empty()
-            || !store.export_base(user).await?.is_empty();
+            || !store.export_base(user).await?.is_empty()
+            || !store.nightly_rows(user, None, 1).await?.is_empty();
         let next = Part::Head(Box::new(row), now);
         Ok(is_known.then_some(Self { store, user, next, is_first: true }))
     }
@@ -126,8 +129,21 @@ impl Document {
                 for day in self.store.export_base(self.user).await? {
                     self.push(&mut piece, &day);
                 }
-                piece.extend_from_slice(b"]}\n");
-                Part::End
+                self.is_first = true;
+                piece.extend_from_slice(b"],\"learning_analytics\":[");
+                Part::Nights(None)
+            }
+            Part::Nights(after) => {
+                let rows = self.store.nightly_rows(self.user, after, PAGE).await?;
+                for row in &rows {
+                    self.push(&mut piece, row);
+                }
+                if let Some(last) = rows.last() {
+                    Part::Nights(Some(last.date))
+                } else {
+                    piece.extend_from_slice(b"]}\n");
+                    Part::End
+                }
             }
             Part::End => return Ok(None),
         };

@@ -4,6 +4,7 @@
 //! `tierkeep_learning::service::Statistics`, so that the command line and the API give equal answers; [`tiers`] keep what
 //! it answered for [`http`], and [`access`] says who may ask. [`audit`] compares what is stored with the rows; [`erasure`] and
 //! [`export`] are about one learner's data.
+//! [`tasks`] are what a node does by itself, at times that the database knows.
 //! [`clock`] is the only reader of the wall clock, [`config`] the only reader of the environment.
 
 pub mod access;
@@ -19,7 +20,12 @@ pub mod demo;
 pub mod erasure;
 pub mod export;
 pub mod http;
+pub mod log;
 pub mod metrics;
+pub mod node;
+mod request;
 pub mod signals;
+pub mod tasks;
 pub mod tiers;
 pub mod upkeep;
+mod watch;

@@ -8,33 +8,41 @@
 mod body;
 mod computing;
 mod feed;
+mod gathering;
 mod keeping;
+mod learned;
 mod policy;
+mod precompute;
 mod question;
 mod told;
 mod warmup;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use tierkeep_learning::key::UserId;
 use tierkeep_learning::service::{Answers, ServiceError, Statistics};
 use tierkeep_learning::store::Basis;
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
 
 pub use self::body::Body;
 pub use self::feed::{Polls, Standing};
 pub use self::keeping::{KeepingOptions, OpenError, SharedTier, State, ViewState};
+pub use self::learned::LearnedState;
 pub(crate) use self::policy::default_ttl;
 pub use self::policy::{global_tag, named_tag, user_tag};
+pub use self::precompute::{FailedAnswer, Precomputed};
 pub use self::question::{Question, QuestionError};
 pub use self::warmup::WarmupCounts;
 
 use self::keeping::Keeping;
 use crate::audit::AuditCounts;
+use crate::watch::{LOOK, SharedWatch, Subject, Waited, Watch, Way, about};
 
-/// Where an answer came from.
+/// Where an answer came from, the nearest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tier {
     /// The memory of this process.
@@ -50,20 +58,12 @@ pub enum Tier {
 }
 
 impl Tier {
-    /// How far from the nearest it is.
-    fn distance(self) -> u8 {
-        match self {
-            Self::L1 => 0,
-            Self::L2 => 1,
-            Self::L3 => 2,
-            Self::Miss => 3,
-            Self::Stale => 4,
-        }
-    }
+    /// All, the nearest first.
+    pub(crate) const ALL: [Self; 5] = [Self::L1, Self::L2, Self::L3, Self::Miss, Self::Stale];
 
     /// The farthest of some tiers; a kept answer that may be out of date is worse than any that was computed.
     pub fn worst(tiers: impl IntoIterator<Item = Self>) -> Option<Self> {
-        tiers.into_iter().max_by_key(|tier| tier.distance())
+        tiers.into_iter().max_by_key(|tier| *tier as u8)
     }
 
     /// Its name in the header `X-Cache`.
@@ -78,7 +78,8 @@ impl Tier {
         }
     }
 
-    fn computed(basis: Basis) -> Self {
+    /// That of an answer that was computed.
+    pub(crate) fn computed(basis: Basis) -> Self {
         match basis {
             Basis::Summaries => Self::L3,
             Basis::Rows => Self::Miss,
@@ -95,11 +96,14 @@ pub struct Found {
     pub tier: Tier,
     /// Time since it was computed.
     pub age: Duration,
+    /// What it was waited for.
+    pub(crate) waited: Waited,
 }
 
 impl Found {
     fn computed(body: Body) -> Self {
-        Self { tier: Tier::computed(body.basis()), body: Arc::new(body), age: Duration::ZERO }
+        let tier = Tier::computed(body.basis());
+        Self { tier, body: Arc::new(body), age: Duration::ZERO, waited: Waited::default() }
     }
 }
 
@@ -109,13 +113,14 @@ pub struct Tiers {
     statistics: Statistics,
     keeping: Option<Keeping>,
     audit: Arc<AuditCounts>,
+    watch: SharedWatch,
 }
 
 impl Tiers {
     /// Every answer from the database: for a store whose changes cannot be told, and for tests.
     #[must_use]
     pub fn unkept(statistics: Statistics) -> Self {
-        Self { statistics, keeping: None, audit: Arc::default() }
+        Self { statistics, keeping: None, audit: Arc::default(), watch: Arc::default() }
     }
 
     /// Keeps answers in memory and, if there is one, in Redis; without either where changes of the database cannot be
@@ -125,7 +130,29 @@ impl Tiers {
     /// [`OpenError`]: the database does not say who it is, or the options cannot work. Never that Redis is down.
     pub async fn open(statistics: Statistics, options: &KeepingOptions) -> Result<Self, OpenError> {
         let keeping = Keeping::open(&statistics, options).await?;
-        Ok(Self { statistics, keeping, audit: Arc::default() })
+        Ok(Self { statistics, keeping, audit: Arc::default(), watch: Arc::default() })
+    }
+
+    /// The same tiers, which say in the log why an answer took this time or longer; 0, as at first: they do not.
+    #[must_use]
+    pub fn telling_of(self, slow: Duration) -> Self {
+        Self { watch: Arc::new(Watch::new(slow)), ..self }
+    }
+
+    /// How long answers took.
+    pub(crate) fn watch(&self) -> &Watch {
+        &self.watch
+    }
+
+    /// Remembers how reads were answered, minute by minute, until `stop`.
+    pub(crate) async fn count_by_the_minute(&self, stop: CancellationToken) {
+        let mut ticks = tokio::time::interval(LOOK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+            if let Some(state) = self.state() {
+                self.watch.hit_ratios(&state.views);
+            }
+        }
     }
 
     /// What computes.
@@ -151,14 +178,22 @@ impl Tiers {
             // an id of the type that this database does not have belongs to nobody, and no query has to find that out
             return Err(ServiceError::UnknownLearner(user).into());
         }
-        match &self.keeping {
-            None => self.compute(question, now).await,
+        let began = Instant::now();
+        let (way, found) = match &self.keeping {
+            None => (Way::Database, self.compute(question, now).await),
             Some(keeping) => match keeping.standing() {
-                Standing::Current => keeping.ask(&self.statistics, question, now).await,
-                Standing::Untold => self.compute(question, now).await,
-                Standing::Behind(behind) => self.ask_past(keeping, behind, question, now).await,
+                Standing::Current => (Way::Tiers, keeping.ask(&self.statistics, &self.watch, question, now).await),
+                Standing::Untold => (Way::Database, self.compute(question, now).await),
+                Standing::Behind(behind) => (Way::Past(behind), self.ask_past(keeping, behind, question, now).await),
             },
-        }
+        };
+        self.note(question, began, way, &found);
+        found
+    }
+
+    fn note(&self, question: Question, began: Instant, way: Way, found: &Result<Found, Arc<ServiceError>>) {
+        let found = found.as_ref().ok().map(|found| (found.tier, found.waited));
+        self.watch.answered(about(question.kind(), question.user()), began, way, found);
     }
 
     /// Answers from the database, whatever is kept.
@@ -171,7 +206,10 @@ impl Tiers {
         {
             return Err(ServiceError::UnknownLearner(user).into());
         }
-        self.compute(question, now).await
+        let began = Instant::now();
+        let found = self.compute(question, now).await;
+        self.note(question, began, Way::Database, &found);
+        found
     }
 
     /// Whether this node knows of all changes up to a position, asking the database if it did not. Where nothing is kept
@@ -193,16 +231,45 @@ impl Tiers {
         now: Timestamp,
     ) -> Result<ManyFound, Arc<ServiceError>> {
         let known = self.known(users);
-        let found = match &self.keeping {
-            _ if known.is_empty() => HashMap::new(),
-            None => compute_many(&self.statistics, &known, question, now).await?,
+        let began = Instant::now();
+        let (way, found) = match &self.keeping {
+            _ if known.is_empty() => return Ok(in_order(users, &HashMap::new())),
+            None => (Way::Database, self.compute_many(&known, question, now).await),
             Some(keeping) => match keeping.standing() {
-                Standing::Current => keeping.ask_many(&self.statistics, &known, question, now).await?,
-                Standing::Untold => compute_many(&self.statistics, &known, question, now).await?,
-                Standing::Behind(behind) => self.ask_many_past(keeping, behind, &known, question, now).await?,
+                Standing::Current => {
+                    (Way::Tiers, keeping.ask_many(&self.statistics, &self.watch, &known, question, now).await)
+                }
+                Standing::Untold => (Way::Database, self.compute_many(&known, question, now).await),
+                Standing::Behind(behind) => {
+                    (Way::Past(behind), self.ask_many_past(keeping, behind, &known, question, now).await)
+                }
             },
         };
-        Ok(in_order(users, &found))
+        self.note_many(known.len(), question, began, way, &found);
+        Ok(in_order(users, &found?))
+    }
+
+    /// One answer about many, from the farthest of the tiers that it came from.
+    fn note_many(
+        &self,
+        learners: usize,
+        question: Question,
+        began: Instant,
+        way: Way,
+        found: &Result<FoundByUser, Arc<ServiceError>>,
+    ) {
+        let tiers = found.iter().flat_map(HashMap::values).flatten().map(|found| found.tier);
+        let worst = Tier::worst(tiers).map(|tier| (tier, Waited::default()));
+        self.watch.answered(Subject { learners, ..about(question.kind(), None) }, began, way, worst);
+    }
+
+    async fn compute_many(
+        &self,
+        users: &[UserId],
+        question: Question,
+        now: Timestamp,
+    ) -> Result<FoundByUser, Arc<ServiceError>> {
+        compute_many(&self.statistics, &self.watch, users, question, now).await
     }
 
     /// As [`Tiers::ask_many`], from the database, whatever is kept.
@@ -215,8 +282,10 @@ impl Tiers {
         question: Question,
         now: Timestamp,
     ) -> Result<ManyFound, Arc<ServiceError>> {
-        let known = self.known(users);
-        Ok(in_order(users, &compute_many(&self.statistics, &known, question, now).await?))
+        let (known, began) = (self.known(users), Instant::now());
+        let found = self.compute_many(&known, question, now).await;
+        self.note_many(known.len(), question, began, Way::Database, &found);
+        Ok(in_order(users, &found?))
     }
 
     /// Each learner once, without those whose id is of the type that this database does not have: they are nobody.
@@ -235,7 +304,7 @@ impl Tiers {
         question: Question,
         now: Timestamp,
     ) -> Result<FoundByUser, Arc<ServiceError>> {
-        let mut computing = std::pin::pin!(compute_many(&self.statistics, users, question, now));
+        let mut computing = std::pin::pin!(self.compute_many(users, question, now));
         let error = match tokio::time::timeout(keeping.patience(), &mut computing).await {
             Ok(Err(error)) if matches!(*error, ServiceError::Store(_)) => Some(error),
             Ok(answers) => return answers,
@@ -251,7 +320,7 @@ impl Tiers {
     }
 
     async fn compute(&self, question: Question, now: Timestamp) -> Result<Found, Arc<ServiceError>> {
-        Ok(Found::computed(answer(&self.statistics, question, now).await?))
+        Ok(Found::computed(answer(&self.statistics, &self.watch, question, now).await?))
     }
 
     /// While it is not known whether anything changed: the database itself is right. If it does not answer either, what
@@ -306,6 +375,25 @@ impl Tiers {
         Some(self.keeping.as_ref()?.invalidate(order).await)
     }
 
+    /// Frees the answers in memory whose life is over; how many those were.
+    pub fn sweep(&self) -> u64 {
+        self.keeping.as_ref().map_or(0, Keeping::sweep)
+    }
+
+    /// Begins to bring in what was hot before this node started, behind all readers, and to keep what is hot for the next
+    /// start; [`State::learned`] tells how it stands. Nothing happens where that is turned off, or nothing is kept.
+    pub fn begin_restore(&self) {
+        if let Some(keeping) = &self.keeping {
+            keeping.begin_restore();
+        }
+    }
+
+    /// Waits until all that was hot is there, or for as long as `warmup.deadline` says; `None` where nothing is restored,
+    /// or it was given up.
+    pub async fn restored(&self) -> Option<tierkeep_cache::warmup::WarmupReport> {
+        self.keeping.as_ref()?.learning()?.restored_whole().await
+    }
+
     /// Ends the tasks and waits for them.
     pub async fn close(&self) {
         if let Some(keeping) = &self.keeping {
@@ -342,11 +430,14 @@ fn in_order(users: &[UserId], found: &FoundByUser) -> ManyFound {
 /// Computes the answers about some learners, each asked for once.
 async fn compute_many(
     statistics: &Statistics,
+    watch: &Watch,
     users: &[UserId],
     question: Question,
     now: Timestamp,
 ) -> Result<FoundByUser, Arc<ServiceError>> {
-    let answers = answers(statistics, users, question, now).await?;
+    let subject = about(question.kind(), None);
+    let answers =
+        watch.computing(subject, answers(statistics, users, question, now), |answers| of_many(answers)).await?;
     let found = answers.into_iter().map(|answer| answer.map(Found::computed).map_err(Arc::new));
     Ok(users.iter().copied().zip(found).collect())
 }
@@ -377,8 +468,25 @@ fn encoded<T: serde::Serialize>(answers: Answers<T>) -> Vec<Result<Body, Service
     answers.into_iter().map(|answer| answer.map(|answer| Body::encode(&answer, &answer.footing))).collect()
 }
 
+/// What answers about many were computed from: rows, if any of them was.
+fn of_many(answers: &[Result<Body, ServiceError>]) -> Option<Basis> {
+    let mut bases = answers.iter().flatten().map(Body::basis);
+    let first = bases.next()?;
+    Some(if bases.any(|basis| basis == Basis::Rows) { Basis::Rows } else { first })
+}
+
 /// Computes one answer and encodes it.
-async fn answer(statistics: &Statistics, question: Question, now: Timestamp) -> Result<Body, ServiceError> {
+async fn answer(
+    statistics: &Statistics,
+    watch: &Watch,
+    question: Question,
+    now: Timestamp,
+) -> Result<Body, ServiceError> {
+    let subject = about(question.kind(), question.user());
+    watch.computing(subject, one(statistics, question, now), |body| Some(body.basis())).await
+}
+
+async fn one(statistics: &Statistics, question: Question, now: Timestamp) -> Result<Body, ServiceError> {
     match question.user() {
         Some(user) => {
             let answer = answers(statistics, &[user], question, now).await?.into_iter().next();

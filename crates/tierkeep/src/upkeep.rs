@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use tierkeep_learning::store::{Store, StoreError};
+use tierkeep_learning::store::{Settled, Store, StoreError};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
@@ -109,6 +109,57 @@ pub fn start(
     })
 }
 
+/// Folds all changes into the stored summaries, one bounded batch after the other, telling of each; `false`: `stop` ended it
+/// before none was left.
+pub(crate) async fn settle(
+    store: &dyn Store,
+    stop: &CancellationToken,
+    mut tell: impl FnMut(Settled) + Send,
+) -> Result<bool, StoreError> {
+    while !stop.is_cancelled() {
+        let settled = store.settle().await?;
+        tell(settled);
+        if !settled.more {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// What was removed because everybody was told.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Pruned {
+    /// Changes.
+    pub(crate) changes: u64,
+    /// Answers under idempotency keys.
+    pub(crate) keys: u64,
+}
+
+/// Removes the changes that everybody was told, and the answers to writes that nobody will ask for again, in bounded batches,
+/// until there are none or `stop` says so. Any number of nodes may do so at once.
+pub(crate) async fn prune(
+    store: &dyn Store,
+    retention: Retention,
+    clock: Clock,
+    stop: &CancellationToken,
+) -> Result<Pruned, StoreError> {
+    let (Retention { keep, most, most_bytes }, mut done) = (retention, Pruned::default());
+    while !stop.is_cancelled() {
+        match store.prune_changes(keep, most, most_bytes).await? {
+            0 => break,
+            changes => done.changes += changes,
+        }
+    }
+    let before = clock.now() - KEYS_ARE_KEPT;
+    while !stop.is_cancelled() {
+        match store.forget_idempotency_keys(before).await? {
+            0 => break,
+            keys => done.keys += keys,
+        }
+    }
+    Ok(done)
+}
+
 /// One node's part in it.
 #[derive(Debug)]
 pub struct Upkeep {
@@ -171,16 +222,8 @@ impl Upkeep {
     async fn prune(&mut self, now: Instant, stop: &CancellationToken) -> Result<(), StoreError> {
         // one that fails is tried again when the next is due: folding must not wait for it
         self.pruned = Some(now);
-        let Retention { keep, most, most_bytes } = self.retention;
-        while !stop.is_cancelled() {
-            let pruned = self.store.prune_changes(keep, most, most_bytes).await?;
-            self.done.pruned.fetch_add(pruned, Ordering::Relaxed);
-            if pruned == 0 {
-                break;
-            }
-        }
-        let before = self.clock.now() - KEYS_ARE_KEPT;
-        while !stop.is_cancelled() && self.store.forget_idempotency_keys(before).await? > 0 {}
+        let pruned = prune(&*self.store, self.retention, self.clock, stop).await?;
+        self.done.pruned.fetch_add(pruned.changes, Ordering::Relaxed);
         Ok(())
     }
 

@@ -7,6 +7,7 @@ use crate::engine::{Served, Source};
 use crate::key::CacheKey;
 use crate::memory::{AnyValue, Entry};
 use crate::view::{Found, View, value_of};
+use crate::waits::Waits;
 
 /// A value of a batch, before it is known what the caller wants of it.
 pub(super) struct Piece<'a> {
@@ -37,6 +38,6 @@ impl<K: CacheKey, V: Send + Sync + 'static> View<K, V> {
     pub(super) fn value_and_origin(&self, piece: Piece<'_>) -> Option<Found<V>> {
         let value = Some(value_of(piece.value)?);
         let age = self.engine.clock.now().since(piece.loaded_at);
-        Some(Found { value, source: piece.source, stale: piece.stale, age })
+        Some(Found { value, source: piece.source, stale: piece.stale, age, waits: Waits::default() })
     }
 }

@@ -13,6 +13,7 @@ use crate::key::CacheKey;
 use crate::lineage::Lineage;
 use crate::load::{ErasedLoader, Job, Waited};
 use crate::memory::{Entry, KeyRef};
+use crate::pulse::Pace;
 
 /// How a read is made.
 pub(crate) struct Asked {
@@ -54,16 +55,15 @@ impl<K: CacheKey, V: Send + Sync + 'static> View<K, V> {
             let mut fallback = None;
             match self.engine.look(&self.shared, entry_key, now, |position| job.covers(position)) {
                 Look::Fresh(entry) => {
-                    self.shared.count(Count::MemoryHit);
-                    if entry.value.is_none() {
-                        self.shared.count(Count::NegativeHit);
-                    }
+                    self.engine.touch(&self.shared, entry_key, &entry, now);
+                    self.hit(&entry);
                     if let Some(loader) = loader.take() {
                         self.tend(&job, &entry, entry_key, now, loader);
                     }
                     return Ok(Engine::served(&self.shared, &entry, Source::Memory, false));
                 }
                 Look::Stale(entry) if asked.demand == Demand::StaleWillDo => {
+                    self.engine.touch(&self.shared, entry_key, &entry, now);
                     let served = Engine::served(&self.shared, &entry, Source::Memory, true);
                     self.shared.count(Count::MemoryHit);
                     self.shared.count(Count::StaleServed);
@@ -133,12 +133,17 @@ impl<K: CacheKey, V: Send + Sync + 'static> View<K, V> {
         usable.then(|| Engine::served(&self.shared, &entry, Source::Memory, true))
     }
 
-    /// What a hit may set off: an early refresh, or an audit.
+    /// What a hit may set off: a refresh, or an audit.
     fn tend(&self, job: &Job, entry: &Entry, key: KeyRef<'_>, now: Tick, loader: ErasedLoader<'static>) {
-        if now >= entry.refresh_at() {
+        let due = now >= entry.refresh_at();
+        let adaptive = self.shared.policy.adaptive.is_some();
+        let beat = if due && adaptive { self.engine.beat(&self.shared, key, entry, now) } else { None };
+        if due && (beat.is_some() || !adaptive) {
             let mut job = job.clone();
             job.urgency = Urgency::Refresh;
-            job.younger_than_percent = self.shared.policy.early_refresh_percent;
+            let pace = entry.pulse().map_or(Pace::BASE, |pulse| pulse.pace);
+            job.younger_than_percent = self.shared.policy.young_percent(pace);
+            job.beat = beat;
             let fallback = Engine::served(&self.shared, entry, Source::Memory, false);
             self.engine.refresh(job, key, Some(fallback), loader);
         } else if self.shared.audit.is_some_and(|hits| self.engine.entropy.below(hits) == 0) {

@@ -15,6 +15,7 @@ use crate::key::CacheKey;
 use crate::memory::AnyValue;
 use crate::policy::Policy;
 use crate::tag::{Tag, TagId};
+use crate::warmup::HotKeys;
 
 /// Sets a view up; made by [`Cache::view`], ended by [`build`](Self::build).
 #[must_use]
@@ -28,12 +29,15 @@ pub struct ViewBuilder<K, V> {
     tracked: bool,
     audit: Option<u64>,
     same: Option<Same>,
+    unchanged: Option<Same>,
+    hot: Option<Arc<HotKeys>>,
     types: PhantomData<fn(&K) -> V>,
 }
 
 impl<K: CacheKey, V: Send + Sync + 'static> ViewBuilder<K, V> {
     pub(crate) fn new(cache: Cache, name: &str) -> Self {
         let policy = cache.default_policy();
+        let hot = cache.engine.hot.clone();
         Self {
             cache,
             name: name.to_owned(),
@@ -44,6 +48,8 @@ impl<K: CacheKey, V: Send + Sync + 'static> ViewBuilder<K, V> {
             tracked: false,
             audit: None,
             same: None,
+            unchanged: None,
+            hot,
             types: PhantomData,
         }
     }
@@ -103,7 +109,28 @@ impl<K: CacheKey, V: Send + Sync + 'static> ViewBuilder<K, V> {
         V: PartialEq,
     {
         let same = |left: &AnyValue, right: &AnyValue| left.downcast_ref::<V>() == right.downcast_ref::<V>();
-        Self { audit: Some(hits.max(1)), same: Some(Box::new(same)), ..self }
+        Self { audit: Some(hits.max(1)), same: Some(Arc::new(same)), ..self }
+    }
+
+    /// Adaptive refresh takes values that are not equal for changed ones; see [`Policy::adaptive_refresh`].
+    pub fn compared(self) -> Self
+    where
+        V: PartialEq,
+    {
+        let same = |left: &AnyValue, right: &AnyValue| left.downcast_ref::<V>() == right.downcast_ref::<V>();
+        Self { unchanged: Some(Arc::new(same)), ..self }
+    }
+
+    /// As [`compared`](Self::compared), by what stands for a value: its digest, its ETag, its version.
+    pub fn compared_by<D: PartialEq>(self, digest: impl Fn(&V) -> D + Send + Sync + 'static) -> Self {
+        let of = move |value: &AnyValue| value.downcast_ref::<V>().map(&digest);
+        Self { unchanged: Some(Arc::new(move |left, right| of(left) == of(right))), ..self }
+    }
+
+    /// Learns which keys are worth a warm-up, in place of what the cache was given for all views. One hit in some is
+    /// recorded, which costs a hit a few nanoseconds; without it a hit costs nothing more.
+    pub fn hot(self, keys: Arc<HotKeys>) -> Self {
+        Self { hot: Some(keys), ..self }
     }
 
     /// The view, its values weighed by [`ByteSize`].
@@ -150,12 +177,17 @@ impl<K: CacheKey, V: Send + Sync + 'static> ViewBuilder<K, V> {
             tracked: self.tracked,
             counters: Counters::new(),
             audit: self.audit,
+            unchanged: self.unchanged.or(self.same.clone()),
             same: self.same,
+            hot: self.hot.map(|hot| hot.view(&self.name)),
             #[cfg(feature = "write-back")]
             overlay: std::sync::OnceLock::new(),
         });
         views.push(Arc::clone(&shared));
         drop(views);
+        if self.policy.adaptive.is_some() {
+            engine.adaptive.join(engine.clock.now(), self.policy.ttl);
+        }
         Ok(View {
             base,
             engine,

@@ -18,6 +18,9 @@ mod flight;
 #[path = "../../src/memory.rs"]
 mod memory;
 mod planted;
+#[expect(dead_code, reason = "production code, of which the engine uses more than these tests")]
+#[path = "../../src/pulse.rs"]
+mod pulse;
 mod seen;
 mod sync;
 mod world;

@@ -350,8 +350,10 @@ fn parts(marked: Marked, answer: Answer) -> Parts {
             ruled: AtomicU64::new(marked.born),
             version: Some(answer.version),
             position: None,
+            pulse: None,
         })),
         times: Times { loaded_at: NOW, refresh_at: Tick::NEVER, fresh_until: Tick::NEVER, kept_until: Tick::NEVER },
+        warmed: false,
     }
 }
 

@@ -4,6 +4,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper that fails fails the test")]
 
+mod adaptive;
 mod bad_input;
 mod bound;
 mod cancellation;

@@ -4,8 +4,14 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::SystemTime;
 
-use tierkeep_cache::{Cache, CacheBuilder, LoadContext, Loaded, Tag, View, ViewBuilder};
+use tierkeep_cache::warmup::{
+    HotKeys, InProcessSnapshots, KeyLoader, Keys, LearnedWarmup, SnapshotStore as _, WarmupJob, Warmups,
+};
+use tierkeep_cache::{
+    AdaptiveRefresh, Cache, CacheBuilder, LoadContext, Loaded, RefreshLimit, Tag, Tick, View, ViewBuilder,
+};
 use tokio::task::JoinHandle;
 
 use crate::fixture::{Cluster, Down, Gate, answering, exactly, giving, held_tagged, numbers_with, quiet, secs, soon};
@@ -32,6 +38,8 @@ pub(crate) enum Path {
     StaleRefresh,
     /// The value's life is nearly over.
     EarlyRefresh,
+    /// The value is due at its key's own pace.
+    AdaptiveRefresh,
     /// Copied from the remote tier by a read that never loads.
     PromotionByGet,
     /// Copied from the remote tier by a read that would load.
@@ -44,12 +52,18 @@ pub(crate) enum Path {
     PromotionByGetMany,
     /// Loaded before anybody asked.
     Warm,
+    /// Loaded by a warm-up job, key by key.
+    WarmupJob,
+    /// Loaded by a warm-up job, together with another key.
+    WarmupJobTogether,
+    /// Loaded after a restart because it was hot before.
+    LearnedWarmup,
     /// Written to the source by a writer that gives the value back.
     WriteThrough,
 }
 
 impl Path {
-    pub(crate) const ALL: [Self; 14] = [
+    pub(crate) const ALL: [Self; 18] = [
         Self::GetOrLoad,
         Self::FindOrLoad,
         Self::Fetch,
@@ -57,12 +71,16 @@ impl Path {
         Self::SoftRefresh,
         Self::StaleRefresh,
         Self::EarlyRefresh,
+        Self::AdaptiveRefresh,
         Self::PromotionByGet,
         Self::PromotionByGetOrLoad,
         Self::Within,
         Self::GetManyOrLoad,
         Self::PromotionByGetMany,
         Self::Warm,
+        Self::WarmupJob,
+        Self::WarmupJobTogether,
+        Self::LearnedWarmup,
         Self::WriteThrough,
     ];
 
@@ -127,8 +145,16 @@ impl Path {
     fn shape(self, view: ViewBuilder<u64, u64>) -> ViewBuilder<u64, u64> {
         let policy = exactly(secs(100)).stale_while_revalidate(secs(100)).early_refresh(50);
         let view = view.tags(|key| vec![Tag::of("early", *key)]).policy(policy);
-        if self == Self::Within { view.tracked() } else { view }
+        match self {
+            Self::Within => view.tracked(),
+            Self::AdaptiveRefresh => view.policy(policy.adaptive_refresh(AdaptiveRefresh::default())).compared(),
+            _ => view,
+        }
     }
+}
+
+fn hot() -> Arc<HotKeys> {
+    HotKeys::builder().build()
 }
 
 impl Stage {
@@ -151,6 +177,8 @@ impl Stage {
             Tiers::Memory => builder,
             Tiers::Both => builder.remote(wire.clone()),
         };
+        // One load was made before, and half of a life is over: a cap of twice what readers load would be in the way.
+        let with = |builder: CacheBuilder| with(builder.refresh_limit(RefreshLimit::extra_percent(1_000)));
         let node = crate::fixture::alone_with(|builder| build(with(builder)));
         let view = numbers_with(&node, |view| path.shape(view));
         let gate = Gate::closed();
@@ -173,7 +201,7 @@ impl Stage {
                 crate::fixture::pass(secs(101)).await;
                 tokio::spawn(async move { drop(reading.get_or_load(&KEY, load).await) })
             }
-            Path::EarlyRefresh => {
+            Path::EarlyRefresh | Path::AdaptiveRefresh => {
                 replaced().await;
                 crate::fixture::pass(secs(51)).await;
                 tokio::spawn(async move { drop(reading.get_or_load(&KEY, load).await) })
@@ -182,6 +210,29 @@ impl Stage {
                 drop(reading.get_many_or_load(&[KEY, OTHER], together(&stopped)).await);
             }),
             Path::Warm => tokio::spawn(async move { drop(reading.warm(&[OTHER, KEY], together(&stopped)).await) }),
+            Path::WarmupJob => {
+                let load = KeyLoader::each(move |_, context| (load.clone())(context));
+                let job = WarmupJob::new("job", &reading, Keys::list([KEY]), load);
+                let warmups = Warmups::builder(&node).job(job).start().unwrap();
+                tokio::spawn(async move { drop(warmups.run("job").await) })
+            }
+            Path::WarmupJobTogether => {
+                let load = KeyLoader::together(together(&stopped));
+                let job = WarmupJob::new("job", &reading, Keys::list([OTHER, KEY]), load);
+                let warmups = Warmups::builder(&node).job(job).start().unwrap();
+                tokio::spawn(async move { drop(warmups.run("job").await) })
+            }
+            Path::LearnedWarmup => {
+                let (before, hot, store) = (hot(), hot(), Arc::new(InProcessSnapshots::new()));
+                before.record("numbers", &KEY.to_be_bytes(), Tick::default());
+                let snapshot = before.snapshot(10, Tick::default(), SystemTime::UNIX_EPOCH, 0);
+                store.save(&snapshot.encode()).await.unwrap();
+                let load = KeyLoader::each(move |_, context| (load.clone())(context));
+                let decode = |bytes: &[u8]| Some(u64::from_be_bytes(bytes.try_into().ok()?));
+                let learned = LearnedWarmup::builder(&node, &hot, store, || SystemTime::UNIX_EPOCH);
+                let learned = learned.deadline(secs(100_000)).view(&reading, decode, load).restore();
+                tokio::spawn(async move { drop(learned.restored().await) })
+            }
             Path::PromotionByGet | Path::PromotionByGetOrLoad | Path::PromotionByGetMany => {
                 let loaded = Loaded::value(OLD).tag(late());
                 let other = numbers_with(&cluster.deaf(), |view| path.shape(view));

@@ -465,3 +465,24 @@ async fn overlapping_batches_share_the_loads_of_what_they_have_in_common() {
     loaded.sort_unstable();
     assert_eq!(loaded, (0..15).collect::<Vec<_>>());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_value_says_what_its_load_waited_for() {
+    let cache = alone_with(|builder| builder.load_limit(LoadLimit::concurrent(1)));
+    let (view, tally) = (numbers(&cache), Tally::default());
+    let slow = |value| {
+        move |_: tierkeep_cache::LoadContext<u64>| -> Loading {
+            Box::pin(async move {
+                pass(millis(30)).await;
+                Ok(Loaded::value(value))
+            })
+        }
+    };
+
+    let (first, second) = tokio::join!(view.fetch(&1, tally.of(slow(1))), view.fetch(&2, tally.of(slow(2))));
+    let again = view.fetch(&2, tally.of(slow(3))).await;
+
+    let waits = [first, second, again].map(|found| found.unwrap().waits);
+    assert_eq!(waits.map(|waits| waits.turn()), [millis(0), millis(30), millis(0)]);
+    assert!(waits.iter().all(|waits| waits.remote().is_zero() && waits.lease().is_zero() && !waits.remote_failed()));
+}

@@ -106,6 +106,35 @@ pub enum Trend {
     Unknown,
 }
 
+/// A text that names no trend.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{0:?} is not a trend; accepted: improving, declining, stable, unknown")]
+pub struct TrendError(String);
+
+impl Trend {
+    /// Its name: `improving`, `declining`, …
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Improving => "improving",
+            Self::Declining => "declining",
+            Self::Stable => "stable",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+impl FromStr for Trend {
+    type Err = TrendError;
+
+    fn from_str(text: &str) -> Result<Self, TrendError> {
+        [Self::Improving, Self::Declining, Self::Stable, Self::Unknown]
+            .into_iter()
+            .find(|trend| trend.name() == text)
+            .ok_or_else(|| TrendError(crate::key::clip(text)))
+    }
+}
+
 /// What a learner did in the last local days up to a date, and what could be better.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -185,13 +214,18 @@ pub fn analytics(
         avg_focus_score: total.mean_focus(),
         preferred_environment: total.environments.most().map(str::to_owned),
         preferred_device: total.devices.most().map(str::to_owned),
-        improvement_trend: trend(from, window.later_half(to), to, days),
+        improvement_trend: trend_up_to(to, window, days),
         current_streak: runs.last,
         longest_streak: runs.longest,
         recommendations: recommendations(&total, language),
         peak_hours: total.hours,
         estimators: total.estimators,
     }
+}
+
+/// The trend of the `window` local days up to and including `to`.
+pub(super) fn trend_up_to(to: LocalDay, window: WindowDays, days: &Days) -> Trend {
+    trend(window.first(to), window.later_half(to), to, days)
 }
 
 fn trend(from: LocalDay, middle: LocalDay, to: LocalDay, days: &Days) -> Trend {

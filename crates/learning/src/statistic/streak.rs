@@ -51,6 +51,12 @@ pub fn streaks(active: &ActiveDays, calendar: &Calendar, today: LocalDay) -> Str
     }
 }
 
+/// Active days in the run that reaches `day`, which is over: without study it breaks a run. Linear in the length of the run and
+/// in the number of later active days.
+pub(super) fn streak_up_to(active: &ActiveDays, calendar: &Calendar, day: LocalDay) -> u32 {
+    run_before(active.iter().rev().skip_while(|active| *active > day), calendar, day.plus(1)).map_or(0, |run| run.days)
+}
+
 /// Consecutive active days.
 #[derive(Debug, Clone, Copy)]
 struct Run {
@@ -81,7 +87,11 @@ fn longest_run(active: impl Iterator<Item = LocalDay>, calendar: &Calendar) -> O
 }
 
 fn current_run(active: impl DoubleEndedIterator<Item = LocalDay>, calendar: &Calendar, today: LocalDay) -> Option<Run> {
-    let mut begun = active.rev().skip_while(|day| *day > today);
+    run_before(active.rev().skip_while(|day| *day > today), calendar, today)
+}
+
+/// The run of the first of these days, which are in falling order, if nothing parts it from `today`.
+fn run_before(mut begun: impl Iterator<Item = LocalDay>, calendar: &Calendar, today: LocalDay) -> Option<Run> {
     let last = begun.next().filter(|last| unbroken(*last, today, calendar))?;
     let mut run = Run::of(last);
     for day in begun {

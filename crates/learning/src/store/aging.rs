@@ -66,3 +66,5 @@ pub(super) const DATA: [&str; 3] = ["study_sessions", "study_sessions_archive", 
 /// The tables of ours from which it does. Not the quarantine: its rows are no data that counts, and go, exported like all that
 /// is deleted, when their own time is over.
 pub(super) const KEPT_BESIDE: [&str; 2] = ["tierkeep_base", "tierkeep_departed"];
+/// Derived of a learner and removed after the fold, which holds the learner: whoever writes it locks in this order.
+pub(super) const DERIVED: [&str; 1] = ["tierkeep_learning_analytics"];

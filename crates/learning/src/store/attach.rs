@@ -22,6 +22,7 @@ mod plan;
 mod restore;
 mod survey;
 
+pub(super) use detach::own_tables;
 pub use detach::{ArchivedRows, Detached, detach};
 
 /// How often locks are asked for before attaching or detaching is given up.

@@ -9,6 +9,7 @@ use serde::Serialize;
 use tierkeep_db::{Dialect, Ident, TableName};
 
 use super::StoreError;
+use super::nightly::NIGHTLY;
 use super::statements::{body, render};
 use super::tables::Tables;
 use crate::key::{KeyType, UserId};
@@ -136,6 +137,9 @@ impl Removal {
         statements.push(("tierkeep_idempotency_learner", fill(&named, &ident("user_id"))));
         statements.push(("tierkeep_departed", fill(&own("tierkeep_departed"), &ident("user_id"))));
         statements.push(("tierkeep_base", fill(&own("tierkeep_base"), &ident("user_id"))));
+        for name in NIGHTLY {
+            statements.push((name, fill(&own(name), &ident("user_id"))));
+        }
         let [quarantine, lock_archived, delete_archived] = match dialect {
             Dialect::Postgres => [
                 include_str!("sql/postgres/erase_quarantine.sql"),

@@ -99,6 +99,13 @@ const MIGRATIONS: &[(u32, &str, &str, &str)] = &[
         include_str!("migrations/sqlite/V9__archived_by.sql"),
     ),
     (10, "retention", tierkeep_retention::TABLES_POSTGRES, tierkeep_retention::TABLES_SQLITE),
+    (11, "schedule", tierkeep_schedule::TABLES_POSTGRES, tierkeep_schedule::TABLES_SQLITE),
+    (
+        12,
+        "analytics",
+        include_str!("migrations/postgres/V12__analytics.sql"),
+        include_str!("migrations/sqlite/V12__analytics.sql"),
+    ),
 ];
 
 /// The migration this binary needs.

@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use tierkeep_db::{Connection, Pool};
+use tierkeep_db::{Connection, Database, Pool};
 use tokio_postgres::Row;
 
 use self::wire::{Bounded, PgHundredths, PgInstant, PgInteger, PgKey, PgKeys, PgLearners};
@@ -24,6 +24,7 @@ use crate::mapping::Mapping;
 use crate::rows::{ProgressRow, SessionRow, UserRow};
 use crate::session::SessionFacts;
 
+mod active;
 pub(super) mod aging;
 mod backlog;
 mod copy;
@@ -33,8 +34,10 @@ mod export;
 pub(super) mod feed;
 pub(super) mod folding;
 mod healing;
+mod housekeeping;
 mod lease;
 mod listing;
+mod nightly;
 mod platform;
 mod pool_use;
 mod reading;
@@ -111,6 +114,10 @@ impl PostgresStore {
 impl Store for PostgresStore {
     fn key_type(&self) -> KeyType {
         self.keys
+    }
+
+    fn database(&self) -> Option<Database> {
+        (!self.is_read_only()).then(|| Database::Postgres(self.pool.clone()))
     }
 
     fn is_read_only(&self) -> bool {

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use rusqlite::{Connection, Transaction};
-use tierkeep_db::SqliteDatabase;
 use tierkeep_db::feed::Feed;
+use tierkeep_db::{Database, SqliteDatabase};
 
 use self::wire::{SqlKey, listed_session, micros, user_row};
 use super::erasure::Removal;
@@ -26,13 +26,16 @@ use crate::local_day::LocalDay;
 use crate::mapping::Mapping;
 use crate::rows::{ProgressRow, SessionRow, UserRow};
 
+mod active;
 pub(super) mod aging;
 mod backlog;
 mod erasure;
 mod export;
 mod feed;
 mod folding;
+mod housekeeping;
 mod lease;
+mod nightly;
 mod pool_use;
 mod reading;
 mod retention;
@@ -151,6 +154,10 @@ impl SqliteStore {
 impl Store for SqliteStore {
     fn key_type(&self) -> KeyType {
         self.shared.keys
+    }
+
+    fn database(&self) -> Option<Database> {
+        (!self.is_read_only()).then(|| Database::Sqlite(self.db.clone()))
     }
 
     fn is_read_only(&self) -> bool {

@@ -50,8 +50,9 @@ statements! {
         course_rows, global_pass, global_recent, users_first_page, users_next_page, sessions_first_page,
         sessions_next_page, export_user, export_progress, export_sessions, export_archive, verify_learners,
         verify_random, erase_traces, base_known, aging_facts, backlog, erase_leaving, erase_due, erase_is_due,
-        write_session, write_elsewhere, write_learner, write_course, write_overlap;
-    changing: repair_note, erase_note_departed, erase_returned;
+        write_session, write_elsewhere, write_learner, write_course, write_overlap, active_learners, learner_ids,
+        sweep_learners;
+    changing: repair_note, erase_note_departed, erase_returned, sweep_nights;
     own: global_stored, fold_claim, fold_lock, fold_read, changed_everything,
         fold_state, fold_changes, fold_pages, fold_save_learners, fold_save_pages, fold_delete_pages,
         fold_delete_learners, fold_global, fold_consume, settle_everything, settle_changed,
@@ -61,7 +62,10 @@ statements! {
         verify_state, verify_pages, verify_studying, verify_totals, repair_pages, repair_learners,
         repair_totals, base_read, base_save, export_base, export_quarantine, erase_tombstone, erase_among, erase_outbox,
         write_learner_kept, write_course_of, write_made_id, write_pass_ids, write_deleted, write_take_key,
-        write_read_key, write_keep_answer, write_keep_learners, write_forget_keys,
+        write_read_key, write_keep_answer, write_keep_learners, write_forget_keys, nightly_note, nightly_pick,
+        nightly_lock, nightly_due, nightly_pages, nightly_save, nightly_remove, nightly_advance, nightly_done,
+        nightly_rows, sweep_old_nights, sweep_answers, sweep_snapshots, snapshot_read, snapshot_save, table_sizes,
+        queues,
 }
 
 /// Puts the prefix before a statement that reads a platform's tables and changes one of ours.

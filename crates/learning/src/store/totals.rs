@@ -64,7 +64,7 @@ impl MovedZones {
         standing.changes.push(change);
     }
 
-    fn into_calendars(self, rules: &DayRules) -> BTreeMap<UserId, Calendar> {
+    pub(super) fn into_calendars(self, rules: &DayRules) -> BTreeMap<UserId, Calendar> {
         self.0.into_iter().map(|(user, standing)| (user, standing.plan(rules).calendar().clone())).collect()
     }
 }

@@ -37,7 +37,7 @@ fn model(learner: &Learner) -> Model<'_> {
     Model { rows: &learner.rows, calendar: &learner.calendar, now: learner.now }
 }
 
-fn messages(language: Language) -> BTreeMap<String, String> {
+pub(crate) fn messages(language: Language) -> BTreeMap<String, String> {
     Code::ALL.into_iter().map(|code| (code.to_string(), code.message(language).to_owned())).collect()
 }
 

@@ -1,5 +1,6 @@
 //! Attached to a platform's own tables: the platform writes as it likes, and every number is right.
 
+mod active;
 mod answers;
 mod cleaned;
 mod detach;

@@ -77,6 +77,8 @@ async fn everything(dialect: Dialect, outside: &Outside) -> Vec<String> {
         ("tierkeep_month", "user_id, month, days"),
         ("tierkeep_learner", "user_id, sessions, active_days"),
         ("tierkeep_departed", "user_id"),
+        ("tierkeep_learning_analytics", "user_id"),
+        ("tierkeep_analytics_due", "user_id, first_day"),
     ] {
         for column in columns.split(", ") {
             let text = match (dialect, column) {
@@ -119,11 +121,13 @@ async fn erased_learner_was_never_there(dialect: Dialect, keys: KeyType) {
             ("course_progress", 2),
             ("study_sessions", 6),
             ("study_sessions_archive", 3),
+            ("tierkeep_analytics_due", 1),
             ("tierkeep_base", 0),
             ("tierkeep_departed", 0),
             ("tierkeep_idempotency", 0),
             ("tierkeep_idempotency_learner", 0),
             ("tierkeep_learner", 1),
+            ("tierkeep_learning_analytics", 0),
             ("tierkeep_month", 9),
             ("tierkeep_quarantine", 0),
             ("users", 1),

@@ -114,6 +114,18 @@ impl Model {
         Some(days.iter().filter(|(_, summary)| summary.minutes > 0).map(|(day, _)| *day).collect())
     }
 
+    /// Learners with a valid session on one of their last `days` days.
+    pub(crate) fn active(&self, days: i32, now: Timestamp) -> Vec<UserId> {
+        let is_active = |id: &UserId| {
+            let calendar = self.calendar(*id).unwrap();
+            let today = calendar.day_of(now);
+            let counts = |start| (today.plus(1 - days)..=today).contains(&calendar.day_of(start));
+            let mut own = self.sessions().filter(|row| row.user_id == *id);
+            own.any(|row| facts(row).fault().is_none() && counts(row.start_time))
+        };
+        self.learners.keys().copied().filter(is_active).collect()
+    }
+
     pub(crate) fn totals(&self, today: LocalDay) -> GlobalTotals {
         let mut totals = GlobalTotals::default();
         for id in self.learners.keys() {

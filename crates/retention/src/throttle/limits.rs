@@ -95,7 +95,7 @@ pub struct SqliteLimits {
     /// Bytes of log that could not be written back. Default: 64 MiB and 512 MiB. Each reader looks through the log, and it
     /// is on the same disk as the file.
     pub wal_file: Option<Band>,
-    /// Milliseconds that the last batch waited for the write lock. Default: 100 and 2,000. Whoever kept it that long will
+    /// Milliseconds that the last batch waited for the write lock, less the time since then. Default: 100 and 2,000. Whoever kept it that long will
     /// be kept waiting by us as often.
     pub write_lock_ms: Option<Band>,
 }

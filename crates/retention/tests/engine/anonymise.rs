@@ -7,12 +7,12 @@ use anyhow::Result;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use tierkeep_db::{
-    Comparison, Condition, Connection, DatabaseUrl, Ident, Operand, Pool, PoolConfig, Relation, SqliteConfig,
+    Comparison, Condition, Connection, Database, DatabaseUrl, Ident, Operand, Pool, PoolConfig, Relation, SqliteConfig,
     SqliteDatabase, SqlitePath,
 };
 use tierkeep_retention::{
-    Action, Blank, Companion, CompanionError, Database, Ended, Engine, Order, Policy, Preparation, Removed,
-    RetentionError, Rule, Subject, TABLES_POSTGRES, TABLES_SQLITE,
+    Action, Blank, Companion, CompanionError, Ended, Engine, Order, Policy, Preparation, Removed, RetentionError, Rule,
+    Subject, TABLES_POSTGRES, TABLES_SQLITE,
 };
 use tierkeep_testkit::{PostgresServer, SqliteFile};
 

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use tierkeep_db::{DatabaseUrl, Pool, PoolConfig, SqliteConfig, SqliteDatabase};
-use tierkeep_retention::{Database, Hold, Keeper, RetentionError, TABLES_POSTGRES, TABLES_SQLITE};
+use tierkeep_db::{Database, DatabaseUrl, Pool, PoolConfig, SqliteConfig, SqliteDatabase};
+use tierkeep_retention::{Hold, Keeper, RetentionError, TABLES_POSTGRES, TABLES_SQLITE};
 use tierkeep_testkit::{DatabaseClient, PostgresServer, SqliteFile, TestDatabase};
 use tokio_util::sync::CancellationToken;
 

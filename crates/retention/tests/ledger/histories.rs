@@ -4,7 +4,8 @@ use anyhow::{Result, ensure};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::TestRunner;
-use tierkeep_retention::{Database, Hold, RetentionError};
+use tierkeep_db::Database;
+use tierkeep_retention::{Hold, RetentionError};
 
 use crate::fixture::{Platform, batch, is_overtaken, on_both, take};
 

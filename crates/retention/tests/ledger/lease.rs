@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use tierkeep_db::{SqliteConfig, SqliteDatabase, SqlitePath};
-use tierkeep_retention::{Database, Hold, RetentionError};
+use tierkeep_db::{Database, SqliteConfig, SqliteDatabase, SqlitePath};
+use tierkeep_retention::{Hold, RetentionError};
 use tokio_util::sync::CancellationToken;
 
 use crate::fixture::{PATIENCE, Platform, batch, is_overtaken, on_both, take};

@@ -2,7 +2,8 @@
 
 use anyhow::Result;
 use serde_json::{Value, json};
-use tierkeep_retention::{Batch, Database, Ended, Hold, Ledger, RetentionError, RunId, RunState};
+use tierkeep_db::Database;
+use tierkeep_retention::{Batch, Ended, Hold, Ledger, RetentionError, RunId, RunState};
 
 use crate::fixture::{Platform, on_both, take};
 

@@ -8,9 +8,10 @@ use super::{Finding, SourceFile};
 /// Crates of the workspace with those they may depend on. An arrow is a promise to a reader that the
 /// lower crate can be understood without the upper one.
 const ARROWS: &[(&str, &[&str])] = &[
-    ("tierkeep", &["learning", "retention", "db", "cache", "measure", "macros", "generations"]),
-    ("learning", &["db", "retention"]),
+    ("tierkeep", &["learning", "retention", "schedule", "db", "cache", "measure", "macros", "generations"]),
+    ("learning", &["db", "retention", "schedule"]),
     ("retention", &["db"]),
+    ("schedule", &["db"]),
     ("db", &[]),
     ("cache", &["macros"]),
     ("measure", &["macros"]),

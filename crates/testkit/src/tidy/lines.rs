@@ -7,7 +7,9 @@ use super::{Finding, SourceFile, line_of, words};
 const CLOCK: &str = "crates/tierkeep/src/clock.rs";
 
 /// Places where statements are put together from checked parts, and tests that play other people's programs.
-const STATEMENT_BUILDERS: [&str; 13] = [
+const STATEMENT_BUILDERS: [&str; 15] = [
+    "crates/tierkeep/benches/node/",
+    "crates/tierkeep/tests/load/",
     "crates/db/src/statement.rs",
     "crates/db/src/statement/",
     "crates/db/tests/feed/",
@@ -36,8 +38,12 @@ const ADDRESSES: &str = "crates/cache/src/redis/address.rs";
 const COARSE_CLOCK: &str = "crates/cache/src/clock.rs";
 
 /// Test binaries of several files whose every test runs on paused time, or on the simulator's.
-const PAUSED: [&str; 3] =
-    ["crates/cache/tests/properties/", "crates/cache/tests/simulation", "crates/cache/tests/writes/"];
+const PAUSED: [&str; 4] = [
+    "crates/cache/tests/properties/",
+    "crates/cache/tests/simulation",
+    "crates/cache/tests/warmup/",
+    "crates/cache/tests/writes/",
+];
 
 /// Places that read durations such as `7d` and `P1D`: always 24 hours, unlike a local day.
 const DURATION_READERS: [&str; 2] = [SETTINGS, "crates/learning/src/import/xapi/duration.rs"];

@@ -4,9 +4,10 @@ use super::dialects::is_migration;
 use super::{Finding, SourceFile, line_of, words};
 
 /// Files of the learning crate that may read sessions row by row: the summary queries, what becomes the
-/// base of a day, what waits for retention, and the pages that list rows. Every other number comes from day
+/// base of a day, what waits for retention, who studied lately, and the pages that list rows. Every other number comes from day
 /// summaries, or it would not survive rows that leave for the archive.
-const SESSION_READERS: [&str; 8] = [
+const SESSION_READERS: [&str; 9] = [
+    "active_learners",
     "backlog",
     "session_rows",
     "platform_rows",

@@ -7,8 +7,8 @@ use tierkeep_testkit::{PostgresServer, RedisServer};
 use tokio::time::{Instant, sleep};
 
 use crate::installation::{on_postgres, on_sqlite};
-use crate::measure::cpu_of_backends;
 use crate::node::Node;
+use crate::process::cpu_of_backends;
 
 /// Until what belongs to the start is over, the first pruning of changes among it.
 const SETTLING: Duration = Duration::from_secs(3);
@@ -21,13 +21,13 @@ pub(crate) async fn report() -> Result<()> {
     let redis = RedisServer::launch().await?;
     let database = on_postgres(&server).await?;
     for (name, redis) in [("PostgreSQL", None), ("PostgreSQL and Redis", Some(redis.url()))] {
-        let node = Node::start(database.url(), redis.as_deref())?;
+        let node = Node::start(database.url(), redis.as_deref(), &[])?;
         sleep(SETTLING).await;
         let (own, servers) = over_a_round(|| Ok((node.cpu()?, cpu_of_backends(pid, database.name())?))).await?;
         print(name, own, servers);
     }
     let file = on_sqlite().await?;
-    let node = Node::start(&file.url(), None)?;
+    let node = Node::start(&file.url(), None, &[])?;
     sleep(SETTLING).await;
     let (own, _) = over_a_round(|| Ok((node.cpu()?, Duration::ZERO))).await?;
     print("SQLite", own, 0.0);

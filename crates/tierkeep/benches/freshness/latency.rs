@@ -25,7 +25,8 @@ pub(crate) async fn report() -> Result<()> {
     let redis = RedisServer::launch().await?;
     for (name, redis) in [("without Redis", None), ("with Redis", Some(redis.url()))] {
         let database = on_postgres(&server).await?;
-        let nodes = [Node::start(database.url(), redis.as_deref())?, Node::start(database.url(), redis.as_deref())?];
+        let nodes =
+            [Node::start(database.url(), redis.as_deref(), &[])?, Node::start(database.url(), redis.as_deref(), &[])?];
         let begin = Instant::now();
         let mut writers = JoinSet::new();
         for writer in 0..WRITERS {

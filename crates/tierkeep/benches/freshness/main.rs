@@ -8,7 +8,10 @@ mod idle;
 mod installation;
 mod latency;
 mod measure;
+#[path = "../bench/node.rs"]
 mod node;
+#[path = "../bench/process.rs"]
+mod process;
 mod stopped;
 mod storm;
 mod writers;

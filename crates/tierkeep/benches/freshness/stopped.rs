@@ -21,9 +21,9 @@ pub(crate) async fn report() -> Result<()> {
     let server = PostgresServer::launch().await?;
     let database = on_postgres(&server).await?;
     let client = database.client().await?;
-    let fresh = Node::start(database.url(), None)?;
+    let fresh = Node::start(database.url(), None, &[])?;
     sleep(Duration::from_secs(3)).await;
-    println!("  a node that has nothing to catch up with: {:.0} MiB at most", fresh.peak_mib()?);
+    println!("  a node that has nothing to catch up with: {:.0} MiB at most", fresh.memory_mib("VmHWM:")?);
     drop(fresh);
 
     let begin = Instant::now();
@@ -31,13 +31,17 @@ pub(crate) async fn report() -> Result<()> {
     println!("  written in {:.0} s; {}", begin.elapsed().as_secs_f64(), outbox(&client).await?);
 
     let begin = Instant::now();
-    let node = Node::start(database.url(), None)?;
+    let node = Node::start(database.url(), None, &[])?;
     println!("  the node listens after {:.2} s", begin.elapsed().as_secs_f64());
     let mut reader = node.reader().await?;
     while reader.get("/readyz").await?.0 != 200 {
         sleep(Duration::from_millis(20)).await;
     }
-    println!("  and is current after {:.2} s, {:.0} MiB at most", begin.elapsed().as_secs_f64(), node.peak_mib()?);
+    println!(
+        "  and is current after {:.2} s, {:.0} MiB at most",
+        begin.elapsed().as_secs_f64(),
+        node.memory_mib("VmHWM:")?
+    );
     while is(&client, "select exists (select from tierkeep_outbox where not settled)").await? {
         sleep(Duration::from_millis(100)).await;
     }
@@ -48,7 +52,7 @@ pub(crate) async fn report() -> Result<()> {
     println!(
         "  pruned after {:.1} s, {:.0} MiB at most; {}",
         begin.elapsed().as_secs_f64(),
-        node.peak_mib()?,
+        node.memory_mib("VmHWM:")?,
         outbox(&client).await?
     );
     Ok(())

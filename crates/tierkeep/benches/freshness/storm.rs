@@ -35,7 +35,7 @@ pub(crate) async fn report() -> Result<()> {
     );
     let server = PostgresServer::launch().await?;
     let database = on_postgres(&server).await?;
-    let node = Node::start(database.url(), None)?;
+    let node = Node::start(database.url(), None, &[])?;
     let mut rounds: [Vec<Round>; 4] = Default::default();
     for _ in 0..ROUNDS {
         rounds[0].push(round(&node, READS_PER_SECOND).await?);

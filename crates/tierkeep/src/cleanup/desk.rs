@@ -6,16 +6,17 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use tierkeep_learning::retention::RULES;
-use tierkeep_learning::store::{Store, StoreError};
+use tierkeep_learning::store::{Cleanup, Store, StoreError};
 use tierkeep_retention::{
-    Ended, Observer, Outcome, Plan, Report, RestoreOrder, RestoreReport, Restored, RunId, Scope, Unobserved,
+    Ended, Observer, Outcome, Plan, Report, RestoreOrder, RestoreReport, Restored, RetentionError, RunId, Scope,
+    Unobserved, Windows,
 };
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::{Request, Surroundings};
+use super::{Document, Request, RequestError, Surroundings};
 use crate::chain::Chain;
 use crate::clock::Clock;
 use crate::config::Retention;
@@ -34,6 +35,7 @@ const ENDED: [Ended; 5] = [Ended::Done, Ended::Budget, Ended::Signal, Ended::Ref
 #[derive(Debug)]
 pub struct Desk {
     config: Retention,
+    is_scheduled: bool,
     stop: CancellationToken,
     tasks: TaskTracker,
     known: Arc<Mutex<Known>>,
@@ -70,9 +72,30 @@ pub enum Begun {
 }
 
 /// Passes on the number of a run.
-struct Told(Mutex<Option<oneshot::Sender<RunId>>>);
+struct Told(Mutex<Option<oneshot::Sender<RunId>>>, Waits);
+
+/// Says in the log whom a run waits for: each time that it is somebody else, and once a minute.
+#[derive(Debug, Default)]
+struct Waits(Mutex<Option<(String, Instant)>>);
+
+/// Between two lines about the same wait.
+const SAID_AGAIN: Duration = Duration::from_secs(60);
+
+impl Observer for Waits {
+    fn waiting(&self, reason: &str) {
+        let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if said.as_ref().is_none_or(|(of, at)| of != reason || at.elapsed() >= SAID_AGAIN) {
+            *said = Some((reason.to_owned(), Instant::now()));
+            tracing::info!(reason, "a clean-up waits for others");
+        }
+    }
+}
 
 impl Observer for Told {
+    fn waiting(&self, reason: &str) {
+        self.1.waiting(reason);
+    }
+
     fn started(&self, run: RunId, _: &Plan) {
         if let Some(sender) = self.0.lock().unwrap_or_else(PoisonError::into_inner).take() {
             // who asked may have gone
@@ -82,16 +105,22 @@ impl Observer for Told {
 }
 
 impl Desk {
-    /// The desk of a node.
+    /// The desk of a node; `is_scheduled`: whether the configuration lets it clean up without being asked.
     #[must_use]
-    pub fn new(config: Retention) -> Self {
-        Self { config, stop: CancellationToken::new(), tasks: TaskTracker::new(), known: Arc::default() }
+    pub fn new(config: Retention, is_scheduled: bool) -> Self {
+        Self { config, is_scheduled, stop: CancellationToken::new(), tasks: TaskTracker::new(), known: Arc::default() }
     }
 
     /// How it is configured.
     #[must_use]
     pub fn config(&self) -> &Retention {
         &self.config
+    }
+
+    /// Whether the configuration lets it clean up without being asked.
+    #[must_use]
+    pub fn is_scheduled(&self) -> bool {
+        self.is_scheduled
     }
 
     /// Begins a clean-up, which goes on until it is done or the node ends, and tells what becomes of it within `patience`.
@@ -102,7 +131,7 @@ impl Desk {
         &self,
         store: Arc<dyn Store>,
         request: &Request,
-        cleanup: tierkeep_learning::store::Cleanup,
+        cleanup: Cleanup,
         clock: Clock,
         patience: Duration,
     ) -> Result<Begun, StoreError> {
@@ -111,7 +140,7 @@ impl Desk {
         let surroundings = Surroundings {
             clock,
             stop: self.stop.child_token(),
-            observer: Arc::new(Told(Mutex::new(Some(sender)))),
+            observer: Arc::new(Told(Mutex::new(Some(sender)), Waits::default())),
             installation,
         };
         let order = request.order(&self.config, surroundings);
@@ -135,6 +164,45 @@ impl Desk {
             // the task panicked, which its hook has logged
             else => Ok(Begun::Plans),
         }
+    }
+
+    /// A clean-up as the schedule asks for it, within some hours of the day: deletes by age only if an age is configured.
+    /// Returns when it has ended.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it was refused, or could not begin.
+    pub async fn run_scheduled(
+        &self,
+        store: Arc<dyn Store>,
+        clock: Clock,
+        windows: Windows,
+        stop: CancellationToken,
+    ) -> Result<(Document, Outcome), StoreError> {
+        let request = Request::scheduled(&self.config);
+        let now = present(&*store, clock).await?;
+        let cleanup = request.cleanup(now, &self.config).map_err(|error| refused(&error))?;
+        let surroundings = Surroundings {
+            clock,
+            stop,
+            observer: Arc::new(Waits::default()),
+            installation: store.installation().await?,
+        };
+        let mut order = request.order(&self.config, surroundings);
+        order.stop = order.stop.windows(windows);
+        let outcome = store.clean_up(&cleanup, &order).await?;
+        note(&self.known, &outcome);
+        Ok((Document::of_outcome(&outcome, &cleanup), outcome))
+    }
+
+    /// What the schedule's next clean-up would do now.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it would be refused before anything is counted.
+    pub async fn plan_scheduled(&self, store: Arc<dyn Store>, clock: Clock) -> Result<(Plan, Cleanup), StoreError> {
+        let request = Request::scheduled(&self.config);
+        let now = present(&*store, clock).await?;
+        let cleanup = request.cleanup(now, &self.config).map_err(|error| refused(&error))?;
+        Ok((store.plan_cleanup(&cleanup, request.limits(&self.config), false).await?, cleanup))
     }
 
     /// What a restore would bring back.
@@ -244,15 +312,31 @@ impl Desk {
 
 impl Default for Desk {
     fn default() -> Self {
-        Self::new(Retention::default())
+        Self::new(Retention::default(), true)
     }
+}
+
+/// The instant by which things are old: the database's, as it does not depend on the clock of this machine, unless another was
+/// given.
+///
+/// # Errors
+/// What the database says.
+pub(crate) async fn present(store: &dyn Store, clock: Clock) -> Result<Timestamp, StoreError> {
+    match clock {
+        Clock::Fixed(now) => Ok(now),
+        Clock::Wall => store.database_now().await,
+    }
+}
+
+fn refused(error: &RequestError) -> StoreError {
+    RetentionError::Refused(error.to_string()).into()
 }
 
 fn note(known: &Mutex<Known>, outcome: &Outcome) {
     let Outcome { run, ended, reason, report, .. } = outcome;
     tracing::info!(
         %run, %ended, reason = reason.as_deref().unwrap_or_default(), batches = report.batches, rules = ?report.rules,
-        "a clean-up that was asked for has ended"
+        "a clean-up has ended"
     );
     let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
     *known.ended.entry(ended.word()).or_default() += 1;

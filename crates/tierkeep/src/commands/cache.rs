@@ -1,17 +1,18 @@
 //! `cache`: asks the running node, or, where none answers, works on Redis.
 
+mod shown;
+
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
-use comfy_table::{Table, TableStyle};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use self::shown::shown;
 use super::{Context, Failure};
 use crate::cli::{CacheArgs, CacheCommand};
-use crate::console::Output;
-use crate::http::{InvalidateRequest, Invalidated, cache_document};
+use crate::http::{InvalidateRequest, Invalidated, WarmupRequest, cache_document};
 use crate::tiers::{Question, Tiers};
 
 /// Longest wait for the node.
@@ -71,7 +72,7 @@ async fn without_server(
 async fn ask(tiers: &Tiers, request: Option<&InvalidateRequest>, key: Option<&str>) -> Result<Value, Failure> {
     let answer = match request {
         None => {
-            let mut document = cache_document(tiers.state().as_ref()).map_err(anyhow::Error::from)?;
+            let mut document = cache_document(tiers).map_err(anyhow::Error::from)?;
             if let Some(key) = key {
                 let explanation = tiers.explain(key.parse().map_err(Failure::usage)?).await;
                 document["explanation"] = explanation.map(|explanation| explanation.to_string()).into();
@@ -87,32 +88,6 @@ async fn ask(tiers: &Tiers, request: Option<&InvalidateRequest>, key: Option<&st
         }
     };
     Ok(answer)
-}
-
-fn shown(answer: &Value, output: Output) -> String {
-    let Output::Human = output else { return answer.to_string() };
-    if let Some(Value::String(explanation)) = answer.get("explanation") {
-        return explanation.clone();
-    }
-    let mut table = Table::new();
-    table.load_style(TableStyle::default());
-    for (name, value) in answer.as_object().into_iter().flatten().filter(|(name, _)| *name != "statistics") {
-        table.add_row([name.clone(), value.to_string()]);
-    }
-    let mut text = table.to_string();
-    if let Some(rows) = answer.get("statistics").and_then(Value::as_array).filter(|rows| !rows.is_empty()) {
-        let mut table = Table::new();
-        table.load_style(TableStyle::default());
-        table.set_header(rows[0].as_object().into_iter().flatten().map(|(name, _)| name.clone()));
-        for row in rows {
-            table.add_row(row.as_object().into_iter().flatten().map(|(_, value)| match value {
-                Value::String(text) => text.clone(),
-                other => other.to_string(),
-            }));
-        }
-        text = format!("{text}\n{table}");
-    }
-    text
 }
 
 /// A running node, by its address.
@@ -152,6 +127,12 @@ impl Node {
     pub(super) async fn invalidate(&self, request: &InvalidateRequest) -> Result<Value, Failure> {
         let body = serde_json::to_string(request).map_err(anyhow::Error::from)?;
         self.send("POST /v1/admin/cache/invalidate", &body).await
+    }
+
+    /// What `POST /v1/admin/warmup` answers.
+    pub(super) async fn warm_up(&self, request: &WarmupRequest) -> Result<Value, Failure> {
+        let body = serde_json::to_string(request).map_err(anyhow::Error::from)?;
+        self.send("POST /v1/admin/warmup", &body).await
     }
 
     /// One request in HTTP/1.0, which ends with the connection: nothing needs to be known of its length.

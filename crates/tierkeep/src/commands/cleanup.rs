@@ -1,6 +1,6 @@
 //! `cleanup`: what is invalid or old goes, batch by batch.
 
-mod display;
+pub(super) mod display;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -14,9 +14,8 @@ use tokio_util::sync::CancellationToken;
 use super::observing::Progress;
 use super::{Context, Ending, Failure};
 use crate::chain::Chain;
-use crate::cleanup::{Document, Request, Surroundings};
+use crate::cleanup::{Document, Request, Surroundings, present};
 use crate::cli::CleanupArgs;
-use crate::clock::Clock;
 use crate::console::Output;
 use crate::signals;
 
@@ -41,11 +40,7 @@ async fn clean_up(
     context: &Context,
     stop: CancellationToken,
 ) -> Result<(), Failure> {
-    let now = match context.clock {
-        Clock::Fixed(now) => now,
-        // what is old does not depend on the clock of this machine
-        Clock::Wall => store.database_now().await?,
-    };
+    let now = present(&*store, context.clock).await?;
     let cleanup = request.cleanup(now, &context.config().retention).map_err(Failure::usage)?;
     context.console.note(display::cutoffs(&cleanup));
     if is_dry_run {

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Ending, Failure};
 use crate::console::Console;
+use crate::upkeep;
 
 /// Time between two plain lines.
 const LINE_INTERVAL: Duration = Duration::from_secs(2);
@@ -140,19 +141,12 @@ pub(super) async fn settle(store: &dyn Store, console: Console, stop: &Cancellat
     let began = Instant::now();
     let mut done = Settling { learners: 0, rows: 0, seconds: 0.0, stopped: false };
     let mut meter = Meter::new("building summaries", "learners", None, console);
-    loop {
-        if stop.is_cancelled() {
-            done.stopped = true;
-            break;
-        }
-        let batch = store.settle().await?;
+    let is_done = upkeep::settle(store, stop, |batch| {
         done.learners += batch.learners;
         done.rows += batch.rows;
         meter.set(done.learners, None, done.learners);
-        if !batch.more {
-            break;
-        }
-    }
+    });
+    done.stopped = !is_done.await?;
     meter.finish();
     done.seconds = began.elapsed().as_secs_f64();
     Ok(done)

@@ -3,26 +3,22 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde_json::json;
 use tierkeep_db::{DatabaseUrl, Error as DatabaseError, SqlitePath};
 use tierkeep_learning::service::Statistics;
 use tierkeep_learning::store::{self, OpenMode, Store, StoreError};
 use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::{Context, Failure, create, progress};
 use crate::access::{Access, Reach};
-use crate::audit::Auditor;
-use crate::cleanup::Desk;
 use crate::cli::ServeArgs;
 use crate::config::{Config, Origin};
 use crate::console::Output;
-use crate::http::{self, App, Limits};
-use crate::metrics::Metrics;
-use crate::upkeep::{self, Upkeep};
-use crate::{demo, erasure, signals};
+use crate::http;
+use crate::node::Node;
+use crate::{demo, signals};
 
 /// The database of `--demo`.
 const DEMO_FILE: &str = "tierkeep-demo.db";
@@ -64,66 +60,25 @@ async fn serve(
         }
         examples = demo::addresses(&statistics, &base).await?;
     }
-    let tiers = context.tiers(statistics).await?;
-    console.note(announcement(&base, Reach::of(address), &access, context.clock.now()));
+    let (app, scheduler) = context.app(statistics, access, stop).await?;
+    app.tiers.begin_restore();
+    console.note(announcement(&base, Reach::of(address), &app.access, context.clock.now()));
     match console.output() {
         Output::Json => console.result(&json!({ "address": base, "examples": examples }).to_string())?,
         Output::Human => {
-            let header = if access.is_required() { " -H \"Authorization: Bearer $TIERKEEP_TOKEN\"" } else { "" };
+            let header = if app.access.is_required() { " -H \"Authorization: Bearer $TIERKEEP_TOKEN\"" } else { "" };
             for address in &examples {
                 console.result(&format!("curl -s{header} '{address}'"))?;
             }
         }
     }
-    let limits = Limits { body: context.config().http.body_limit, timeout: context.config().http.request_timeout };
-    let metrics = Metrics::default();
-    let done = Arc::clone(&metrics.upkeep);
-    let retention = Desk::new(context.config().retention.clone());
-    let app = Arc::new(App { tiers, access, clock: context.clock, limits, retention, metrics });
-    let following = {
-        let (app, bound, stop) = (Arc::clone(&app), context.config().freshness.bound, stop.clone());
-        tokio::spawn(async move { app.access.follow(bound, stop).await })
-    };
-    let upkeep = (!store.is_read_only()).then(|| {
-        let unfolded = Arc::clone(&app);
-        let retention = context.config().freshness.retention();
-        let upkeep = Upkeep::new(store, retention, context.clock, done);
-        upkeep::start(upkeep, move || unfolded.tiers.is_unfolded(), stop.clone())
-    });
-    let background = watch_in_background(&app, context, stop)?;
-    let served = http::serve(listener, http::router(Arc::clone(&app)), stop.clone()).await;
-    stop.cancel();
-    app.retention.close().await;
-    following.await.context("the task that reads the tokens panicked")?;
-    for task in background {
-        task.await.context("a task in the background panicked")?;
-    }
-    if let Some(upkeep) = upkeep {
-        upkeep.await.context("the task that folds changes panicked")?;
-    }
-    app.tiers.close().await;
+    let scheduler = if arguments.no_scheduler { None } else { scheduler };
+    let node = Node::begin(Arc::clone(&app), context.config(), scheduler, stop.clone())?;
+    let connections = context.config().http.connections.clone();
+    let served = http::serve(listener, http::router(app), connections, stop.clone()).await;
+    node.end().await?;
     console.note("stopped");
     Ok(served?)
-}
-
-/// The auditor, and the erasure of learners who departed; neither where nothing may be written.
-fn watch_in_background(
-    app: &Arc<App>,
-    context: &Context,
-    stop: &CancellationToken,
-) -> Result<Vec<JoinHandle<()>>, Failure> {
-    let store = app.tiers.statistics().store();
-    if store.is_read_only() {
-        return Ok(Vec::new());
-    }
-    let auditor = Auditor::new(Arc::clone(store), Arc::clone(app.tiers.audit()));
-    let config = context.config();
-    let grace = SignedDuration::try_from(config.retention.erase_grace).map_err(anyhow::Error::from)?;
-    let grace = config.retention.is_enabled(&config.mapping).then_some(grace);
-    Ok(vec![
-        tokio::spawn(auditor.run(Arc::clone(app), config.verify.sample_per_minute, stop.clone())),
-        tokio::spawn(erasure::follow(Arc::clone(app), grace, stop.clone())),
-    ])
 }
 
 /// Refuses an address that is reachable from outside while nobody could be let in.

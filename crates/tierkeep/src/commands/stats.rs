@@ -1,22 +1,54 @@
 //! `stats`: what the API would answer.
 
+use std::time::Instant;
+
 use anyhow::Context as _;
 use serde::Serialize;
 use tierkeep_learning::key::UserId;
 use tierkeep_learning::service::{Answers, ServiceError, Statistics};
+use tierkeep_learning::statistic::StatisticKind;
+use tierkeep_learning::store::Basis;
 
 use super::{Context, Failure};
 use crate::cli::{Learner, StatsCommand};
 use crate::console::Output;
+use crate::tiers::Tier;
+use crate::watch::{Subject, Waited, Watch, Way, about};
 
 pub(super) async fn run(command: &StatsCommand, context: &Context) -> Result<(), Failure> {
     let statistics = context.statistics().await?;
-    let answer = answer(command, &statistics, context).await;
+    let answer = watched(command, &statistics, context).await;
     statistics.store().close().await;
     Ok(context.console.result(&answer?)?)
 }
 
-async fn answer(command: &StatsCommand, statistics: &Statistics, context: &Context) -> Result<String, Failure> {
+/// The answer; why it was slow goes to the log, as it does for an answer of the API.
+async fn watched(command: &StatsCommand, statistics: &Statistics, context: &Context) -> Result<String, Failure> {
+    let (watch, subject, began) = (Watch::new(context.config().log.slow), subject(command), Instant::now());
+    let answer = watch.computing(subject, answer(command, statistics, context), |(_, basis)| Some(*basis)).await;
+    let found = answer.as_ref().ok().map(|(_, basis)| (Tier::computed(*basis), Waited::default()));
+    watch.answered(subject, began, Way::Database, found);
+    Ok(answer?.0)
+}
+
+fn subject(command: &StatsCommand) -> Subject {
+    let of = |kind, learner: &Learner| about(kind, Some(learner.user));
+    match command {
+        StatsCommand::Daily { learner, .. } => of(StatisticKind::Daily, learner),
+        StatsCommand::Weekly { learner, .. } => of(StatisticKind::Weekly, learner),
+        StatsCommand::Monthly { learner, .. } => of(StatisticKind::Monthly, learner),
+        StatsCommand::Analytics { learner, .. } => of(StatisticKind::Analytics, learner),
+        StatsCommand::Streaks { learner } => of(StatisticKind::Streaks, learner),
+        StatsCommand::Heatmap { learner, .. } => of(StatisticKind::Heatmap, learner),
+        StatsCommand::Courses { learner } => of(StatisticKind::Courses, learner),
+        StatsCommand::Global => about(StatisticKind::Global, None),
+    }
+}
+
+/// The text of an answer, and what it was computed from.
+type Shown = (String, Basis);
+
+async fn answer(command: &StatsCommand, statistics: &Statistics, context: &Context) -> Result<Shown, Failure> {
     let now = context.clock.now();
     let output = context.console.output();
     let known = |learner: &Learner| known(learner, statistics);
@@ -36,7 +68,10 @@ async fn answer(command: &StatsCommand, statistics: &Statistics, context: &Conte
             only(output, statistics.heatmap(&[known(learner)?], *year, now).await?)
         }
         StatsCommand::Courses { learner } => only(output, statistics.courses(&[known(learner)?], now).await?),
-        StatsCommand::Global => text(output, &statistics.global(now).await?),
+        StatsCommand::Global => {
+            let answer = statistics.global(now).await?;
+            Ok((text(output, &answer)?, answer.footing.basis))
+        }
     }
 }
 
@@ -49,9 +84,9 @@ fn known(learner: &Learner, statistics: &Statistics) -> Result<UserId, Failure> 
     }
 }
 
-fn only<T: Serialize>(output: Output, answers: Answers<T>) -> Result<String, Failure> {
+fn only<T: Serialize>(output: Output, answers: Answers<T>) -> Result<Shown, Failure> {
     let answer = answers.into_iter().next().context("one learner was asked for and none answered")??;
-    text(output, &answer)
+    Ok((text(output, &answer)?, answer.footing.basis))
 }
 
 fn text<T: Serialize>(output: Output, answer: &T) -> Result<String, Failure> {

@@ -7,6 +7,7 @@ use tierkeep_learning::mapping::Mapping;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::setting::log::FILTER;
 use super::setting::{Given, settings};
 use super::{ConfigError, Loaded, Origin};
 
@@ -21,6 +22,8 @@ pub(super) fn read(loaded: &mut Loaded, path: &Path, text: &str) -> Result<(), C
         match (name.get_ref().as_ref(), value.get_ref()) {
             ("mapping", DeValue::Table(_)) => read_mapping(loaded, &lines, text, name)?,
             (section, DeValue::Table(keys)) => read_section(loaded, &lines, section, name, keys)?,
+            // what most want to say of the log, without a section
+            ("log", _) => read_key(loaded, &lines, FILTER, name, value)?,
             (key, _) => read_key(loaded, &lines, key, name, value)?,
         }
     }
@@ -60,7 +63,12 @@ fn read_key(
     value: &Spanned<DeValue<'_>>,
 ) -> Result<(), ConfigError> {
     if !settings().any(|setting| setting.key == key) {
-        return Err(unknown(lines.place(name.span().start), "key", key, settings().map(|setting| setting.key)));
+        return Err(unknown(
+            lines.place(name.span().start),
+            "key",
+            key,
+            settings().map(|setting| setting.key).chain(["log"]),
+        ));
     }
     let origin = Origin::File(lines.path.to_owned(), lines.number(name.span().start));
     loaded.set(key, &given(value.get_ref()), origin)

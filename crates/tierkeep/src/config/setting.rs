@@ -1,15 +1,16 @@
 //! The keys: one row each.
 
+mod http;
+pub(super) mod log;
 mod retention;
+mod schedule;
 
-use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use tierkeep_learning::calendar::{DayStart, Zone};
 use tierkeep_learning::statistic::StatisticKind;
-use tracing_subscriber::EnvFilter;
 
 use super::quantity::{format_duration, parse_duration};
 use super::{ByteSize, Config, ConfigError, Origin};
@@ -27,6 +28,20 @@ pub(super) enum Given<'a> {
     Other(&'static str),
 }
 
+impl Given<'_> {
+    /// The value for a message.
+    fn shown(&self) -> String {
+        match self {
+            Given::Text(text) => format!("{text:?}"),
+            Given::Integer(number) => number.to_string(),
+            Given::Bool(value) => value.to_string(),
+            Given::Number(number) => number.to_string(),
+            Given::List(texts) => format!("{texts:?}"),
+            Given::Other(kind) => format!("of type {kind}"),
+        }
+    }
+}
+
 /// A key: how it is read, what it accepts, how it is shown.
 pub(super) struct Setting {
     pub(super) key: &'static str,
@@ -41,6 +56,8 @@ enum Refused {
     Value,
     /// The value may hold a password; this is what may be said of it.
     Secret(String),
+    /// The value may be repeated, and this is what is wrong with it.
+    Told(String),
 }
 
 /// The life of a statistic's answers.
@@ -60,22 +77,11 @@ macro_rules! ttl {
 
 /// All keys, in the order of the sample.
 pub(super) fn settings() -> impl Iterator<Item = &'static Setting> {
-    [EARLIER, retention::SETTINGS, LATER].into_iter().flatten()
+    [log::SETTINGS, EARLIER, retention::SETTINGS, schedule::SETTINGS, LATER, http::SETTINGS].into_iter().flatten()
 }
 
-/// What comes before `[retention]`.
+/// What comes between `[log]` and `[retention]`.
 const EARLIER: &[Setting] = &[
-    Setting {
-        key: "log",
-        accepted: "off, error, warn, info, debug, trace, or directives such as info,tierkeep=debug",
-        read: |config, given| {
-            let text = text(given)?;
-            EnvFilter::try_new(text).map_err(|_| Refused::Value)?;
-            text.clone_into(&mut config.log);
-            Ok(())
-        },
-        show: |config| json!(config.log),
-    },
     Setting {
         key: "database.url",
         accepted: "sqlite://relative.db, sqlite:///absolute.db, or postgres://user[:password]@host[:port]/database",
@@ -302,6 +308,34 @@ const LATER: &[Setting] = &[
         show: |config| json!(config.warmup.rate),
     },
     Setting {
+        key: "warmup.learned",
+        accepted: "true or false",
+        read: |config, given| {
+            let Given::Bool(value) = given else { return Err(Refused::Value) };
+            config.warmup.learned = *value;
+            Ok(())
+        },
+        show: |config| json!(config.warmup.learned),
+    },
+    Setting {
+        key: "warmup.deadline",
+        accepted: "a duration from 0 to 1h, such as \"10s\"",
+        read: |config, given| {
+            config.warmup.deadline = duration(given, Duration::ZERO..=HOUR)?;
+            Ok(())
+        },
+        show: |config| json!(format_duration(config.warmup.deadline)),
+    },
+    Setting {
+        key: "warmup.keys",
+        accepted: "1 to 1000000",
+        read: |config, given| {
+            config.warmup.keys = count(given, 1..=1_000_000)?;
+            Ok(())
+        },
+        show: |config| json!(config.warmup.keys),
+    },
+    Setting {
         key: "days.time_zone",
         accepted: "an IANA time zone name such as \"Europe/Paris\"",
         read: |config, given| {
@@ -329,37 +363,6 @@ const LATER: &[Setting] = &[
         },
         show: |config| json!(config.days.language.to_string()),
     },
-    Setting {
-        key: "http.listen",
-        accepted: "an address and a port, such as \"127.0.0.1:8420\" or \"[::1]:8420\"",
-        read: |config, given| {
-            config.http.listen = listen(text(given)?).ok_or(Refused::Value)?;
-            Ok(())
-        },
-        show: |config| json!(config.http.listen.to_string()),
-    },
-    Setting {
-        key: "http.body_limit",
-        accepted: "a size from 1KiB to 64MiB, such as \"1MiB\"",
-        read: |config, given| {
-            let size: ByteSize = text(given)?.parse().map_err(|_| Refused::Value)?;
-            if !(ByteSize::bytes(1024)..=ByteSize::mebibytes(64)).contains(&size) {
-                return Err(Refused::Value);
-            }
-            config.http.body_limit = size;
-            Ok(())
-        },
-        show: |config| json!(config.http.body_limit.to_string()),
-    },
-    Setting {
-        key: "http.request_timeout",
-        accepted: "a duration from 1ms to 1h, such as \"30s\"",
-        read: |config, given| {
-            config.http.request_timeout = duration(given, MILLISECOND..=HOUR)?;
-            Ok(())
-        },
-        show: |config| json!(format_duration(config.http.request_timeout)),
-    },
 ];
 
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -376,14 +379,8 @@ impl Setting {
             key: self.key,
             given: match refused {
                 Refused::Secret(what) => format!("not usable: {what}"),
-                Refused::Value => match given {
-                    Given::Text(text) => format!("{text:?}"),
-                    Given::Integer(number) => number.to_string(),
-                    Given::Bool(value) => value.to_string(),
-                    Given::Number(number) => number.to_string(),
-                    Given::List(texts) => format!("{texts:?}"),
-                    Given::Other(kind) => format!("of type {kind}"),
-                },
+                Refused::Told(what) => format!("{}: {what}", given.shown()),
+                Refused::Value => given.shown(),
             },
             accepted: self.accepted,
         })
@@ -424,14 +421,6 @@ fn list<'a>(given: &'a Given<'_>) -> Result<&'a [String], Refused> {
     match given {
         Given::List(texts) => Ok(texts),
         _ => Err(Refused::Value),
-    }
-}
-
-/// `localhost` is the one name that needs no resolver.
-fn listen(text: &str) -> Option<SocketAddr> {
-    match text.strip_prefix("localhost:") {
-        Some(port) => Some(SocketAddr::from(([127, 0, 0, 1], port.parse().ok()?))),
-        None => text.parse().ok(),
     }
 }
 

@@ -17,8 +17,15 @@ fn values(loaded: &Loaded) -> Vec<(&'static str, Value)> {
 }
 
 /// What is unset unless it is said.
-const WITHOUT_DEFAULT: [&str; 4] =
-    ["redis.url", "retention.delete_after_days", "retention.stop_file", "retention.before_delete"];
+const WITHOUT_DEFAULT: [&str; 7] = [
+    "redis.url",
+    "retention.delete_after_days",
+    "retention.stop_file",
+    "retention.before_delete",
+    "notify.on_failure",
+    "http.rate",
+    "http.burst",
+];
 
 #[test]
 fn the_sample_holds_every_default() {
@@ -61,8 +68,11 @@ fn an_unknown_key_names_the_nearest_one_with_file_and_line() {
 #[test]
 fn every_key_says_what_it_accepts() {
     let bad = [
-        ("log = \"no,such=[\"", "log", "off, error"),
-        ("log = 1", "log", "off, error"),
+        ("log = \"no,such=[\"", "log.filter", "off, error"),
+        ("log = 1", "log.filter", "off, error"),
+        ("[log]\nfilter = 1", "log.filter", "off, error"),
+        ("[log]\nformat = \"yaml\"", "log.format", "\"text\" or \"json\""),
+        ("[log]\nslow = 250", "log.slow", "0 to 1h"),
         ("[database]\nurl = \"mysql://x\"", "database.url", "sqlite://"),
         ("[database]\nsize = 0", "database.size", "1 to 10000"),
         ("[database]\nsize = \"20\"", "database.size", "1 to 10000"),
@@ -110,9 +120,39 @@ fn every_key_says_what_it_accepts() {
         ("[retention]\nkeep_summaries = \"yes\"", "retention.keep_summaries", "true or false"),
         ("[retention]\nrestore_grace = \"1y\"", "retention.restore_grace", "0 to 3650d"),
         ("[retention]\nerase_grace = \"a week\"", "retention.erase_grace", "0 to 3650d"),
+        ("[schedule]\nprecompute-active-cache = \"61 2 * * *\"", "schedule.precompute-active-cache", "0-59"),
+        ("[schedule]\ncleanup-expired-cache = \"every 0s\"", "schedule.cleanup-expired-cache", "1s to 366d"),
+        ("[schedule]\narchive-old-data = \"0 25 * * *\"", "schedule.archive-old-data", "0-23"),
+        ("[schedule]\nupdate-analytics = 300", "schedule.update-analytics", "every 5m"),
+        ("[schedule]\nretries = 11", "schedule.retries", "0 to 10"),
+        ("[schedule]\nretry_pause = \"0s\"", "schedule.retry_pause", "1s to 1d"),
+        ("[schedule]\ntime_limit = \"31d\"", "schedule.time_limit", "1s to 30d"),
+        ("[schedule]\nhistory = \"1m\"", "schedule.history", "1h to 3650d"),
+        (
+            "[schedule.missed]\nprecompute-active-cache = \"twice\"",
+            "schedule.missed.precompute-active-cache",
+            "within 2d",
+        ),
+        (
+            "[schedule.missed]\ncleanup-expired-cache = \"all 0 within 1d\"",
+            "schedule.missed.cleanup-expired-cache",
+            "within 2d",
+        ),
+        ("[schedule.missed]\narchive-old-data = \"all\"", "schedule.missed.archive-old-data", "within 2d"),
+        ("[schedule.missed]\nupdate-analytics = \"none\"", "schedule.missed.update-analytics", "within 2d"),
+        ("[schedule.jitter]\nprecompute-active-cache = \"2h\"", "schedule.jitter.precompute-active-cache", "0 to 1h"),
+        ("[schedule.jitter]\ncleanup-expired-cache = \"-1s\"", "schedule.jitter.cleanup-expired-cache", "0 to 1h"),
+        ("[schedule.jitter]\narchive-old-data = \"1\"", "schedule.jitter.archive-old-data", "0 to 1h"),
+        ("[schedule.jitter]\nupdate-analytics = \"soon\"", "schedule.jitter.update-analytics", "0 to 1h"),
+        ("[precompute]\ndays_active = 0", "precompute.days_active", "1 to 36500"),
+        ("[precompute]\nstatistics = [\"dayly\"]", "precompute.statistics", "daily, weekly"),
+        ("[notify]\non_failure = \" \"", "notify.on_failure", "command"),
         ("[warmup]\ndelay = \"2h\"", "warmup.delay", "0 to 1h"),
         ("[warmup]\nconcurrency = -1", "warmup.concurrency", "0 to 1000"),
         ("[warmup]\nrate = 0", "warmup.rate", "1 to 1000000"),
+        ("[warmup]\nlearned = \"yes\"", "warmup.learned", "true or false"),
+        ("[warmup]\ndeadline = \"2h\"", "warmup.deadline", "0 to 1h"),
+        ("[warmup]\nkeys = 0", "warmup.keys", "1 to 1000000"),
         ("[days]\ntime_zone = \"Europe/Pari\"", "days.time_zone", "IANA"),
         ("[days]\nday_start = 24", "days.day_start", "0 to 23"),
         ("[days]\nlanguage = \"fr\"", "days.language", "\"en\" or \"zh\""),
@@ -120,6 +160,15 @@ fn every_key_says_what_it_accepts() {
         ("[http]\nbody_limit = \"1MB\"", "http.body_limit", "1KiB to 64MiB"),
         ("[http]\nbody_limit = \"1B\"", "http.body_limit", "1KiB to 64MiB"),
         ("[http]\nrequest_timeout = \"soon\"", "http.request_timeout", "1ms to 1h"),
+        ("[http]\nheader_timeout = \"0s\"", "http.header_timeout", "1ms to 1h"),
+        ("[http]\nidle_timeout = 75", "http.idle_timeout", "1ms to 1h"),
+        ("[http]\nheader_limit = \"2MiB\"", "http.header_limit", "1KiB to 1MiB"),
+        ("[http]\nmax_connections = 0", "http.max_connections", "1 to 1000000"),
+        ("[http]\nshutdown_delay = \"6m\"", "http.shutdown_delay", "0 to 5m"),
+        ("[http]\nrate = -1", "http.rate", "0 to 1000000"),
+        ("[http]\nburst = 0", "http.burst", "1 to 1000000"),
+        ("[http]\ntrusted_proxies = [\"10.0.0.0/33\"]", "http.trusted_proxies", "10.0.0.0/8"),
+        ("[http]\ntrusted_proxies = \"10.0.0.0/8\"", "http.trusted_proxies", "10.0.0.0/8"),
     ];
 
     for (text, key, accepted) in bad {
@@ -180,7 +229,7 @@ fn flags_win_over_the_environment_which_wins_over_the_file() {
     let origins: BTreeMap<_, _> = loaded.shown().map(|shown| (shown.key, shown.origin)).collect();
     assert_eq!(origins["database.url"], Origin::Flag("--database"));
     assert_eq!(origins["http.listen"], Origin::Environment("TIERKEEP_LISTEN"));
-    assert_eq!(origins["log"], Origin::Environment("TIERKEEP_LOG"));
+    assert_eq!(origins["log.filter"], Origin::Environment("TIERKEEP_LOG"));
     assert_eq!(origins["days.language"], Origin::Default);
 }
 

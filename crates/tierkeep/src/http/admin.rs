@@ -1,5 +1,7 @@
 //! What an operator asks of a node's cache.
 
+mod standing;
+
 use std::sync::Arc;
 
 use axum::extract::State;
@@ -9,75 +11,15 @@ use tierkeep_cache::{Acknowledgement, Receipt};
 use tierkeep_learning::key::UserId;
 use utoipa::ToSchema;
 
+use self::standing::CacheStanding;
 use super::docs::Id;
 use super::error::{ApiError, BadParameter, Fault, Problem, clip};
 use super::extract::{JsonBody, Parameters};
 use super::{App, json};
-use crate::tiers::{self, Invalidation, Question, SharedTier, Standing};
+use crate::tiers::{self, Invalidation, Question, Tiers};
 
 /// Most keys, tags and learners of one request, each.
 const MAX_TARGETS: usize = 1000;
-
-/// How the tiers of this node stand.
-#[derive(Debug, Serialize, ToSchema)]
-struct CacheStanding {
-    /// `on`; `bypassed` while the database has not said within `freshness.bound` what changed, or a trigger is missing;
-    /// `off` where nothing is kept.
-    status: &'static str,
-    /// Where the database stands, as this node knows it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    position: Option<u64>,
-    /// Milliseconds since it said so, where that is longer than the bound.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    behind_ms: Option<u64>,
-    /// Memory.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    l1: Option<MemoryStanding>,
-    /// `none`, `connected` or `away`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    l2: Option<&'static str>,
-    /// Each statistic's counts.
-    statistics: Vec<StatisticCounts>,
-    /// Why the key would be answered as it would, if one was given.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    explanation: Option<String>,
-}
-
-/// The memory tier.
-#[derive(Debug, Serialize, ToSchema)]
-struct MemoryStanding {
-    /// Answers in it.
-    entries: usize,
-    /// Bytes they take.
-    bytes: u64,
-    /// Its bound.
-    capacity: u64,
-    /// Answers that gave way to others.
-    evictions: u64,
-}
-
-/// What happened to one statistic's answers since this node started.
-#[derive(Debug, Serialize, ToSchema)]
-struct StatisticCounts {
-    /// The statistic.
-    statistic: &'static str,
-    /// Seconds its answers live at most.
-    ttl_seconds: u64,
-    /// Reads that memory answered.
-    l1: u64,
-    /// Reads that Redis answered.
-    l2: u64,
-    /// Reads that no tier above the database answered.
-    misses: u64,
-    /// Computations.
-    loads: u64,
-    /// Computations that failed.
-    failures: u64,
-    /// Reads that waited for somebody else's computation.
-    waits: u64,
-    /// Calls of Redis that failed.
-    l2_errors: u64,
-}
 
 /// How the cache stands
 #[utoipa::path(
@@ -95,56 +37,9 @@ pub(super) async fn cache(State(app): State<Arc<App>>, query: Parameters) -> Res
         None => None,
         Some(key) => app.tiers.explain(question("key", key)?).await.map(|explanation| explanation.to_string()),
     };
-    json(&CacheStanding { explanation, ..standing(app.tiers.state().as_ref()) })
-}
-
-fn standing(state: Option<&tiers::State>) -> CacheStanding {
-    let nothing = CacheStanding {
-        status: "off",
-        position: None,
-        behind_ms: None,
-        l1: None,
-        l2: None,
-        statistics: Vec::new(),
-        explanation: None,
-    };
-    let Some(state) = state else { return nothing };
-    let memory = &state.cache;
-    CacheStanding {
-        status: if state.standing == Standing::Current { "on" } else { "bypassed" },
-        position: Some(state.position),
-        behind_ms: match state.standing {
-            Standing::Behind(behind) => u64::try_from(behind.as_millis()).ok(),
-            Standing::Current | Standing::Untold => None,
-        },
-        l1: Some(MemoryStanding {
-            entries: memory.entries,
-            bytes: memory.memory_bytes,
-            capacity: memory.memory_capacity,
-            evictions: memory.evictions,
-        }),
-        l2: Some(match state.shared {
-            SharedTier::None => "none",
-            SharedTier::Connected => "connected",
-            SharedTier::Away => "away",
-        }),
-        statistics: state.views.iter().map(counts).collect(),
-        explanation: None,
-    }
-}
-
-fn counts(view: &tiers::ViewState) -> StatisticCounts {
-    StatisticCounts {
-        statistic: view.kind.name(),
-        ttl_seconds: view.ttl.as_secs(),
-        l1: view.counts.memory_hits,
-        l2: view.counts.remote_hits,
-        misses: view.counts.misses,
-        loads: view.counts.loads,
-        failures: view.counts.load_failures,
-        waits: view.counts.waits,
-        l2_errors: view.counts.remote_errors,
-    }
+    let mut standing = CacheStanding::of(&app.tiers);
+    standing.explanation = explanation;
+    json(&standing)
 }
 
 /// What is to be forgotten; at least one of these, at most 1000 of each.
@@ -265,8 +160,8 @@ impl Invalidated {
 }
 
 /// The document that `GET /v1/admin/cache` answers, for a command that has no server to ask.
-pub(crate) fn document(state: Option<&tiers::State>) -> serde_json::Result<serde_json::Value> {
-    serde_json::to_value(standing(state))
+pub(crate) fn document(tiers: &Tiers) -> serde_json::Result<serde_json::Value> {
+    serde_json::to_value(CacheStanding::of(tiers))
 }
 
 fn question(parameter: &'static str, text: &str) -> Result<Question, BadParameter> {

@@ -145,5 +145,6 @@ pub(super) async fn page(file: Option<Path<String>>, request: Request) -> Result
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_str(&file.content_type).map_err(ApiError::internal)?);
     headers.insert(header::CONTENT_SECURITY_POLICY, POLICY);
+    headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
     Ok(response)
 }

@@ -1,22 +1,13 @@
 //! Which encoding an answer has, and clients that accept none.
 
-use axum::extract::Request;
 use axum::http::{Extensions, HeaderMap, HeaderValue, StatusCode, Version, header};
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
 use tower_http::compression::predicate::{DefaultPredicate, Predicate};
 
-use super::error::ApiError;
 use super::idempotency::Unencoded;
 
-/// Refuses a request whose client accepts neither what is compressed nor what is not. The compression would do it as well,
-/// but only once the request was carried out, and would send the answer with it.
-pub(super) async fn refuse_unacceptable(request: Request, next: Next) -> Response {
-    if is_acceptable(request.headers()) { next.run(request).await } else { ApiError::NotAcceptable.into_response() }
-}
-
-/// Whether a client accepts gzip, or an answer as it is. What cannot be read is left out.
-fn is_acceptable(headers: &HeaderMap) -> bool {
+/// Whether a client accepts gzip, or an answer as it is. What cannot be read is left out. The compression would refuse whoever
+/// accepts neither as well, but only once the request was carried out, and would send the answer with it.
+pub(super) fn is_acceptable(headers: &HeaderMap) -> bool {
     let (mut gzip, mut identity, mut any) = (None, None, None);
     let values = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
     for coding in values.flat_map(|value| value.split(',')) {
@@ -53,13 +44,12 @@ pub(super) fn worthwhile() -> impl Predicate {
 }
 
 /// A compressed answer has other bytes than a plain one, so its tag promises equal meaning only.
-pub(super) async fn weaken_tag(mut response: Response) -> Response {
-    if response.headers().contains_key(header::CONTENT_ENCODING)
-        && let Some(etag) = response.headers().get(header::ETAG)
+pub(super) fn weaken_tag(headers: &mut HeaderMap) {
+    if headers.contains_key(header::CONTENT_ENCODING)
+        && let Some(etag) = headers.get(header::ETAG)
         && !etag.as_bytes().starts_with(b"W/")
         && let Ok(weak) = HeaderValue::from_bytes(&[b"W/", etag.as_bytes()].concat())
     {
-        response.headers_mut().insert(header::ETAG, weak);
+        headers.insert(header::ETAG, weak);
     }
-    response
 }

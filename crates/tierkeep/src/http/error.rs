@@ -12,16 +12,20 @@ use tierkeep_learning::session_change::FieldFault;
 use tierkeep_learning::store::writes::Refusal;
 use tierkeep_learning::store::{Scope, StoreError};
 use tierkeep_retention::RetentionError;
+use tierkeep_schedule::ScheduleError;
 use utoipa::ToSchema;
 
+pub use self::edge::Edge;
 use self::kinds::{KINDS, Kind};
 use super::body::Misfit;
 use crate::access::Denied;
 use crate::chain::Chain;
 use crate::config::ByteSize;
 
+mod edge;
 mod kinds;
 mod retention;
+mod schedule;
 
 /// What was wrong (RFC 9457).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -93,6 +97,8 @@ pub enum ApiError {
     MediaType(String),
     /// The request brings no token that admits it.
     Denied(Denied),
+    /// It is refused before a handler sees it.
+    Edge(Edge),
     /// The client accepts no encoding that there is.
     NotAcceptable,
     /// A write was refused.
@@ -101,6 +107,12 @@ pub enum ApiError {
     KeyTaken,
     /// The answer under an idempotency key was erased with a learner.
     AnswerErased,
+    /// The schedule says so.
+    Schedule(ScheduleError),
+    /// The same is at work already; in words.
+    AtWork(String),
+    /// No answer would be kept at present.
+    NothingKept,
     /// There was no answer in time.
     Timeout,
     /// A bug, or a failure that nobody outside can mend.
@@ -159,6 +171,7 @@ impl ApiError {
                 ..problem(KINDS.media_type, "the body must be declared as application/json".to_owned())
             },
             Self::Denied(denied) => denial(*denied),
+            Self::Edge(edge) => edge.problem(),
             Self::NotAcceptable => Problem {
                 accepted: Some("gzip, identity".to_owned()),
                 ..problem(KINDS.not_acceptable, "Accept-Encoding excludes every encoding of this server".to_owned())
@@ -174,6 +187,12 @@ impl ApiError {
                 "a request with this Idempotency-Key was carried out, and its answer was erased with a learner it spoke of; \
                  nothing was written now"
                     .to_owned(),
+            ),
+            Self::Schedule(error) => schedule::schedule_problem(error),
+            Self::AtWork(what) => problem(KINDS.run_under_way, what.clone()),
+            Self::NothingKept => problem(
+                KINDS.nothing_kept,
+                "this node keeps no answers at present: nothing is stored, or the database does not say what changed".to_owned(),
             ),
             Self::Timeout => problem(KINDS.timeout, "there was no answer in time; try again later".to_owned()),
         }
@@ -328,21 +347,27 @@ fn unknown_parameter(name: &str, accepted: &[&str]) -> Problem {
 /// Whether the database cannot be asked at present, so that the same request may succeed later.
 fn is_outage(error: &StoreError) -> bool {
     match error {
-        StoreError::Database(error) | StoreError::Retention(RetentionError::Database(error)) => match error {
-            DatabaseError::Unreachable { .. }
-            | DatabaseError::ConnectTimeout { .. }
-            | DatabaseError::PoolTimeout { .. }
-            | DatabaseError::Closed
-            | DatabaseError::Busy { .. } => true,
-            // what the server did not say itself is the connection's end
-            DatabaseError::Postgres(error) => error.as_db_error().is_none_or(|db| ends_connection(db.code().code())),
-            _ => false,
-        },
+        StoreError::Database(error) | StoreError::Retention(RetentionError::Database(error)) => {
+            is_outage_of_database(error)
+        }
         StoreError::Postgres(error) | StoreError::Retention(RetentionError::Postgres(error)) => {
             error.as_db_error().is_none_or(|db| ends_connection(db.code().code()))
         }
         StoreError::Retention(RetentionError::Silent { .. }) => true,
         StoreError::NotMigrated | StoreError::Outdated { .. } => true,
+        _ => false,
+    }
+}
+
+fn is_outage_of_database(error: &DatabaseError) -> bool {
+    match error {
+        DatabaseError::Unreachable { .. }
+        | DatabaseError::ConnectTimeout { .. }
+        | DatabaseError::PoolTimeout { .. }
+        | DatabaseError::Closed
+        | DatabaseError::Busy { .. } => true,
+        // what the server did not say itself is the connection's end
+        DatabaseError::Postgres(error) => error.as_db_error().is_none_or(|db| ends_connection(db.code().code())),
         _ => false,
     }
 }
@@ -376,6 +401,12 @@ impl From<Refusal> for ApiError {
     }
 }
 
+impl From<ScheduleError> for ApiError {
+    fn from(error: ScheduleError) -> Self {
+        Self::Schedule(error)
+    }
+}
+
 impl From<BadParameter> for ApiError {
     fn from(bad: BadParameter) -> Self {
         Self::Parameter(bad)
@@ -387,6 +418,9 @@ impl IntoResponse for ApiError {
         let problem = self.problem();
         match &self {
             Self::Internal(error) => tracing::error!(error = %Chain(&**error), "a request failed"),
+            Self::Schedule(error) if problem.status >= 500 => {
+                tracing::error!(error = %Chain(error), "a request failed");
+            }
             // what a guard refuses is no failure of this node
             Self::Service(error) if problem.status >= 500 => {
                 if let ServiceError::Store(error) = &**error {
@@ -396,8 +430,16 @@ impl IntoResponse for ApiError {
             _ => {}
         }
         let mut response = problem.into_response();
-        if let Self::Denied(denied) = self {
-            response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge(denied));
+        match self {
+            Self::Denied(denied) => {
+                response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge(denied));
+            }
+            Self::Edge(edge) => {
+                if let Some(seconds) = edge.retry_after() {
+                    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+                }
+            }
+            _ => {}
         }
         response
     }

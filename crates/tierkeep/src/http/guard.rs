@@ -1,23 +1,24 @@
 //! What each address needs: the one table from method and path to scope, for requests and for the document.
 
-use std::sync::Arc;
-
-use axum::extract::{MatchedPath, Request, State};
+use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderMap, Method, header};
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
 use tierkeep_learning::store::Scope;
 use utoipa::openapi::path::PathItem;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{Components, OpenApi};
 
-use super::App;
-use super::error::ApiError;
+use super::error::{ApiError, Edge};
+use super::gate::{Peer, UNLIMITED};
+use super::origin::foreign;
+use super::{App, encoding};
+use crate::access::{Admitted, Denied};
 
 /// Pages and signs of life, which need no token and tell nothing of any learner.
 const OPEN: [&str; 5] = ["/", "/docs", "/openapi.json", "/livez", "/readyz"];
 /// What lies below these needs none either.
 const OPEN_BELOW: [&str; 1] = ["/docs/"];
+/// What tells nothing that a page from elsewhere could use, and is asked for by names of any kind.
+const SIGNS_OF_LIFE: [&str; 2] = ["/livez", "/readyz"];
 /// Questions that are too long for an address.
 const READ_BY_POST: [&str; 1] = ["/v1/stats/batch"];
 
@@ -38,21 +39,55 @@ fn needed(method: &Method, path: &str) -> Option<Scope> {
     })
 }
 
-/// Lets a request pass that needs no token or brings one of sufficient scope. Nothing of it was read before.
-pub(super) async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    // the route that was found, not the text that led to it: two readings of an address cannot differ
+/// The scope that a request needs; `None` = no token.
+pub(super) fn scope(request: &Request) -> Option<Scope> {
+    needed(request.method(), path(request))
+}
+
+/// The route that was found, not the text that led to it: two readings of an address cannot differ.
+fn path(request: &Request) -> &str {
     let route = request.extensions().get::<MatchedPath>();
-    let path = route.map_or_else(|| request.uri().path(), MatchedPath::as_str);
-    let scope = needed(request.method(), path);
-    if scope.is_some() {
-        app.access.catch_up().await;
+    route.map_or_else(|| request.uri().path(), MatchedPath::as_str)
+}
+
+/// Lets a request pass whose client accepts an answer, and that needs no token or brings one of the scope it needs, unless its
+/// client asks too often. Nothing of it was read before.
+///
+/// # Errors
+/// What it is answered instead.
+pub(super) fn pass(app: &App, request: &Request, scope: Option<Scope>) -> Result<(), ApiError> {
+    if !encoding::is_acceptable(request.headers()) {
+        return Err(ApiError::NotAcceptable);
     }
-    if let Some(scope) = scope
-        && let Err(denied) = app.access.admit(bearer(request.headers()), scope, app.clock.now())
-    {
-        return ApiError::Denied(denied).into_response();
+    let App { access, gate, .. } = app;
+    let address = || gate.address(request.extensions().get::<Peer>().copied(), request.headers());
+    let admitted = match scope {
+        Some(scope) => access.admit(bearer(request.headers()), scope, app.clock.now()).map_err(|denied| {
+            // whoever brings a token that lives is let in, however many others at the same address bring none: 256 bits are
+            // guessed by nobody, and what is limited is what the guessing costs
+            match (denied, gate.count(Admitted::Anybody, address(), Some(Scope::Read))) {
+                (Denied::Unknown, Ok(())) => gate.count_guess(address()).err().map(Edge::TooManyGuesses),
+                (_, counted) => counted.err().map(Edge::TooOften),
+            }
+            .map_or(ApiError::Denied(denied), ApiError::Edge)
+        })?,
+        None => Admitted::Anybody,
+    };
+    let path = path(request);
+    if SIGNS_OF_LIFE.contains(&path) {
+        return Ok(());
     }
-    next.run(request).await
+    if admitted == Admitted::Anybody && !access.is_required() {
+        let is_write = matches!(scope, Some(Scope::Write | Scope::Admin));
+        if let Some(foreign) = foreign(request.uri(), request.headers(), is_write) {
+            return Err(ApiError::Edge(Edge::Foreign(foreign)));
+        }
+    }
+    if UNLIMITED.contains(&path) {
+        return Ok(());
+    }
+    let address = if admitted == Admitted::Anybody { address() } else { None };
+    gate.count(admitted, address, scope).map_err(|left| ApiError::Edge(Edge::TooOften(left)))
 }
 
 /// The token of a request; several are none, since it is not known which is meant.
@@ -71,7 +106,8 @@ const SCHEME: &str = "token";
 pub(super) fn describe(document: &mut OpenApi) {
     let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(
         "A token of `tierkeep token create`. Scopes: read, write, admin; each includes those before it. 401 without a live \
-         token, 403 with one of too small a scope. An installation without tokens is served on loopback only and asks for none.",
+         token, 403 with one of too small a scope, 429 with `Retry-After` for whoever asks too often. An installation without tokens is served on loopback only and asks for none; it answers by the names of its own machine, \
+         and lets no page from elsewhere write.",
     ));
     document
         .components

@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 
 use super::error::ApiError;
 use super::{App, json};
-use crate::tiers::{Standing, State};
+use crate::tiers::{LearnedState, Standing, State};
 
 /// Longest wait for the database: load balancers ask often and give up early.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -28,7 +28,7 @@ pub(super) struct Life {
 /// Whether requests can be answered, check by check.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Readiness {
-    /// `ok` when every check is.
+    /// `ok` when every check is, `warming` when only the warm-up is not, and `stopping` when the node is about to end.
     status: CheckStatus,
     /// The checks.
     checks: Checks,
@@ -44,6 +44,9 @@ pub(super) struct Checks {
     /// Whether it has said within `freshness.bound` what changed; absent where no answer is kept.
     #[serde(skip_serializing_if = "Option::is_none")]
     feed: Option<FeedCheck>,
+    /// Whether what was hot before the start is there, or was waited for long enough; absent where nothing is restored.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    warmup: Option<Check>,
 }
 
 /// The change feed.
@@ -74,6 +77,10 @@ pub(super) struct Check {
 pub(super) enum CheckStatus {
     /// As it should be.
     Ok,
+    /// The node is about to end.
+    Stopping,
+    /// What was hot before the start is being computed.
+    Warming,
     /// Not as it should be.
     Failing,
     /// Not known, because another check fails.
@@ -86,6 +93,12 @@ impl Check {
 
     fn failing(reason: &str) -> Self {
         Self { status: CheckStatus::Failing, reason: Some(reason.to_owned()) }
+    }
+}
+
+impl Checks {
+    fn of(database: Check, migrations: Check) -> Self {
+        Self { database, migrations, feed: None, warmup: None }
     }
 }
 
@@ -102,23 +115,29 @@ pub(super) async fn livez() -> Result<Response, ApiError> {
 )]
 pub(super) async fn readyz(extract::State(app): extract::State<Arc<App>>) -> Result<Response, ApiError> {
     let checks = match tokio::time::timeout(PATIENCE, app.statistics().store().check()).await {
-        Ok(Ok(())) => Checks { database: Check::OK, migrations: Check::OK, feed: None },
+        Ok(Ok(())) => Checks::of(Check::OK, Check::OK),
         Ok(Err(error)) => {
             tracing::warn!(%error, "the database is not ready");
             failing(&error)
         }
-        Err(_) => {
-            Checks { database: Check::failing("it does not answer in time"), migrations: Check::UNKNOWN, feed: None }
-        }
+        Err(_) => Checks::of(Check::failing("it does not answer in time"), Check::UNKNOWN),
     };
-    let checks = Checks { feed: app.tiers.state().as_ref().map(feed), ..checks };
+    let state = app.tiers.state();
+    let warmup = state.as_ref().and_then(|state| state.learned.as_ref()).map(warmup);
+    let checks = Checks { feed: state.as_ref().map(feed), warmup, ..checks };
+    let is_warm = checks.warmup.as_ref().is_none_or(|check| check.status == CheckStatus::Ok);
     let ready = [Some(&checks.database), Some(&checks.migrations), checks.feed.as_ref().map(|feed| &feed.check)]
         .into_iter()
         .flatten()
         .all(|check| check.status == CheckStatus::Ok);
-    let status = if ready { CheckStatus::Ok } else { CheckStatus::Failing };
+    let status = match (app.gate.is_stopping(), ready, is_warm) {
+        (true, ..) => CheckStatus::Stopping,
+        (false, false, _) => CheckStatus::Failing,
+        (false, true, false) => CheckStatus::Warming,
+        (false, true, true) => CheckStatus::Ok,
+    };
     let mut response = json(&Readiness { status, checks })?.into_response();
-    if !ready {
+    if status != CheckStatus::Ok {
         *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
     }
     Ok(response)
@@ -137,8 +156,17 @@ fn feed(state: &State) -> FeedCheck {
     FeedCheck { check, position: state.position, lag_ms: u64::try_from(state.behind.as_millis()).unwrap_or(u64::MAX) }
 }
 
+fn warmup(learned: &LearnedState) -> Check {
+    match learned.ready {
+        Some(_) => Check::OK,
+        None => {
+            Check { status: CheckStatus::Warming, reason: Some("what was hot before is being computed".to_owned()) }
+        }
+    }
+}
+
 fn failing(error: &StoreError) -> Checks {
-    let migrations = |reason: &str| Checks { database: Check::OK, migrations: Check::failing(reason), feed: None };
+    let migrations = |reason: &str| Checks::of(Check::OK, Check::failing(reason));
     match error {
         StoreError::NotMigrated => migrations("the tables are missing"),
         StoreError::Outdated { .. } => migrations("the tables are older than this binary"),
@@ -147,11 +175,7 @@ fn failing(error: &StoreError) -> Checks {
         }
         other => match other.misfit() {
             Some(why) => migrations(&why),
-            None => Checks {
-                database: Check::failing("it cannot be asked; the log says why"),
-                migrations: Check::UNKNOWN,
-                feed: None,
-            },
+            None => Checks::of(Check::failing("it cannot be asked; the log says why"), Check::UNKNOWN),
         },
     }
 }

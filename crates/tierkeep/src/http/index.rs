@@ -55,5 +55,6 @@ pub(super) async fn index(State(app): State<Arc<App>>) -> Result<Response, ApiEr
     let page = Index { version: env!("CARGO_PKG_VERSION"), style: STYLE, learners, reachable, guarded };
     let mut response = Html(page.render().map_err(ApiError::internal)?).into_response();
     response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, POLICY.clone());
+    response.headers_mut().insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
     Ok(response)
 }

@@ -2,11 +2,9 @@
 
 use std::sync::Arc;
 
-use axum::extract::{MatchedPath, Request, State};
+use axum::extract::State;
 use axum::http::{HeaderValue, header};
-use axum::middleware::Next;
 use axum::response::Response;
-use tokio::time::Instant;
 
 use super::App;
 use super::error::{ApiError, Problem};
@@ -23,19 +21,15 @@ use crate::metrics::CONTENT_TYPE;
 )]
 pub(super) async fn metrics(State(app): State<Arc<App>>, query: Parameters) -> Result<Response, ApiError> {
     query.only(&[])?;
-    let retention = app.retention.standing(&**app.statistics().store(), app.clock.now()).await;
-    let mut response = Response::new(app.metrics.render(&app.tiers, retention).map_err(ApiError::internal)?.into());
+    let store = app.statistics().store();
+    // both wait for the database, and at the same time
+    let (retention, told) = tokio::join!(
+        app.retention.standing(&**store, app.clock.now()),
+        app.metrics.asked.read(store, app.schedule.as_ref())
+    );
+    let ended = app.schedule.as_ref().map(|scheduler| scheduler.counts()).unwrap_or_default();
+    let page = app.metrics.render(&app.tiers, retention, ended, told).map_err(ApiError::internal)?;
+    let mut response = Response::new(page.into());
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
     Ok(response)
-}
-
-/// Counts a request when it is answered; one whose client goes away before is not.
-pub(super) async fn counted(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    let began = Instant::now();
-    let method = request.method().clone();
-    let route = request.extensions().get::<MatchedPath>().cloned();
-    let response = next.run(request).await;
-    let route = route.as_ref().map(MatchedPath::as_str);
-    app.metrics.traffic.note(&method, route, response.status(), began.elapsed());
-    response
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName};
+use axum::http::{HeaderMap, HeaderName, header};
 
 use super::App;
 use super::error::{ApiError, BadParameter, Fault, clip};
@@ -16,7 +16,7 @@ pub(super) const X_TIERKEEP_POSITION: HeaderName = HeaderName::from_static("x-ti
 /// statistic takes this, so that none forgets the position.
 #[derive(Debug)]
 pub(super) struct Asked {
-    /// The headers.
+    /// The headers that an answer depends on: what the client has, and which language it prefers.
     pub(super) headers: HeaderMap,
     /// Whether the tiers above the database may answer: this node knows of everything up to the position asked for.
     pub(super) may_be_kept: bool,
@@ -30,7 +30,13 @@ impl FromRequestParts<Arc<App>> for Asked {
             None => true,
             Some(position) => app.tiers.reach(position).await,
         };
-        Ok(Self { headers: parts.headers.clone(), may_be_kept })
+        let mut headers = HeaderMap::new();
+        for name in [header::IF_NONE_MATCH, header::ACCEPT_LANGUAGE] {
+            for value in parts.headers.get_all(&name) {
+                headers.append(&name, value.clone());
+            }
+        }
+        Ok(Self { headers, may_be_kept })
     }
 }
 

@@ -19,7 +19,7 @@ use super::body;
 use super::error::{ApiError, BadParameter, Fault, Problem, clip};
 use super::extract::{JsonBody, Limit, Parameter, Parameters, in_path};
 use super::{App, json};
-use crate::cleanup::{Begun, Document, Export, PATIENCE, Phase, Request, RestoreDocument};
+use crate::cleanup::{Begun, Document, Export, PATIENCE, Phase, Request, RestoreDocument, present};
 use crate::config::Days;
 
 /// What is to be cleaned up. What is left out is as the configuration says.
@@ -165,10 +165,7 @@ pub(super) async fn cleanup(
     let (store, config) = (Arc::clone(app.statistics().store()), app.retention.config());
     let request = asked.request()?;
     request.ages(config).map_err(|error| asked.ages_refused(&error))?;
-    let now = match app.clock {
-        crate::clock::Clock::Fixed(now) => now,
-        crate::clock::Clock::Wall => store.database_now().await?,
-    };
+    let now = present(&*store, app.clock).await?;
     let cleanup = request.cleanup(now, config).map_err(|error| asked.ages_refused(&error))?;
     if asked.dry_run {
         let began = Instant::now();

@@ -1,24 +1,24 @@
 //! Every address there is, and what every request passes through.
 
-use std::any::Any;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::http::{HeaderValue, Method, Uri, header};
-use axum::middleware::{self, Next};
+use axum::http::{Method, Uri};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use tower_http::catch_panic::CatchPanicLayer;
+use futures_util::FutureExt;
 use tower_http::compression::CompressionLayer;
-use tower_http::trace::TraceLayer;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::error::ApiError;
+use super::observe::{Observer, observed};
 use super::{
-    App, admin, batch, courses, docs, encoding, erasure, guard, health, index, learner, metrics, retention,
+    App, admin, batch, courses, docs, encoding, erasure, guard, health, index, learner, metrics, retention, schedule,
     session_batch, sessions, users,
 };
 
@@ -26,7 +26,8 @@ use super::{
 #[openapi(
     info(
         title = "Tierkeep",
-        description = "Learning statistics from study sessions. Errors are RFC 9457 problems with a stable `type`.",
+        description = "Learning statistics from study sessions. Errors are RFC 9457 problems with a stable `type`. Whoever asks too \
+                       often gets 429 with `Retry-After`.",
     ),
     components(schemas(docs::CacheState)),
     tags(
@@ -64,6 +65,12 @@ fn described() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(retention::runs))
         .routes(routes!(retention::run))
         .routes(routes!(retention::restore))
+        .routes(routes!(schedule::schedule))
+        .routes(routes!(schedule::history))
+        .routes(routes!(schedule::run))
+        .routes(routes!(schedule::switch))
+        .routes(routes!(schedule::precompute))
+        .routes(routes!(schedule::warmup))
         .routes(routes!(health::livez))
         .routes(routes!(health::readyz))
         .routes(routes!(metrics::metrics))
@@ -89,16 +96,14 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/docs/{*file}", get(docs::page))
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
-        .layer(middleware::from_fn_with_state(Arc::clone(&app), guard::guard))
-        .layer(middleware::from_fn(encoding::refuse_unacceptable))
-        .layer(middleware::from_fn_with_state(Arc::clone(&app), in_time))
-        .layer(CatchPanicLayer::custom(panicked))
-        .layer(CompressionLayer::new().compress_when(encoding::worthwhile()))
-        .layer(middleware::map_response(encoding::weaken_tag))
-        .layer(middleware::map_response(no_sniffing))
-        .layer(DefaultBodyLimit::max(body_limit))
-        .layer(TraceLayer::new_for_http())
-        .layer(middleware::from_fn_with_state(Arc::clone(&app), metrics::counted))
+        // the first is the outermost; one layer of several, since each layer of a Router is boxed, and so is what each request
+        // makes of it
+        .layer((
+            from_fn_with_state(Observer::new(Arc::clone(&app)), observed),
+            DefaultBodyLimit::max(body_limit),
+            CompressionLayer::new().compress_when(encoding::worthwhile()),
+            from_fn_with_state(Arc::clone(&app), guarded),
+        ))
         .with_state(app)
 }
 
@@ -110,19 +115,24 @@ async fn wrong_method(method: Method) -> ApiError {
     ApiError::WrongMethod(method.to_string())
 }
 
-async fn in_time(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    match tokio::time::timeout(app.limits.timeout, next.run(request)).await {
-        Ok(response) => response,
+/// Nothing waits longer than a request may, and nothing that panics takes more with it than its own request.
+async fn guarded(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let answering = async {
+        let scope = guard::scope(&request);
+        if scope.is_some() {
+            app.access.catch_up().await;
+        }
+        match guard::pass(&app, &request, scope) {
+            Ok(()) => next.run(request).await,
+            Err(error) => error.into_response(),
+        }
+    };
+    // what is left half-way is the request's own
+    let caught = AssertUnwindSafe(answering).catch_unwind();
+    match tokio::time::timeout(app.limits.timeout, caught).await {
+        Ok(Ok(response)) => response,
+        // the panic hook has logged it
+        Ok(Err(_)) => ApiError::internal("a handler panicked").problem().into_response(),
         Err(_) => ApiError::Timeout.into_response(),
     }
-}
-
-/// The panic hook has logged it.
-fn panicked(_: Box<dyn Any + Send + 'static>) -> Response {
-    ApiError::internal("a handler panicked").problem().into_response()
-}
-
-async fn no_sniffing(mut response: Response) -> Response {
-    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    response
 }

@@ -1,22 +1,31 @@
 //! What the parts of a node count and measure themselves, as it is at one moment.
 
 use std::fmt;
+use std::time::Duration;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use tierkeep_cache::Counts;
 use tierkeep_db::PoolStatus;
+use tierkeep_learning::statistic::StatisticKind;
+use tierkeep_schedule::TaskCounts;
 
+use super::asked::Told;
 use crate::audit::Audited;
 use crate::cleanup;
-use crate::tiers::{Polls, SharedTier, Standing, State, ViewState, WarmupCounts};
+use crate::tiers::{Polls, SharedTier, Standing, State, Tier, ViewState, WarmupCounts};
+use crate::watch::{BOUNDS, HitRatios, Latency};
 
 /// A node at one moment.
 #[derive(Debug)]
 pub(super) struct Snapshot {
     /// The tiers; `None` where nothing is kept.
     pub(super) tiers: Option<State>,
+    /// How long answers took, by statistic and tier.
+    pub(super) latencies: Vec<(StatisticKind, Tier, Latency)>,
+    /// The share of reads that a tier above the database answered.
+    pub(super) ratios: Vec<(StatisticKind, HitRatios)>,
     /// What the auditor has done.
     pub(super) audit: Audited,
     /// The connections; `None` where there is no pool.
@@ -25,19 +34,26 @@ pub(super) struct Snapshot {
     pub(super) pruned: u64,
     pub(super) holds_lease: bool,
     pub(super) retention: cleanup::Standing,
+    /// What ended of each task.
+    pub(super) ended: Vec<TaskCounts>,
+    /// What the database has told.
+    pub(super) told: Told,
 }
 
 impl Collector for Snapshot {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let mut page = Page(encoder);
         page.info("tierkeep_build", "The version that runs", &[("version", env!("CARGO_PKG_VERSION"))])?;
+        page.latencies(&self.latencies)?;
         if let Some(state) = &self.tiers {
+            page.ratios(&self.ratios)?;
             page.feed(state)?;
             page.polls(&state.polls)?;
             page.statistics(&state.views)?;
             page.memory(&state.cache)?;
             page.redis(state.shared)?;
             page.warmup(state.warmup)?;
+            page.learned(state)?;
         }
         page.count("tierkeep_upkeep_folded_learners", "Learners whose summaries were folded in advance", self.folded)?;
         page.count("tierkeep_upkeep_pruned_changes", "Changes that were removed", self.pruned)?;
@@ -45,16 +61,19 @@ impl Collector for Snapshot {
         page.gauge("tierkeep_upkeep_lease_held", help, f64::from(u8::from(self.holds_lease)))?;
         page.audit(self.audit)?;
         page.retention(&self.retention)?;
+        page.ended(&self.ended)?;
+        page.told(&self.told)?;
         self.pool.map_or(Ok(()), |pool| page.pool(pool))
     }
 }
 
-type Label = (&'static str, &'static str);
+type Label<'a> = (&'static str, &'a str);
 
-struct Page<'a>(DescriptorEncoder<'a>);
+/// What is being written.
+pub(super) struct Page<'a>(DescriptorEncoder<'a>);
 
 impl Page<'_> {
-    fn family<'a>(
+    pub(super) fn family<'a>(
         &'a mut self,
         name: &'static str,
         help: &'static str,
@@ -63,7 +82,7 @@ impl Page<'_> {
         self.0.encode_descriptor(name, help, None, kind)
     }
 
-    fn info(&mut self, name: &'static str, help: &'static str, labels: &[Label]) -> fmt::Result {
+    fn info(&mut self, name: &'static str, help: &'static str, labels: &[Label<'_>]) -> fmt::Result {
         self.family(name, help, MetricType::Info)?.encode_info(&labels)
     }
 
@@ -71,11 +90,11 @@ impl Page<'_> {
         self.family(name, help, MetricType::Counter)?.encode_counter::<NoLabelSet, u64, u64>(&value, None)
     }
 
-    fn counts<const N: usize>(
+    pub(super) fn counts<'a, const N: usize>(
         &mut self,
         name: &'static str,
         help: &'static str,
-        values: impl IntoIterator<Item = ([Label; N], u64)>,
+        values: impl IntoIterator<Item = ([Label<'a>; N], u64)>,
     ) -> fmt::Result {
         let mut family = self.family(name, help, MetricType::Counter)?;
         for (labels, value) in values {
@@ -84,16 +103,16 @@ impl Page<'_> {
         Ok(())
     }
 
-    fn gauge(&mut self, name: &'static str, help: &'static str, value: f64) -> fmt::Result {
+    pub(super) fn gauge(&mut self, name: &'static str, help: &'static str, value: f64) -> fmt::Result {
         self.family(name, help, MetricType::Gauge)?.encode_gauge(&value)
     }
 
-    fn gauges(
+    pub(super) fn gauges(
         &mut self,
         name: &'static str,
         help: &'static str,
         label: &'static str,
-        values: &[(&'static str, f64)],
+        values: &[(&str, f64)],
     ) -> fmt::Result {
         let mut family = self.family(name, help, MetricType::Gauge)?;
         for (of, value) in values {
@@ -151,6 +170,25 @@ impl Page<'_> {
         Ok(())
     }
 
+    fn latencies(&mut self, latencies: &[(StatisticKind, Tier, Latency)]) -> fmt::Result {
+        let help = "Time from a question to its answer, by the tier that had it";
+        let mut family = self.family("tierkeep_answer_duration_seconds", help, MetricType::Histogram)?;
+        for (kind, tier, latency) in latencies {
+            let bounds = BOUNDS.iter().map(Duration::as_secs_f64).chain([f64::MAX]);
+            let buckets: Vec<(f64, u64)> = bounds.zip(latency.buckets).collect();
+            let labels = [("statistic", kind.name()), ("tier", tier.name())];
+            let mut series = family.encode_family(&labels)?;
+            series.encode_histogram::<NoLabelSet>(latency.sum.as_secs_f64(), latency.count(), &buckets, None)?;
+        }
+        Ok(())
+    }
+
+    fn ratios(&mut self, ratios: &[(StatisticKind, HitRatios)]) -> fmt::Result {
+        let help = "Share of the reads of the last five minutes that memory or Redis answered, 0 to 1";
+        let values: Vec<_> = ratios.iter().filter_map(|(kind, of)| Some((kind.name(), of.last?))).collect();
+        self.gauges("tierkeep_cache_hit_ratio", help, "statistic", &values)
+    }
+
     fn memory(&mut self, cache: &tierkeep_cache::State) -> fmt::Result {
         self.gauge("tierkeep_cache_entries", "Answers in memory", measure(cache.entries as u64))?;
         self.gauge("tierkeep_cache_bytes", "Bytes that they take", measure(cache.memory_bytes))?;
@@ -192,6 +230,38 @@ impl Page<'_> {
         self.gauge("tierkeep_warmup_waiting_learners", help, measure(warmup.waiting as u64))
     }
 
+    fn learned(&mut self, state: &State) -> fmt::Result {
+        let of_statistic = |count: fn(&ViewState) -> u64| {
+            let views = state.views.iter();
+            views.map(|view| ([("statistic", view.kind.name())], count(view))).collect::<Vec<_>>()
+        };
+        let help = "Answers that are there because they were hot before a restart";
+        self.counts("tierkeep_warmup_restored", help, of_statistic(|view| view.restored))?;
+        let help = "Answers that were stored in memory before anybody asked";
+        self.counts("tierkeep_warmup_loads", help, of_statistic(|view| view.counts.warmup_loads))?;
+        let help = "Of these, those that somebody asked for";
+        self.counts("tierkeep_warmup_used", help, of_statistic(|view| view.counts.warmup_used))?;
+        let help = "Of these, those that left memory before anybody asked for them";
+        self.counts("tierkeep_warmup_wasted", help, of_statistic(|view| view.counts.warmup_wasted))?;
+        let Some(learned) = &state.learned else { return Ok(()) };
+        let help = "Whether what was hot before the start is there, as far as the node waits for that (1)";
+        self.gauge("tierkeep_warmup_ready", help, f64::from(u8::from(learned.ready.is_some())))?;
+        if let Some(age) = learned.snapshot_age {
+            let help = "Time since that was taken down which was restored or saved last of what is hot";
+            self.gauge("tierkeep_warmup_snapshot_age_seconds", help, age.as_secs_f64())?;
+        }
+        let counts = learned.counts;
+        let by_outcome = [
+            ([("outcome", "restored")], counts.restored),
+            ([("outcome", "refused")], counts.refused),
+            ([("outcome", "load_failed")], counts.load_failures),
+            ([("outcome", "saved")], counts.saved),
+            ([("outcome", "save_failed")], counts.save_failures),
+        ];
+        let help = "What is hot, as it was read from the database at the start, and written to it";
+        self.counts("tierkeep_warmup_snapshots", help, by_outcome)
+    }
+
     fn audit(&mut self, audit: Audited) -> fmt::Result {
         let help = "Learners whose stored summaries were compared with their rows";
         self.count("tierkeep_audit_learners", help, audit.learners)?;
@@ -225,7 +295,7 @@ impl Page<'_> {
 type Counted = (&'static str, &'static str, fn(&Counts) -> u64);
 
 /// What is counted of each statistic. Beyond 2^53 the last digits of a gauge are lost, never of a counter.
-const OF_STATISTICS: [Counted; 13] = [
+const OF_STATISTICS: [Counted; 17] = [
     ("tierkeep_cache_misses", "Reads that no tier above the database answered", |counts| counts.misses),
     ("tierkeep_cache_stale_served", "Reads that were given a kept answer while the database was down", |counts| {
         counts.stale_served
@@ -242,10 +312,18 @@ const OF_STATISTICS: [Counted; 13] = [
     ("tierkeep_cache_invalidations", "Orders to forget an answer", |counts| counts.invalidations),
     ("tierkeep_cache_expired", "Answers that were swept out after their life", |counts| counts.expired),
     ("tierkeep_cache_bypasses", "Reads that found memory turned off", |counts| counts.bypasses),
+    ("tierkeep_cache_refreshes", "Answers that were computed anew before their life was over", |counts| {
+        counts.refreshes
+    }),
+    ("tierkeep_cache_refreshes_changed", "Of these, those that had changed", |counts| counts.refreshes_changed),
+    ("tierkeep_cache_refreshes_wasted", "Of these, those that nobody read", |counts| counts.refreshes_wasted),
+    ("tierkeep_cache_refreshes_shed", "Computations before the end that were given up under load", |counts| {
+        counts.refreshes_shed
+    }),
     ("tierkeep_cache_l2_errors", "Calls of Redis that failed", |counts| counts.remote_errors),
 ];
 
 /// Measures are doubles in every format of Prometheus.
-fn measure(value: u64) -> f64 {
+pub(super) fn measure(value: u64) -> f64 {
     value as f64
 }

@@ -1,5 +1,7 @@
 //! Requests of the API, by what they asked for and how they ended.
 
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use axum::http::{Method, StatusCode};
@@ -19,6 +21,17 @@ const UNMATCHED: &str = "unmatched";
 pub struct Traffic {
     requests: Family<Ended, Counter>,
     seconds: Family<Asked, Histogram, fn() -> Histogram>,
+    /// The counters of what was asked before, by route and method: neither a name is made nor a label compared for a request.
+    known: Arc<RwLock<HashMap<String, Methods>>>,
+}
+
+type Methods = [OnceLock<Row>; METHODS.len()];
+
+/// The counters of one method of a route.
+#[derive(Debug)]
+struct Row {
+    by_class: [OnceLock<Counter>; CLASSES.len()],
+    seconds: Histogram,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -36,17 +49,41 @@ struct Ended {
 
 impl Default for Traffic {
     fn default() -> Self {
-        Self { requests: Family::default(), seconds: Family::new_with_constructor(|| Histogram::new(SECONDS)) }
+        Self {
+            requests: Family::default(),
+            seconds: Family::new_with_constructor(|| Histogram::new(SECONDS)),
+            known: Arc::default(),
+        }
     }
 }
 
 impl Traffic {
     /// A request was answered: to a route by its template, `None` where there is no such route.
     pub fn note(&self, method: &Method, route: Option<&str>, status: StatusCode, took: Duration) {
-        let (method, route) = (method_name(method), route.unwrap_or(UNMATCHED).to_owned());
-        let ended = Ended { method, route: route.clone(), status: class(status) };
-        self.requests.get_or_create(&ended).inc();
-        self.seconds.get_or_create(&Asked { method, route }).observe(took.as_secs_f64());
+        let route = route.unwrap_or(UNMATCHED);
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(methods) = known.get(route) {
+            self.count(methods, route, method, status, took);
+        } else {
+            drop(known);
+            let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+            let methods = known.entry(route.to_owned()).or_default();
+            self.count(methods, route, method, status, took);
+        }
+    }
+
+    fn count(&self, methods: &Methods, route: &str, method: &Method, status: StatusCode, took: Duration) {
+        let (method, class) = (place_of_method(method), place_of_class(status));
+        let Row { by_class, seconds } = methods[method].get_or_init(|| {
+            let asked = Asked { method: METHODS[method], route: route.to_owned() };
+            Row { by_class: Default::default(), seconds: self.seconds.get_or_create(&asked).clone() }
+        });
+        let requests = by_class[class].get_or_init(|| {
+            let ended = Ended { method: METHODS[method], route: route.to_owned(), status: CLASSES[class] };
+            self.requests.get_or_create(&ended).clone()
+        });
+        requests.inc();
+        seconds.observe(took.as_secs_f64());
     }
 
     pub(super) fn register(&self, registry: &mut Registry) {
@@ -64,25 +101,13 @@ impl Traffic {
 }
 
 /// A method is a word of the client's, so only known ones have a name.
-fn method_name(method: &Method) -> &'static str {
-    match *method {
-        Method::GET => "GET",
-        Method::HEAD => "HEAD",
-        Method::POST => "POST",
-        Method::PUT => "PUT",
-        Method::PATCH => "PATCH",
-        Method::DELETE => "DELETE",
-        Method::OPTIONS => "OPTIONS",
-        _ => "other",
-    }
+const METHODS: [&str; 8] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "other"];
+const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+
+fn place_of_method(method: &Method) -> usize {
+    METHODS.iter().position(|name| *name == method.as_str()).unwrap_or(METHODS.len() - 1)
 }
 
-fn class(status: StatusCode) -> &'static str {
-    match status.as_u16() / 100 {
-        1 => "1xx",
-        2 => "2xx",
-        3 => "3xx",
-        4 => "4xx",
-        _ => "5xx",
-    }
+fn place_of_class(status: StatusCode) -> usize {
+    usize::from(status.as_u16() / 100).clamp(1, CLASSES.len()) - 1
 }

@@ -5,6 +5,7 @@ use std::ops::Range;
 use axum::body::Bytes;
 use axum::http::HeaderValue;
 use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -16,6 +17,8 @@ use tierkeep_learning::store::Basis;
 const TYPICAL: usize = 1024;
 /// Bytes of the tag that is made from an answer: enough for two different answers never to meet.
 const DIGEST: usize = 16;
+/// Bytes of the tag as it is sent: six bits a letter, and two quotes.
+const ETAG: usize = (DIGEST * 8).div_ceil(6) + 2;
 
 /// An encoded answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,8 +46,10 @@ impl Body {
     /// The entity tag: equal exactly where the answers are, `as_of` apart.
     #[must_use]
     pub fn etag(&self) -> HeaderValue {
-        let text = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(self.digest);
-        HeaderValue::try_from(format!("\"{text}\"")).expect("base64 is printable ASCII")
+        let mut tag = [b'"'; ETAG];
+        let coded = URL_SAFE_NO_PAD.encode_slice(self.digest, &mut tag[1..ETAG - 1]).expect("16 bytes are 22 letters");
+        debug_assert_eq!(coded, ETAG - 2);
+        HeaderValue::from_bytes(&tag).expect("base64 is printable ASCII")
     }
 
     /// What it was computed from.

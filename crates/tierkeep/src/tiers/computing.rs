@@ -9,12 +9,14 @@ use tierkeep_cache::{Loaded, Source, View};
 use tierkeep_learning::key::UserId;
 use tierkeep_learning::service::{ServiceError, Statistics};
 use tierkeep_learning::statistic::StatisticKind;
+use tierkeep_learning::store::StoreError;
 
 use super::body::Body;
 use super::feed::{Feed, Standing};
 use super::question::Question;
 use super::warmup::Warmed;
-use super::{Found, FoundByUser, Tier, answers};
+use super::{Found, FoundByUser, Tier, answers, of_many};
+use crate::watch::{SharedWatch, about};
 
 /// What is computed before anybody asks, where it goes, and what vouches for it.
 pub(super) struct Kitchen {
@@ -30,7 +32,7 @@ impl Kitchen {
             return Warmed::NotNow;
         }
         // why a learner has no answer is nothing that anybody waits for
-        let loader = computing(&self.statistics, &self.feed, ttl, now, Refused::default());
+        let loader = computing(&self.statistics, &self.feed, None, ttl, now, Refused::default());
         match self.views[question.kind() as usize].warm(&[question], loader).await {
             Ok(_) => Warmed::Yes,
             Err(error) => {
@@ -41,10 +43,12 @@ impl Kitchen {
     }
 }
 
-/// Computes the answers to questions that differ in their learners only; why some have none goes to `refused`.
+/// Computes the answers to questions that differ in their learners only; why some have none goes to `refused`, and what it
+/// cost to who watches.
 pub(super) fn computing(
     statistics: &Statistics,
     feed: &Arc<Feed>,
+    watch: Option<SharedWatch>,
     ttl: Duration,
     now: Timestamp,
     refused: Refused,
@@ -52,11 +56,18 @@ pub(super) fn computing(
     let (statistics, feed) = (statistics.clone(), Arc::clone(feed));
     move |questions| {
         let (statistics, feed, refused) = (statistics.clone(), Arc::clone(&feed), Arc::clone(&refused));
+        let watch = watch.clone();
         Box::pin(async move {
             let position = feed.position();
             let users: Vec<UserId> = questions.iter().filter_map(Question::user).collect();
             let Some(question) = questions.first() else { return Ok(Vec::new()) };
-            let answers = answers(&statistics, &users, *question, now).await?;
+            let computing = answers(&statistics, &users, *question, now);
+            let answers = match watch {
+                Some(watch) => {
+                    watch.computing(about(question.kind(), None), computing, |answers| of_many(answers)).await?
+                }
+                None => computing.await?,
+            };
             let mut refused = refused.lock().unwrap_or_else(PoisonError::into_inner);
             let mut computed = Vec::with_capacity(questions.len());
             for ((question, user), answer) in questions.iter().zip(users).zip(answers) {
@@ -83,7 +94,7 @@ pub(super) fn loaded(body: Body, position: u64, ttl: Duration, now: Timestamp) -
 
 /// What the cache found, if it is an answer now.
 pub(super) fn served(found: tierkeep_cache::Found<Body>, now: Timestamp) -> Option<Found> {
-    let tierkeep_cache::Found { value, source, stale, age } = found;
+    let tierkeep_cache::Found { value, source, stale, age, waits } = found;
     let body = value.filter(|body| body.holds().contains(&now))?;
     let tier = match source {
         _ if stale => Tier::Stale,
@@ -91,5 +102,15 @@ pub(super) fn served(found: tierkeep_cache::Found<Body>, now: Timestamp) -> Opti
         Source::Remote => Tier::L2,
         Source::Loader => Tier::computed(body.basis()),
     };
-    Some(Found { body, tier, age })
+    Some(Found { body, tier, age, waited: waits.into() })
+}
+
+/// What a look at kept answers fails with where there is none. It may be waiting in the cache for another node when the
+/// database answers again, and whoever asks then joins it, so they must know it from a failure of the database.
+pub(super) fn not_asked() -> ServiceError {
+    StoreError::from(tierkeep_db::Error::Closed).into()
+}
+
+pub(super) fn is_not_asked(error: &ServiceError) -> bool {
+    matches!(error, ServiceError::Store(StoreError::Database(tierkeep_db::Error::Closed)))
 }

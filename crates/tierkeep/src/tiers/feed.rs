@@ -155,6 +155,13 @@ impl Feed {
         }
     }
 
+    /// Waits until the database has said what changed, or that it cannot.
+    pub(super) async fn told(&self) {
+        while matches!(self.standing(), Standing::Behind(_)) {
+            tokio::time::sleep(SHORTEST_PAUSE).await;
+        }
+    }
+
     /// Notes that something was written which this node could not learn of: nothing that was kept is served until a question
     /// is answered that begins after now.
     pub(super) fn doubt(&self) {

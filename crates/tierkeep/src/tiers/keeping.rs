@@ -3,28 +3,38 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use thiserror::Error;
 use tierkeep_cache::redis::{Redis, RedisConfigError};
-use tierkeep_cache::{BuildError, Cache, CacheBuilder, Explanation, LoadError, Loaded, Policy, Promise, Receipt, View};
+use tierkeep_cache::{
+    BuildError, Cache, CacheBuilder, Explanation, LoadError, LoadLimit, Loaded, Policy, Promise, Receipt, View,
+};
 use tierkeep_learning::key::UserId;
 use tierkeep_learning::service::{ServiceError, Statistics};
 use tierkeep_learning::statistic::StatisticKind;
 use tierkeep_learning::store::StoreError;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, Span};
 
 use super::body::{Body, BodyCodec};
-use super::computing::{Kitchen, Refused, computing, loaded, served};
+use super::computing::{Kitchen, Refused, computing, is_not_asked, loaded, not_asked, served};
 use super::feed::{Feed, Polls, Standing};
+use super::learned::{LearnedState, Learning};
 use super::policy::{policy, tags, user_tag};
 use super::question::Question;
 use super::warmup::{Warmup, WarmupCounts};
 use super::{Found, FoundByUser, Invalidation, Tier, answer, compute_many};
 use crate::clock::Clock;
-use crate::config::{Cache as CacheConfig, Freshness, Redis as RedisOptions, RedisUrlError, Warmup as WarmupOptions};
+use crate::config::{
+    Cache as CacheConfig, Freshness, Redis as RedisOptions, RedisUrlError, Ttls, Warmup as WarmupOptions,
+};
+use crate::watch::{SharedWatch, Waited};
+
+/// Computations at once, those that a warm-up takes part of included.
+const LOADS: usize = 256;
 
 /// How answers are kept.
 #[derive(Debug, Clone)]
@@ -82,6 +92,8 @@ pub struct State {
     pub polls: Polls,
     /// What was computed before anybody asked.
     pub warmup: WarmupCounts,
+    /// What was hot before a restart; `None` where nothing is restored.
+    pub learned: Option<LearnedState>,
 }
 
 /// The tier that nodes share.
@@ -104,6 +116,8 @@ pub struct ViewState {
     pub ttl: Duration,
     /// What happened in it.
     pub counts: tierkeep_cache::Counts,
+    /// Answers that are there because they were hot before a restart.
+    pub restored: u64,
 }
 
 pub(super) struct Keeping {
@@ -112,6 +126,8 @@ pub(super) struct Keeping {
     views: [View<Question, Body>; StatisticKind::ALL.len()],
     feed: Arc<Feed>,
     warmup: Arc<Warmup>,
+    kitchen: Arc<Kitchen>,
+    learning: Option<Learning>,
     options: KeepingOptions,
     stop: CancellationToken,
     tasks: Mutex<Vec<JoinHandle<()>>>,
@@ -132,21 +148,25 @@ impl Keeping {
             return Ok(None);
         }
         let redis = connect(&options.redis, &installation).await?;
-        let cache = builder(redis.as_ref()).memory(options.cache.l1.get()).build()?;
+        let learning = Learning::new(options.warmup, &installation);
+        // whoever is told that too many wait computes by themselves, beyond the limit: a request waits as long as it may
+        let limit = LoadLimit::concurrent(LOADS).wait(options.patience);
+        let builder = builder(redis.as_ref()).memory(options.cache.l1.get()).load_limit(limit);
+        let cache = learning.iter().fold(builder, |builder, learning| builder.hot(learning.hot())).build()?;
         let warmup = Arc::new(Warmup::new(options.warmup, redis.is_some()));
         let feed = Arc::new(Feed::new(Arc::clone(store), options.freshness.bound, Arc::clone(&warmup)));
         // before the first question is answered, so that its answer can be kept
         feed.ask(&cache).await;
         let views = views(&cache, options, &feed)?;
+        let kitchen =
+            Arc::new(Kitchen { statistics: statistics.clone(), feed: Arc::clone(&feed), views: views.clone() });
         let stop = CancellationToken::new();
         let following = tokio::spawn({
             let (feed, stop, cache) = (Arc::clone(&feed), stop.clone(), cache.clone());
             async move { feed.follow(cache, stop).await }
         });
         let warming = tokio::spawn({
-            let (warmup, stop) = (Arc::clone(&warmup), stop.clone());
-            let kitchen =
-                Arc::new(Kitchen { statistics: statistics.clone(), feed: Arc::clone(&feed), views: views.clone() });
+            let (warmup, stop, kitchen) = (Arc::clone(&warmup), stop.clone(), Arc::clone(&kitchen));
             let (clock, ttls) = (options.clock, options.cache.ttl);
             let warm = move |question: Question| {
                 let kitchen = Arc::clone(&kitchen);
@@ -155,7 +175,19 @@ impl Keeping {
             async move { warmup.work(warm, stop).await }
         });
         let tasks = Mutex::new(vec![following, warming]);
-        Ok(Some(Self { cache, redis, views, feed, warmup, options: options.clone(), stop, tasks }))
+        let options = options.clone();
+        Ok(Some(Self { cache, redis, views, feed, warmup, kitchen, learning, options, stop, tasks }))
+    }
+
+    /// Begins to compute what was hot before a restart, and to keep what is for the next one.
+    pub(super) fn begin_restore(&self) {
+        if let Some(learning) = &self.learning {
+            learning.begin(&self.cache, &self.kitchen, self.ttls(), self.options.clock);
+        }
+    }
+
+    pub(super) fn learning(&self) -> Option<&Learning> {
+        self.learning.as_ref()
     }
 
     pub(super) fn standing(&self) -> Standing {
@@ -185,7 +217,15 @@ impl Keeping {
         self.options.freshness.bound
     }
 
-    fn view(&self, question: &Question) -> &View<Question, Body> {
+    pub(super) fn feed(&self) -> &Arc<Feed> {
+        &self.feed
+    }
+
+    pub(super) fn ttls(&self) -> Ttls {
+        self.options.cache.ttl
+    }
+
+    pub(super) fn view(&self, question: &Question) -> &View<Question, Body> {
         &self.views[question.kind() as usize]
     }
 
@@ -193,29 +233,40 @@ impl Keeping {
     pub(super) async fn ask(
         &self,
         statistics: &Statistics,
+        watch: &SharedWatch,
         question: Question,
         now: Timestamp,
     ) -> Result<Found, Arc<ServiceError>> {
         let ttl = self.options.cache.ttl.of(question.kind());
         let compute = {
-            let (statistics, feed) = (statistics.clone(), Arc::clone(&self.feed));
-            move |_| async move {
-                // before anything is read: what changes from here on makes the answer too old
-                let position = feed.position();
-                let body = answer(&statistics, question, now).await?;
-                Ok::<_, ServiceError>(loaded(body, position, ttl, now))
+            let (statistics, watch, feed) = (statistics.clone(), Arc::clone(watch), Arc::clone(&self.feed));
+            let asking = Span::current();
+            move |_| {
+                let computing = async move {
+                    // before anything is read: what changes from here on makes the answer too old
+                    let position = feed.position();
+                    let body = answer(&statistics, &watch, question, now).await?;
+                    Ok::<_, ServiceError>(loaded(body, position, ttl, now))
+                };
+                computing.instrument(asking)
             }
         };
+        let began = Instant::now();
+        let mut waited = Waited::default();
         let found = match self.view(&question).fetch(&question, compute).await {
             Ok(found) => served(found, now),
             Err(LoadError::Loader(error)) if !is_not_asked(&error) => return Err(error),
+            Err(LoadError::Overloaded) => {
+                waited.turn = began.elapsed();
+                None
+            }
             Err(_) => None,
         };
         let found = match found {
             Some(found) => found,
             // another reader's look at what is left, from when the database did not answer, which this one has joined; or
             // of another day by a clock that was set, or something of the cache failed: the database knows
-            None => Found::computed(answer(statistics, question, now).await?),
+            None => Found { waited, ..Found::computed(answer(statistics, watch, question, now).await?) },
         };
         self.note_asked(question, found.tier);
         Ok(found)
@@ -233,6 +284,7 @@ impl Keeping {
     pub(super) async fn ask_many(
         &self,
         statistics: &Statistics,
+        watch: &SharedWatch,
         users: &[UserId],
         question: Question,
         now: Timestamp,
@@ -241,7 +293,8 @@ impl Keeping {
         let questions: Vec<Question> = users.iter().map(|user| question.about(*user)).collect();
         let ttl = self.options.cache.ttl.of(question.kind());
         let refused = Refused::default();
-        let loader = computing(statistics, &self.feed, ttl, now, Arc::clone(&refused));
+        let watched = Some(Arc::clone(watch));
+        let loader = computing(statistics, &self.feed, watched, ttl, now, Arc::clone(&refused));
         let mut found = match self.view(&question).fetch_many(&questions, loader).await {
             Ok(found) => found,
             // one of them was somebody else's load already, and failed for its learner only, or the cache has failed
@@ -263,7 +316,7 @@ impl Keeping {
             }
         }
         if !missing.is_empty() {
-            answers.extend(compute_many(statistics, &missing, question, now).await?);
+            answers.extend(compute_many(statistics, watch, &missing, question, now).await?);
         }
         Ok(answers)
     }
@@ -295,7 +348,7 @@ impl Keeping {
         let kept = self.view(&question).fetch(&question, nothing);
         let kept = tokio::time::timeout(self.patience(), kept).await.ok()?.ok()?;
         let body = kept.value.filter(|body| body.holds().contains(&now))?;
-        Some(Found { body, tier: Tier::Stale, age: kept.age })
+        Some(Found { body, tier: Tier::Stale, age: kept.age, waited: kept.waits.into() })
     }
 
     pub(super) fn state(&self) -> State {
@@ -312,10 +365,16 @@ impl Keeping {
                 Some(_) => SharedTier::Away,
             },
             views: views
-                .map(|(kind, view)| ViewState { kind, ttl: self.options.cache.ttl.of(kind), counts: view.counts() })
+                .map(|(kind, view)| ViewState {
+                    kind,
+                    ttl: self.options.cache.ttl.of(kind),
+                    counts: view.counts(),
+                    restored: self.learning.as_ref().map_or(0, |learning| learning.restored(kind)),
+                })
                 .collect(),
             polls: self.feed.polls(),
             warmup: self.warmup.counts(),
+            learned: self.learning.as_ref().and_then(Learning::state),
         }
     }
 
@@ -354,6 +413,14 @@ impl Keeping {
         }
     }
 
+    /// How many answers in memory had expired.
+    pub(super) fn sweep(&self) -> u64 {
+        let expired = || self.cache.counts().expired;
+        let before = expired();
+        self.cache.sweep();
+        expired() - before
+    }
+
     pub(super) async fn close(&self) {
         self.stop.cancel();
         let tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
@@ -362,18 +429,11 @@ impl Keeping {
                 tracing::error!("a task that follows the database's changes panicked");
             }
         }
+        if let Some(learning) = &self.learning {
+            learning.close().await;
+        }
         self.cache.close().await;
     }
-}
-
-/// What a look at kept answers fails with where there is none. It may be waiting in the cache for another node when the
-/// database answers again, and whoever asks then joins it, so they must know it from a failure of the database.
-fn not_asked() -> ServiceError {
-    StoreError::from(tierkeep_db::Error::Closed).into()
-}
-
-fn is_not_asked(error: &ServiceError) -> bool {
-    matches!(error, ServiceError::Store(StoreError::Database(tierkeep_db::Error::Closed)))
 }
 
 /// Whether a kept answer is about a learner, by the bytes of its key, which end with the text of a question.

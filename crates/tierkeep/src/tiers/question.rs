@@ -111,6 +111,17 @@ impl Question {
         }
     }
 
+    /// The last day that is asked about by name; `None` = it is the learner's today, or all days.
+    pub(crate) fn last_day(&self) -> Option<LocalDay> {
+        match *self {
+            Self::Daily { date: day, .. } | Self::Analytics { to: day, .. } => day,
+            Self::Weekly { week_of, .. } => week_of.map(|day| day.monday().plus(6)),
+            Self::Monthly { month, .. } => month.map(Month::last),
+            Self::Heatmap { year, .. } => year.map(|year| *year.days().end()),
+            Self::Streaks { .. } | Self::Courses { .. } | Self::Global => None,
+        }
+    }
+
     /// Whose statistic; `None` = everybody's.
     #[must_use]
     pub fn user(&self) -> Option<UserId> {
@@ -234,6 +245,23 @@ mod tests {
             "global",
         ] {
             assert_eq!(text.parse::<Question>().unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn a_period_ends_with_its_last_day() {
+        for (text, last) in [
+            ("daily/7/2026-01-31", Some("2026-01-31")),
+            ("weekly/7/2026-01-26", Some("2026-02-01")),
+            ("monthly/7/2024-02", Some("2024-02-29")),
+            ("analytics/7/2026-01-31/30/en", Some("2026-01-31")),
+            ("heatmap/7/2026", Some("2026-12-31")),
+            ("daily/7/today", None),
+            ("streaks/7", None),
+            ("global", None),
+        ] {
+            let question: Question = text.parse().unwrap();
+            assert_eq!(question.last_day(), last.map(|day| day.parse().unwrap()), "{text}");
         }
     }
 

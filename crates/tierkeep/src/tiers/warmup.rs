@@ -1,6 +1,10 @@
 //! Computing what is going to be asked before anybody asks: after a change, what this node was lately asked about the
 //! learner who changed.
 //!
+//! It keeps its own record of what is asked ([`Hot`]) beside that of [`learned`](super::learned): this one finds what was
+//! asked about one learner at once, however rarely that was, as the last hour had it; that one weighs keys against each
+//! other, forgets those that are light, and has no place to look a learner up.
+//!
 //! It is told of a change when the feed is, so by then the change is committed and the node knows its position, which is
 //! claimed before anything is read: what is computed here is fenced as every other computation.
 

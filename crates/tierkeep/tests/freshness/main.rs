@@ -17,6 +17,7 @@ mod nodes;
 mod place;
 mod properties;
 mod regressions;
+mod restart;
 mod rng;
 mod rows;
 mod store;

@@ -70,7 +70,7 @@ impl Node {
             redis: Redis { url: setting.redis.as_ref().map(|url| url.parse().unwrap()), ..config.redis },
             freshness: Freshness { bound: setting.bound, max_stale: setting.max_stale, ..config.freshness },
             // whose turn it is depends on the time that passes, which a history does not repeat
-            warmup: Warmup { concurrency: 0, ..config.warmup },
+            warmup: Warmup { concurrency: 0, learned: false, ..config.warmup },
             patience: config.http.request_timeout,
             clock: Clock::Wall,
         };

@@ -18,6 +18,7 @@ use tierkeep_testkit::DatabaseClient;
 use tokio::sync::{Semaphore, watch};
 
 mod passed;
+mod upkeep;
 
 /// A bug that the suite must find.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,8 +66,37 @@ pub(crate) struct Switches {
     pub(crate) gate: Mutex<Option<Arc<Gate>>>,
     /// Computations that have read rows.
     pub(crate) computed: AtomicU64,
+    /// Computations that run.
+    pub(crate) running: Running,
     /// Rows are put aside for the next who asks for the same: see [`Bug::NoFence`].
     pub(crate) puts_aside: AtomicBool,
+}
+
+/// How many there are, and were at most.
+#[derive(Debug, Default)]
+pub(crate) struct Running {
+    now: AtomicU64,
+    most: AtomicU64,
+}
+
+impl Running {
+    fn enter(&self) -> Entered<'_> {
+        let now = self.now.fetch_add(1, Ordering::SeqCst) + 1;
+        self.most.fetch_max(now, Ordering::SeqCst);
+        Entered(self)
+    }
+
+    pub(crate) fn most(&self) -> u64 {
+        self.most.load(Ordering::SeqCst)
+    }
+}
+
+struct Entered<'a>(&'a Running);
+
+impl Drop for Entered<'_> {
+    fn drop(&mut self) {
+        self.0.now.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 #[derive(Debug)]
@@ -173,6 +203,10 @@ impl Store for Watched {
         self.inner.key_type()
     }
 
+    fn database(&self) -> Option<tierkeep_db::Database> {
+        self.inner.database()
+    }
+
     fn is_read_only(&self) -> bool {
         self.inner.is_read_only()
     }
@@ -183,6 +217,7 @@ impl Store for Watched {
         days: RangeInclusive<LocalDay>,
     ) -> Result<Vec<Option<LearnerDays>>, StoreError> {
         self.check()?;
+        let _entered = self.switches.running.enter();
         let name = format!("{users:?} {days:?}");
         let puts_aside = self.switches.puts_aside.load(Ordering::SeqCst);
         let put_aside = if puts_aside { None } else { self.aside.lock().unwrap().remove(&name) };
@@ -200,6 +235,7 @@ impl Store for Watched {
 
     async fn learner_activity(&self, users: &[UserId]) -> Result<Vec<Option<LearnerActivity>>, StoreError> {
         self.check()?;
+        let _entered = self.switches.running.enter();
         let answer = self.inner.learner_activity(users).await?;
         self.pass(users.first().copied()).await;
         Ok(answer)
@@ -207,6 +243,7 @@ impl Store for Watched {
 
     async fn learner_courses(&self, users: &[UserId]) -> Result<Vec<Option<LearnerCourses>>, StoreError> {
         self.check()?;
+        let _entered = self.switches.running.enter();
         let answer = self.inner.learner_courses(users).await?;
         self.pass(users.first().copied()).await;
         Ok(answer)
@@ -214,6 +251,7 @@ impl Store for Watched {
 
     async fn global_totals(&self, today: LocalDay) -> Result<GlobalSnapshot, StoreError> {
         self.check()?;
+        let _entered = self.switches.running.enter();
         let answer = self.inner.global_totals(today).await?;
         self.pass(None).await;
         Ok(answer)

@@ -12,7 +12,7 @@ use crate::node::BOUND;
 use crate::serve::{ask, signal, start};
 
 /// A platform, what its code writes, and what the configuration calls its tables.
-struct Platform {
+pub(crate) struct Platform {
     schema: &'static str,
     fill: &'static str,
     mapping: &'static str,
@@ -22,7 +22,7 @@ struct Platform {
     insert: &'static str,
 }
 
-const GUIDE: Platform = Platform {
+pub(crate) const GUIDE: Platform = Platform {
     schema: include_str!("../../../learning/tests/stores/schemas/platform.sql"),
     fill: "insert into users values ('00000000-0000-4000-8000-000000000001', 'a@example.org', 'ann', '!', null, now(), true, false, false);
         insert into study_sessions (id, created_at, updated_at, start_time, duration_minutes, content_covered, is_active,
@@ -74,14 +74,14 @@ updated_at = "modified"
 };
 
 /// A platform's database, and a directory with a configuration.
-struct Site {
-    directory: TempDir,
+pub(crate) struct Site {
+    pub(crate) directory: TempDir,
     _database: TestDatabase,
-    psql: DatabaseClient,
+    pub(crate) psql: DatabaseClient,
 }
 
 impl Site {
-    async fn new(platform: &Platform) -> Self {
+    pub(crate) async fn new(platform: &Platform) -> Self {
         let database = PostgresServer::shared().await.unwrap().database().await.unwrap();
         let psql = database.client().await.unwrap();
         psql.batch_execute(platform.schema).await.unwrap();
@@ -93,7 +93,7 @@ impl Site {
         Self { directory, _database: database, psql }
     }
 
-    fn run(&self, arguments: &[&str]) -> (i32, String, String) {
+    pub(crate) fn run(&self, arguments: &[&str]) -> (i32, String, String) {
         run(&self.directory, arguments)
     }
 

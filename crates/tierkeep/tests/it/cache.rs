@@ -130,7 +130,7 @@ async fn commands_speak_to_the_running_node() {
     assert_eq!(cache(&["clear"])["complete"], true);
     let (code, stdout, _) = run(&directory, &["cache", "stats", "--server", &server.address]);
     assert_eq!(code, 0);
-    assert!(stdout.contains("analytics") && stdout.contains("bytes"), "{stdout}");
+    assert!(stdout.contains("analytics") && stdout.contains("hits 24h"), "{stdout}");
     server.end();
 }
 

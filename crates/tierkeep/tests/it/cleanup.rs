@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tierkeep_db::{DatabaseUrl, Dialect, Pool, PoolConfig, SqliteConfig, SqliteDatabase};
-use tierkeep_retention::{Database, Hold};
+use tierkeep_db::{Database, DatabaseUrl, Dialect, Pool, PoolConfig, SqliteConfig, SqliteDatabase};
+use tierkeep_retention::Hold;
 use tokio_util::sync::CancellationToken;
 
 use crate::fixture::{ADA, NOW, instant, run, tierkeep};

@@ -108,6 +108,7 @@ async fn export_is_the_same_over_http_and_by_the_command_line(dialect: Dialect) 
     assert_eq!((&sessions[2]["focus_score"], &sessions[2]["archived"]), (&json!(0.9), &json!(false)));
 
     assert_eq!((&export["quarantine"], &export["base"]), (&json!([]), &json!([])));
+    assert_eq!(export["learning_analytics"], json!([]));
 
     let empty = node.get(&format!("/v1/users/{BOB}/export")).await.json();
     assert_eq!((&empty["sessions"], &empty["course_progress"]), (&json!([]), &json!([])));

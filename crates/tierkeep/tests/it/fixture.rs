@@ -10,11 +10,9 @@ use axum::http::{HeaderMap, Request, StatusCode};
 use jiff::Timestamp;
 use tempfile::TempDir;
 use tierkeep::access::{Access, Reach};
-use tierkeep::cleanup::Desk;
 use tierkeep::clock::Clock;
 use tierkeep::config::{ByteSize, Config};
 use tierkeep::http::{App, Limits, router};
-use tierkeep::metrics::Metrics;
 use tierkeep::tiers::Tiers;
 use tierkeep_db::{DatabaseUrl, SqlitePath};
 use tierkeep_learning::key::{ContentId, CourseProgressId, Key, SessionId, UserId};
@@ -65,7 +63,7 @@ pub(crate) fn app(store: Arc<dyn Store>, timeout: Duration) -> Router {
     let clock = Clock::Fixed(instant(NOW));
     let tiers = Tiers::unkept(Statistics::new(store, Config::default().days));
     let access = Access::without_tokens(Arc::clone(tiers.statistics().store()), Reach::Loopback);
-    router(Arc::new(App { tiers, access, clock, limits, retention: Desk::default(), metrics: Metrics::default() }))
+    router(Arc::new(App::new(tiers, access, clock, limits)))
 }
 
 /// Two learners, two courses, seven sessions.

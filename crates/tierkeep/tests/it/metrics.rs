@@ -4,13 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode};
+use tierkeep::config::{Config, Warmup};
 use tierkeep_db::Dialect;
 use tierkeep_testkit::RedisServer;
+use tokio_util::sync::CancellationToken;
 
 use crate::fixture::{ADA, Answer, Fixture, NOBODY, get};
 use crate::node::{Installation, Node, on_both};
 
-on_both!(every_line_can_be_read_and_counters_only_rise, no_series_comes_from_a_client);
+on_both!(every_line_can_be_read_and_counters_only_rise, no_series_comes_from_a_client, the_schedule_is_told_of);
 
 /// A page: the type of each family, and the value of each series.
 #[derive(Debug, Default)]
@@ -98,10 +100,19 @@ async fn visit(node: &Node) {
     node.send(invented.body(Body::empty()).unwrap()).await;
 }
 
+/// A node that restores what was hot before it.
+async fn learning(installation: &Installation, redis: Option<&str>) -> Node {
+    let warmup = Warmup { concurrency: 0, ..Config::default().warmup };
+    let node = installation.warming_node(redis, warmup).await;
+    node.app().tiers.begin_restore();
+    node.app().tiers.restored().await.unwrap();
+    node
+}
+
 async fn every_line_can_be_read_and_counters_only_rise(dialect: Dialect) {
     let installation = Installation::new(dialect).await;
     let redis = RedisServer::launch().await.unwrap();
-    let node = installation.node(Some(&redis.url())).await;
+    let node = learning(&installation, Some(&redis.url())).await;
     visit(&node).await;
     let before = read(&node.get("/metrics").await);
 
@@ -119,6 +130,7 @@ async fn every_line_can_be_read_and_counters_only_rise(dialect: Dialect) {
             "{series}"
         );
         assert!(!["_ms", "_milliseconds", "_micros", "_kib", "_percent"].iter().any(|unit| family.ends_with(unit)));
+        assert!(kind != "histogram" || family.ends_with("_seconds"), "{series}: all that is distributed is time");
         if kind != "gauge" {
             assert!(after.series[series] >= *value, "{series} fell");
         }
@@ -131,6 +143,11 @@ async fn every_line_can_be_read_and_counters_only_rise(dialect: Dialect) {
     assert_eq!(before.series["tierkeep_cache_loads_total{statistic=\"daily\"}"], 1.0);
     assert!(risen("tierkeep_feed_events_total") >= 1.0);
     assert!(risen("tierkeep_feed_polls_total{outcome=\"answered\"}") >= 1.0);
+    let answers = |tier: &str| format!("tierkeep_answer_duration_seconds_count{{statistic=\"daily\",tier=\"{tier}\"}}");
+    assert_eq!((risen(&answers("l1")), risen(&answers("l3")), before.series[&answers("l3")]), (2.0, 0.0, 1.0));
+    // 1 where the first look at them lies long enough before the second
+    let ratio = after.series["tierkeep_cache_hit_ratio{statistic=\"daily\"}"];
+    assert!(ratio == 0.75 || ratio == 1.0, "{ratio}");
     let count = |page: &Page| page.series["tierkeep_feed_poll_duration_seconds_count"];
     assert_eq!(count(&after), after.series["tierkeep_feed_poll_duration_seconds_bucket{le=\"+Inf\"}"]);
     assert!(count(&after) > count(&before));
@@ -163,11 +180,14 @@ async fn no_series_comes_from_a_client(dialect: Dialect) {
         "method",
         "outcome",
         "promise",
+        "queue",
         "route",
         "rule",
         "state",
         "statistic",
         "status",
+        "table",
+        "task",
         "tier",
         "version",
     ];
@@ -175,7 +195,10 @@ async fn no_series_comes_from_a_client(dialect: Dialect) {
     let values = |name: &str| labels[name].iter().map(String::as_str).collect::<Vec<_>>();
     assert_eq!(values("method"), ["GET", "other"]);
     assert_eq!(values("status"), ["2xx", "4xx"]);
-    assert_eq!(values("tier"), ["l1", "l2"]);
+    assert_eq!(values("tier"), ["l1", "l2", "l3"]);
+    assert_eq!(values("queue"), ["analytics", "changes", "days", "learners"]);
+    let tasks = ["archive-old-data", "cleanup-expired-cache", "precompute-active-cache", "update-analytics"];
+    assert_eq!(values("task"), tasks);
     let statistics = ["analytics", "courses", "daily", "global", "heatmap", "monthly", "streaks", "weekly"];
     assert_eq!(values("statistic"), statistics);
     let routes = [
@@ -188,12 +211,50 @@ async fn no_series_comes_from_a_client(dialect: Dialect) {
         "unmatched",
     ];
     assert_eq!(values("route"), routes);
+    for (name, values) in labels.iter().filter(|(name, _)| !["le", "version"].contains(&name.as_str())) {
+        // what the program itself calls something: no id, no address, no number
+        let is_word =
+            |value: &str| !value.is_empty() && value.len() <= 40 && !value.contains(|c: char| c.is_ascii_digit());
+        let is_own =
+            |value: &str| is_word(value) || ["l1", "l2", "l3"].contains(&value) || name == "route" || name == "status";
+        assert!(values.iter().all(|value| is_own(value)), "{name}: {values:?}");
+    }
     let series = page.series.len();
     for n in 0..50 {
         node.get(&format!("/v1/users/00000000-0000-4000-8000-{n:012}/streaks?x={n}")).await;
         node.get(&format!("/invented/{n}")).await;
     }
     assert_eq!(read(&node.get("/metrics").await).series.len(), series);
+}
+
+/// A task that was never run has no age, one that ran has one, and another node tells of it as well.
+async fn the_schedule_is_told_of(dialect: Dialect) {
+    let installation = Installation::new(dialect).await;
+    let (node, other) = (installation.node(None).await, installation.node(None).await);
+    let task = "{task=\"update-analytics\"}";
+    let of = |name: &str| format!("tierkeep_schedule_{name}{task}");
+    let idle = read(&node.get("/metrics").await);
+    let scheduler = node.app().schedule.clone().unwrap();
+
+    scheduler.run_now("update-analytics", &CancellationToken::new()).await.unwrap();
+    let after = read(&other.get("/metrics").await);
+    let own = read(&node.get("/metrics").await);
+
+    assert!(!idle.series.contains_key(&of("success_age_seconds")));
+    assert_eq!(
+        (idle.series[&of("enabled")], idle.series[&of("running")], idle.series[&of("failures")]),
+        (1.0, 0.0, 0.0)
+    );
+    assert!((0.0..=86_400.0).contains(&idle.series[&of("due_seconds")]), "{}", idle.series[&of("due_seconds")]);
+    assert!((0.0..60.0).contains(&after.series[&of("success_age_seconds")]));
+    assert!((0.0..60.0).contains(&after.series[&of("last_duration_seconds")]));
+    let done = "tierkeep_schedule_attempts_total{task=\"update-analytics\",ended=\"done\"}";
+    assert_eq!((own.series[done], after.series[done]), (1.0, 0.0));
+    assert!(own.series[&of("attempt_seconds_total")] > 0.0);
+    assert!(own.series.contains_key("tierkeep_queue_length{queue=\"changes\"}"));
+    let tables: Vec<_> = own.series.keys().filter(|series| series.starts_with("tierkeep_table_bytes{")).collect();
+    assert!(!tables.is_empty());
+    assert!(tables.iter().all(|series| own.series[*series] >= 0.0));
 }
 
 #[tokio::test]
@@ -211,7 +272,10 @@ async fn a_node_that_keeps_nothing_has_metrics_too() {
 #[tokio::test]
 async fn the_readme_names_every_metric() {
     let installation = Installation::new(Dialect::Postgres).await;
-    let node = installation.node(None).await;
+    let before = learning(&installation, None).await;
+    visit(&before).await;
+    before.app().tiers.close().await;
+    let node = learning(&installation, None).await;
     visit(&node).await;
     node.get("/metrics").await;
     let page = read(&node.get("/metrics").await);

@@ -11,7 +11,7 @@ use tierkeep::cleanup::Desk;
 use tierkeep::clock::Clock;
 use tierkeep::config::{ByteSize, Config, Redis, Warmup};
 use tierkeep::http::{App, Limits, router};
-use tierkeep::metrics::Metrics;
+use tierkeep::tasks::Workshop;
 use tierkeep::tiers::{KeepingOptions, Tiers};
 use tierkeep_db::Dialect;
 use tierkeep_learning::service::Statistics;
@@ -42,6 +42,8 @@ pub(crate) use on_both;
 
 /// The time within which a change must be seen, in all tests.
 pub(crate) const BOUND: Duration = Duration::from_secs(1);
+/// From when on an answer is slow.
+const SLOW: Duration = Duration::from_nanos(1);
 /// For what must happen some time.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -123,7 +125,8 @@ impl Installation {
 }
 
 /// No warm-up.
-const COLD: Warmup = Warmup { delay: Duration::ZERO, concurrency: 0, rate: 1 };
+const COLD: Warmup =
+    Warmup { delay: Duration::ZERO, concurrency: 0, rate: 1, learned: false, deadline: Duration::ZERO, keys: 1 };
 
 /// A node's API.
 pub(crate) struct Node {
@@ -148,10 +151,16 @@ impl Node {
             clock,
         };
         let access = Access::load(Arc::clone(&store), Reach::Loopback).await.unwrap();
-        let tiers = Tiers::open(Statistics::new(store, config.days), &kept).await.unwrap();
+        // every answer is slow: the log says why, if somebody reads it
+        let tiers = Tiers::open(Statistics::new(store, config.days), &kept).await.unwrap().telling_of(SLOW);
         let limits = Limits { body: ByteSize::bytes(64 * 1024), timeout: config.http.request_timeout };
-        let retention = Desk::new(config.retention);
-        Self { app: Arc::new(App { tiers, access, clock, limits, retention, metrics: Metrics::default() }) }
+        let app = App::new(tiers, access, clock, limits);
+        let desk = Arc::new(Desk::new(config.retention, true));
+        let workshop =
+            Workshop { tiers: Arc::clone(&app.tiers), desk: Arc::clone(&desk), clock, notices: app.notices.clone() };
+        // it tells of the tasks, and nobody follows it
+        let schedule = workshop.scheduler(&Config::default()).map(Arc::new);
+        Self { app: Arc::new(App { retention: desk, schedule, ..app }) }
     }
 
     pub(crate) fn app(&self) -> &App {

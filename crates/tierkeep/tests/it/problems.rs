@@ -16,9 +16,9 @@ use tierkeep_learning::store::erasure::{Grace, Traces};
 use tierkeep_learning::store::export::{BaseDay, QuarantineId, QuarantinedRow, SessionTable};
 use tierkeep_learning::store::writes::{Reply, WriteRequest, Writes};
 use tierkeep_learning::store::{
-    Aging, Backlog, ChangeFeed, Changes, Cleanup, Difference, Erased, Erasure, Export, GlobalSnapshot, Keep,
-    LearnerActivity, LearnerCourses, LearnerDays, Leases, ListedSession, NewToken, PoolUse, Retention, SessionPlace,
-    Settled, Store, StoreError, Token, Tokens, Verification, Verified, Written,
+    Active, ActiveWithin, Aging, Backlog, ChangeFeed, Changes, Cleanup, Difference, Erased, Erasure, Export,
+    GlobalSnapshot, Keep, LearnerActivity, LearnerCourses, LearnerDays, Leases, ListedSession, NewToken, PoolUse,
+    Retention, SessionPlace, Settled, Store, StoreError, Token, Tokens, Verification, Verified, Written,
 };
 
 use tierkeep_retention::{
@@ -26,6 +26,8 @@ use tierkeep_retention::{
 };
 
 use crate::fixture::{ADA, BOB, Fixture, NOBODY, app, ask, get, post};
+
+mod upkeep;
 
 #[tokio::test]
 async fn every_bad_address_has_its_problem() {
@@ -265,6 +267,10 @@ impl Store for Faulty {
         KeyType::Int
     }
 
+    fn database(&self) -> Option<tierkeep_db::Database> {
+        None
+    }
+
     fn is_read_only(&self) -> bool {
         true
     }
@@ -452,6 +458,23 @@ impl Backlog for Faulty {
     }
 
     async fn retention_backlog(&self, _: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+        Err(statement_failed())
+    }
+}
+
+#[async_trait]
+impl Active for Faulty {
+    async fn active_learners(
+        &self,
+        _: ActiveWithin,
+        _: Timestamp,
+        _: Option<UserId>,
+        _: u32,
+    ) -> Result<Vec<UserId>, StoreError> {
+        Err(statement_failed())
+    }
+
+    async fn learner_ids(&self, _: Option<UserId>, _: u32) -> Result<Vec<UserId>, StoreError> {
         Err(statement_failed())
     }
 }

@@ -10,11 +10,9 @@ use axum::http::{Method, Request, StatusCode};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tierkeep::access::{Access, Reach, hash};
-use tierkeep::cleanup::Desk;
 use tierkeep::clock::Clock;
 use tierkeep::config::{ByteSize, Config};
 use tierkeep::http::{App, Limits, openapi, router};
-use tierkeep::metrics::Metrics;
 use tierkeep::tiers::Tiers;
 use tierkeep_db::Dialect;
 use tierkeep_learning::service::Statistics;
@@ -52,16 +50,7 @@ impl Guarded {
         let access = Access::load(Arc::clone(&store), reach).await.unwrap();
         let tiers = Tiers::unkept(Statistics::new(store, Config::default().days));
         let limits = Limits { body: ByteSize::bytes(64 * 1024), timeout: Duration::from_secs(30) };
-        Self {
-            app: Arc::new(App {
-                tiers,
-                access,
-                clock: Clock::Fixed(instant(now)),
-                limits,
-                retention: Desk::default(),
-                metrics: Metrics::default(),
-            }),
-        }
+        Self { app: Arc::new(App::new(tiers, access, Clock::Fixed(instant(now)), limits)) }
     }
 
     fn store(&self) -> &Arc<dyn Store> {

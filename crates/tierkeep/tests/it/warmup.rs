@@ -16,7 +16,14 @@ on_both!(
     only_the_learner_who_changed_is_computed,
 );
 
-const SOON: Warmup = Warmup { delay: Duration::from_millis(50), concurrency: 4, rate: 1000 };
+const SOON: Warmup = Warmup {
+    delay: Duration::from_millis(50),
+    concurrency: 4,
+    rate: 1000,
+    learned: false,
+    deadline: Duration::ZERO,
+    keys: 1,
+};
 const DONE: &str = "tierkeep_warmup_done_total";
 const POSITION: &str = "tierkeep_feed_position";
 const LOADS: &str = "tierkeep_cache_loads_total{statistic=\"daily\"}";

@@ -27,9 +27,18 @@ pub(crate) async fn get_after(host: &str, path: &str, position: &str) -> Answer 
 
 /// Changes what a JSON merge patch says.
 pub(crate) async fn patch(host: &str, path: &str, body: &serde_json::Value) -> Answer {
-    let body = body.to_string();
+    write(host, "PATCH", path, body).await
+}
+
+/// Adds something, or asks for something.
+pub(crate) async fn post(host: &str, path: &str, body: &serde_json::Value) -> Answer {
+    write(host, "POST", path, body).await
+}
+
+async fn write(host: &str, method: &str, path: &str, body: &serde_json::Value) -> Answer {
+    let body = if body.is_null() { String::new() } else { body.to_string() };
     let headers = format!("content-type: application/json\r\ncontent-length: {}\r\n", body.len());
-    send(host, "PATCH", path, &headers, &body).await
+    send(host, method, path, &headers, &body).await
 }
 
 async fn send(host: &str, method: &str, path: &str, headers: &str, body: &str) -> Answer {

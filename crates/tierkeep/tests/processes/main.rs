@@ -6,10 +6,13 @@
 #![expect(clippy::unwrap_used, reason = "the helpers of tests may unwrap, like the tests")]
 #![expect(clippy::print_stdout, reason = "each test tells what it exercised")]
 
+mod ending;
 mod history;
 mod http;
 mod node;
+mod place;
 mod postgres;
 mod readers;
 mod sqlite;
+mod takeover;
 mod writers;

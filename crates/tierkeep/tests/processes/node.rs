@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
@@ -23,8 +23,13 @@ pub(crate) struct Node {
 
 impl Node {
     pub(crate) async fn start(database: &str, redis: Option<&str>, now: &str) -> Self {
+        Self::configured(database, redis, now, "").await
+    }
+
+    /// One whose configuration says more than how fresh its answers are.
+    pub(crate) async fn configured(database: &str, redis: Option<&str>, now: &str, more: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let config = format!("[freshness]\nbound = \"{}ms\"\n", BOUND.as_millis());
+        let config = format!("[freshness]\nbound = \"{}ms\"\n{more}", BOUND.as_millis());
         std::fs::write(directory.path().join("tierkeep.toml"), config).unwrap();
         let mut arguments = ["serve", "--json", "--listen", "127.0.0.1:0", "--now", now, "--database", database]
             .map(str::to_owned)
@@ -66,6 +71,34 @@ impl Node {
         if let Some(mut child) = self.child.lock().unwrap().take() {
             child.kill().unwrap();
             child.wait().unwrap();
+        }
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, name: &str) {
+        let child = self.child.lock().unwrap();
+        let id = child.as_ref().expect("it runs").id().to_string();
+        assert!(Command::new("kill").args([&format!("-{name}"), &id]).status().unwrap().success());
+    }
+
+    /// Waits until it has ended, and tells how long that took and how it ended.
+    pub(crate) async fn ended(&self) -> (Duration, Option<i32>) {
+        let (began, mut child) = (Instant::now(), self.child.lock().unwrap().take().expect("it runs"));
+        let waiting = tokio::task::spawn_blocking(move || child.wait().unwrap().code());
+        let code = tokio::time::timeout(PATIENCE, waiting).await.expect("it ends").unwrap();
+        (began.elapsed(), code)
+    }
+
+    /// Waits until it has said something.
+    pub(crate) async fn until_log(&self, words: &str) {
+        let mut looks = tokio::time::interval(Duration::from_millis(20));
+        let waiting = async {
+            while !self.log().contains(words) {
+                looks.tick().await;
+            }
+        };
+        if tokio::time::timeout(PATIENCE, waiting).await.is_err() {
+            panic!("not {words:?} in\n{}", self.log());
         }
     }
 

@@ -141,7 +141,7 @@ fn holders(mapping: &Mapping) -> [(&'static str, TableName, &'static str, bool);
 }
 
 /// All tables of Tierkeep's beside those of rows. Tokens outlive a change of keys and are therefore not in the list.
-pub(super) fn own_tables() -> impl Iterator<Item = &'static str> {
+pub(in crate::store) fn own_tables() -> impl Iterator<Item = &'static str> {
     let names = DROP_OWN_TABLES.lines().filter_map(|line| line.trim_end_matches(';').split_whitespace().last());
     names.filter(|name| name.starts_with("tierkeep_")).chain(["tierkeep_token"])
 }

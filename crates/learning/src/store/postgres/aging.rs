@@ -5,7 +5,7 @@ use tierkeep_db::Connection;
 use tokio_postgres::{Statement, Transaction};
 
 use super::super::StoreError;
-use super::super::aging::{Aging, DATA, Deleted, KEPT_BESIDE, Keep, Presence};
+use super::super::aging::{Aging, DATA, DERIVED, Deleted, KEPT_BESIDE, Keep, Presence};
 use super::erasure::hold_off_erasures;
 use super::folding::FoldStatements;
 use super::reading::{base_of, place_of};
@@ -104,6 +104,7 @@ impl PostgresStore {
         users.sort_unstable();
         users.dedup();
         self.fold_within(tx, statements, &users, Presence::Anew).await?;
+        self.remove(tx, &DERIVED, &users).await?;
         Ok(rows)
     }
 

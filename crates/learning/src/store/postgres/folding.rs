@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use tokio_postgres::types::ToSql;
 use tokio_postgres::{GenericClient, Row, Statement};
 
 use super::super::aging::Presence;
@@ -18,6 +19,7 @@ use super::reading::{Facts, Prepared, active_days, base_of, corrupt, month_of, p
 use super::wire::{PgInstant, PgKey, PgKeys};
 use crate::fold::{Change, Folded, GlobalDelta, LearnerRecord, Plan, Standing};
 use crate::key::UserId;
+use crate::local_day::LocalDay;
 use crate::month_page::{MonthPage, MonthPages};
 
 /// Learners folded in one transaction by [`PostgresStore::settle_batch`]: their rows are the memory it needs, and its
@@ -306,6 +308,7 @@ impl Save {
         let mut delta = GlobalDelta::default();
         let (mut kept, mut gone) = (Vec::new(), Vec::new());
         let (mut zones, mut active_days, mut sessions) = (Vec::new(), Vec::new(), Vec::new());
+        let mut first_changed = Vec::new();
         let (mut paged, mut months, mut pages) = (Vec::new(), Vec::new(), Vec::new());
         let (mut emptied, mut emptied_months) = (Vec::new(), Vec::new());
         for (user, folded) in folded {
@@ -327,6 +330,7 @@ impl Save {
                     zones.push(record.zones.as_ref().map(stored_zones));
                     active_days.push(record.active_days.to_bytes());
                     sessions.push(i64::try_from(record.sessions).unwrap_or(i64::MAX));
+                    first_changed.push(folded.first_changed.map(LocalDay::number));
                 }
             }
         }
@@ -338,7 +342,10 @@ impl Save {
             tx.execute(&self.delete_pages, &[&array(emptied), &emptied_months]).await?;
         }
         if !kept.is_empty() {
-            tx.execute(&self.learners, &[&array(kept), &zones, &active_days, &sessions, &epoch, &position]).await?;
+            let kept = array(kept);
+            let parameters: [&(dyn ToSql + Sync); 7] =
+                [&kept, &zones, &active_days, &sessions, &epoch, &position, &first_changed];
+            tx.execute(&self.learners, &parameters).await?;
         }
         if !gone.is_empty() {
             let gone = array(gone);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
+use std::time::Instant;
 
 use futures_util::{StreamExt, pin_mut};
 use jiff::Timestamp;
@@ -9,6 +10,7 @@ use tierkeep_db::Connection;
 use tokio_postgres::{GenericClient, Row, Statement};
 
 use super::super::checks::check_days;
+use super::super::effort::Effort;
 use super::super::error::DAY_BASE;
 use super::super::tables::{Tables, zone_of};
 use super::super::{Basis, LearnerActivity, LearnerClock, LearnerCourses, LearnerDays, StoreError};
@@ -99,8 +101,10 @@ impl PostgresStore {
             ));
         }
         if !self.read_only {
+            let began = Instant::now();
             self.forget_everything_changed().await?;
-            self.fold(&stale).await?;
+            let rows = self.fold(&stale).await?;
+            Effort::note_fold(stale.len(), rows, began);
         }
         Ok(None)
     }

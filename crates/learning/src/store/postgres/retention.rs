@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use tierkeep_db::feed::{Feed, Rehanging};
-use tierkeep_db::{Connection, Dialect, columns_postgres};
+use tierkeep_db::{Connection, Database, Dialect, columns_postgres};
 use tierkeep_retention::{
-    Broken, Companion, CompanionError, Database, Engine, Ledger, Order, Outcome, Plan, PlanLimits, Policy, Preparation,
-    Removed, RestoreOrder, RestoreReport, Restored, RetentionError, RunEntry, RunId,
+    Broken, Companion, CompanionError, Engine, Ledger, Order, Outcome, Plan, PlanLimits, Policy, Preparation, Removed,
+    RestoreOrder, RestoreReport, Restored, RetentionError, RunEntry, RunId,
 };
 use tokio_postgres::types::Type;
 use tokio_postgres::{Statement, Transaction};

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use futures_util::{StreamExt, pin_mut};
+use tokio_postgres::{Statement, Transaction};
 
 use super::super::tables::{Tables, zone_of};
 use super::super::{Basis, GlobalSnapshot, StoreError};
@@ -96,14 +97,10 @@ impl PostgresStore {
                 }
             }
         }
-        let mut moved = MovedZones::default();
-        if let Some((moved_zones, _)) = &stored {
-            for row in tx.query(moved_zones, &[]).await? {
-                let user = UserId::new(row.try_get::<_, PgKey>(1)?.0);
-                let Some(change) = change(&row)? else { continue };
-                moved.add(user, zone_of(row.try_get(7)?), zones(row.try_get(8)?, user)?, change);
-            }
-        }
+        let moved = match &stored {
+            Some((statement, _)) => moved_zones(&tx, statement).await?,
+            None => MovedZones::default(),
+        };
         let starts = recent_starts(today);
         let parameters = [PgInstant(starts.start), PgInstant(starts.end)];
         let rows = tx
@@ -129,6 +126,17 @@ impl PostgresStore {
         }
         Ok(GlobalSnapshot { as_of, basis: Basis::Rows, totals })
     }
+}
+
+/// Zones of learners who came or moved since their last fold.
+pub(super) async fn moved_zones(tx: &Transaction<'_>, statement: &Statement) -> Result<MovedZones, StoreError> {
+    let mut moved = MovedZones::default();
+    for row in tx.query(statement, &[]).await? {
+        let user = UserId::new(row.try_get::<_, PgKey>(1)?.0);
+        let Some(change) = change(&row)? else { continue };
+        moved.add(user, zone_of(row.try_get(7)?), zones(row.try_get(8)?, user)?, change);
+    }
+    Ok(moved)
 }
 
 fn count(sum: i64) -> u64 {

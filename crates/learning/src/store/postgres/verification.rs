@@ -21,6 +21,7 @@ use super::{PostgresStore, key};
 use crate::calendar::ZoneHistory;
 use crate::fold::{GlobalKey, Plan, Standing};
 use crate::key::UserId;
+use crate::local_day::LocalDay;
 
 /// For a statement whose rows come one by one.
 const NO_PARAMETERS: [&(dyn ToSql + Sync); 0] = [];
@@ -117,6 +118,7 @@ impl Verification for PostgresStore {
         let pages = db.prepared(&self.sql.repair_pages).await?;
         let learners = db.prepared(&self.sql.repair_learners).await?;
         let note = db.prepared(&self.sql.repair_note).await?;
+        let due = db.prepared(&self.sql.nightly_note).await?;
         let clear = db.prepared(&self.sql.repair_totals).await?;
         let global = db.prepared(&self.sql.fold_global).await?;
         let statements = SumStatements::prepared(&db, self).await?;
@@ -134,6 +136,8 @@ impl Verification for PostgresStore {
         tx.execute(&pages, &[&keys]).await?;
         tx.execute(&learners, &[&keys, &PgKeys::new(self.keys, unreadable)]).await?;
         tx.execute(&note, &[&keys]).await?;
+        // the folds to come cannot tell what days there were
+        tx.execute(&due, &[&keys, &LocalDay::MIN.number()]).await?;
         let (sums, _) = statements.add_up(&tx).await?;
         tx.execute(&clear, &[]).await?;
         add_global(&tx, &global, &sums.into_delta()).await?;

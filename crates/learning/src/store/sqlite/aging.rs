@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use rusqlite::{Connection, Transaction};
 
 use super::super::StoreError;
-use super::super::aging::{Aging, DATA, Deleted, KEPT_BESIDE, Keep, Presence};
+use super::super::aging::{Aging, DATA, DERIVED, Deleted, KEPT_BESIDE, Keep, Presence};
 use super::folding::fold_as;
 use super::reading::base_of;
 use super::wire::{SqlKey, key_at, session_facts};
@@ -82,6 +82,7 @@ pub(in crate::store) fn forget_learners(
 ) -> Result<u64, StoreError> {
     let rows = remove(shared, tx, &KEPT_BESIDE, users)?;
     fold_as(shared, tx, users, Presence::Anew)?;
+    remove(shared, tx, &DERIVED, users)?;
     Ok(rows)
 }
 

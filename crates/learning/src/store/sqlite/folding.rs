@@ -6,6 +6,7 @@ use rusqlite::types::Value;
 
 use super::super::aging::Presence;
 use super::super::checks::check_days;
+use super::super::nightly::NIGHTLY;
 use super::super::{Settled, StoreError};
 use super::aging::add_to_bases;
 use super::reading::{active_days, base_of, corrupt, facts, gather, month_of, zones};
@@ -65,7 +66,7 @@ fn pick(shared: &Shared, db: &Connection, text: &str) -> Result<Vec<UserId>, Sto
 /// When anything of anybody may have changed: forgets all summaries by raising the epoch.
 pub(super) fn forget_everything_changed(shared: &Shared, db: &Connection) -> Result<(), StoreError> {
     if db.prepare_cached(&shared.sql.settle_everything)?.execute([])? > 0 {
-        db.execute("update tierkeep_outbox set settled = 1 where key is null and not settled", [])?;
+        db.execute("update tierkeep_outbox set settled = 1 where key is null and settled = 0", [])?;
     }
     Ok(())
 }
@@ -198,6 +199,9 @@ fn save(
     match folded.record {
         None => {
             db.prepare_cached(&sql.fold_delete_learners)?.execute([key])?;
+            for text in shared.removal.only(&NIGHTLY) {
+                db.prepare_cached(text)?.execute([key])?;
+            }
             // from the changes, before they are consumed
             db.prepare_cached(&sql.erase_note_departed)?.execute([key])?;
         }
@@ -214,6 +218,9 @@ fn save(
                 epoch,
                 position,
             ))?;
+            if let Some(day) = folded.first_changed {
+                db.prepare_cached(&sql.nightly_note)?.execute((key, day.number()))?;
+            }
         }
     }
     add_global(shared, db, &folded.delta)?;

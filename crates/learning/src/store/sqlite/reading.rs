@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
+use std::time::Instant;
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::super::checks::check_days;
+use super::super::effort::Effort;
 use super::super::error::DAY_BASE;
 use super::super::tables::{Tables, zone_of};
 use super::super::{Basis, LearnerActivity, LearnerClock, LearnerCourses, LearnerDays, StoreError};
@@ -78,11 +80,14 @@ impl SqliteStore {
                 Answers::Current(answers) => return Ok(Some(answers)),
                 Answers::Stale(_) if self.shared.read_only => return Ok(None),
                 Answers::Stale(stale) => {
-                    self.write(move |shared, db| {
-                        folding::forget_everything_changed(shared, db)?;
-                        folding::fold(shared, db, &stale)
-                    })
-                    .await?;
+                    let (began, learners) = (Instant::now(), stale.len());
+                    let rows = self
+                        .write(move |shared, db| {
+                            folding::forget_everything_changed(shared, db)?;
+                            folding::fold(shared, db, &stale)
+                        })
+                        .await?;
+                    Effort::note_fold(learners, rows, began);
                 }
             }
         }

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use rusqlite::Transaction;
 use tierkeep_db::feed::Feed;
-use tierkeep_db::{Connection, Dialect, columns_sqlite};
+use tierkeep_db::{Connection, Database, Dialect, columns_sqlite};
 use tierkeep_retention::{
-    Broken, Companion, CompanionError, Database, Engine, Ledger, Order, Outcome, Plan, PlanLimits, Policy, Preparation,
-    Removed, RestoreOrder, RestoreReport, Restored, RetentionError, RunEntry, RunId,
+    Broken, Companion, CompanionError, Engine, Ledger, Order, Outcome, Plan, PlanLimits, Policy, Preparation, Removed,
+    RestoreOrder, RestoreReport, Restored, RetentionError, RunEntry, RunId,
 };
 
 use super::super::StoreError;

@@ -75,18 +75,7 @@ fn pass_over_rows(shared: &Shared, db: &Connection, today: LocalDay) -> Result<G
         Ok(())
     })?;
     totals.users = learners.len() as u64;
-    let mut moved = MovedZones::default();
-    if shared.tables.have_summaries() {
-        each(db, &shared.sql.moved_zones, [], &mut |row| {
-            let user = UserId::new(key_at(shared.keys, row, 5)?);
-            let stored = zones(row.get_ref(7)?.as_str_or_null(), user)?;
-            let zone: Option<String> = row.get(6)?;
-            if let Some(change) = change(row)? {
-                moved.add(user, zone_of(zone.as_deref()), stored, change);
-            }
-            Ok(())
-        })?;
-    }
+    let moved = moved_zones(shared, db)?;
     let starts = recent_starts(today);
     let mut days = RecentDays::new(today, &shared.rules, moved);
     each(db, &shared.sql.global_recent, (micros(starts.start), micros(starts.end)), &mut |row| {
@@ -105,6 +94,23 @@ fn pass_over_rows(shared: &Shared, db: &Connection, today: LocalDay) -> Result<G
         })?;
     }
     Ok(totals)
+}
+
+/// Zones of learners who came or moved since their last fold.
+pub(super) fn moved_zones(shared: &Shared, db: &Connection) -> Result<MovedZones, StoreError> {
+    let mut moved = MovedZones::default();
+    if shared.tables.have_summaries() {
+        each(db, &shared.sql.moved_zones, [], &mut |row| {
+            let user = UserId::new(key_at(shared.keys, row, 5)?);
+            let stored = zones(row.get_ref(7)?.as_str_or_null(), user)?;
+            let zone: Option<String> = row.get(6)?;
+            if let Some(change) = change(row)? {
+                moved.add(user, zone_of(zone.as_deref()), stored, change);
+            }
+            Ok(())
+        })?;
+    }
+    Ok(moved)
 }
 
 fn count(sum: i64) -> u64 {

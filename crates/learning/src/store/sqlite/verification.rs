@@ -18,6 +18,7 @@ use super::{Shared, SqliteStore, each};
 use crate::calendar::ZoneHistory;
 use crate::fold::GlobalKey;
 use crate::key::UserId;
+use crate::local_day::LocalDay;
 
 #[async_trait]
 impl Verification for SqliteStore {
@@ -123,6 +124,8 @@ pub(super) fn forget(shared: &Shared, db: &Connection, users: &[UserId]) -> Resu
         db.prepare_cached(&shared.sql.repair_pages)?.execute([key])?;
         db.prepare_cached(&shared.sql.repair_learners)?.execute((key, is_unreadable))?;
         db.prepare_cached(&shared.sql.repair_note)?.execute([key])?;
+        // the fold to come cannot tell what days there were
+        db.prepare_cached(&shared.sql.nightly_note)?.execute((key, LocalDay::MIN.number()))?;
     }
     let (sums, _) = add_up(shared, db)?;
     db.prepare_cached(&shared.sql.repair_totals)?.execute([])?;

@@ -79,7 +79,7 @@ async fn deleted_data_leaves_a_learner_without_sessions(dialect: Dialect) {
         .filter(|(table, rows)| **rows > 0 && *table != "tierkeep_outbox")
         .map(|(table, _)| table.as_str())
         .collect();
-    assert_eq!(left, ["tierkeep_learner", "tierkeep_quarantine", "users"]);
+    assert_eq!(left, ["tierkeep_analytics_due", "tierkeep_learner", "tierkeep_quarantine", "users"]);
     assert_eq!(store.erased_among(&users(KEYS)).await.unwrap(), []);
     let after = numbers(&*store, KEYS).await;
     assert_eq!((&after.days[0], &after.days[1..]), (&Some(Days::new()), &before.days[1..]));

@@ -28,7 +28,7 @@ pub(super) fn cutoffs(cleanup: &Cleanup) -> String {
 }
 
 /// What would be done.
-pub(super) fn plan(plan: &Plan, cleanup: &Cleanup, export: Option<&Path>, is_forced: bool) -> String {
+pub(in crate::commands) fn plan(plan: &Plan, cleanup: &Cleanup, export: Option<&Path>, is_forced: bool) -> String {
     let mut table = table(["phase", "rule", "rows", "about", "batches", "with them", "oldest", "youngest", "such as"]);
     for planned in &plan.rules {
         let Planned { phase, rule, rows, bytes, batches, samples, .. } = planned;

@@ -7,7 +7,7 @@ use tierkeep_learning::key::Key;
 use super::*;
 
 const DELAY: Duration = Duration::from_secs(5);
-const OPTIONS: Options = Options { delay: DELAY, concurrency: 4, rate: 100 };
+const OPTIONS: Options = Options { delay: DELAY, ..Options::DEFAULT };
 
 fn user(n: i64) -> UserId {
     UserId::new(Key::Int(n))

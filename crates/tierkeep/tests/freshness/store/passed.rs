@@ -11,8 +11,8 @@ use tierkeep_learning::store::erasure::{Grace, Traces};
 use tierkeep_learning::store::export::{BaseDay, QuarantineId, QuarantinedRow, SessionTable};
 use tierkeep_learning::store::writes::{Reply, WriteRequest, Writes};
 use tierkeep_learning::store::{
-    Aging, Backlog, Cleanup, Difference, Erased, Erasure, Export, Keep, Leases, ListedSession, NewToken, Retention,
-    StoreError, Token, Tokens, Verification, Verified,
+    Active, ActiveWithin, Aging, Backlog, Cleanup, Difference, Erased, Erasure, Export, Keep, Leases, ListedSession,
+    NewToken, Retention, StoreError, Token, Tokens, Verification, Verified,
 };
 use tierkeep_retention::{
     Broken, Order, Outcome, Plan, PlanLimits, RestoreOrder, RestoreReport, Restored, RunEntry, RunId,
@@ -162,6 +162,23 @@ impl Backlog for Watched {
 
     async fn retention_backlog(&self, cutoff: Timestamp) -> Result<Option<Timestamp>, StoreError> {
         self.inner.retention_backlog(cutoff).await
+    }
+}
+
+#[async_trait]
+impl Active for Watched {
+    async fn active_learners(
+        &self,
+        within: ActiveWithin,
+        now: Timestamp,
+        after: Option<UserId>,
+        limit: u32,
+    ) -> Result<Vec<UserId>, StoreError> {
+        self.inner.active_learners(within, now, after, limit).await
+    }
+
+    async fn learner_ids(&self, after: Option<UserId>, limit: u32) -> Result<Vec<UserId>, StoreError> {
+        self.inner.learner_ids(after, limit).await
     }
 }
 

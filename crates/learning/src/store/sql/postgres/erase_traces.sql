@@ -14,4 +14,7 @@ union all select 'tierkeep_idempotency_learner', count(*) from tierkeep_idempote
     where user_id = $1::{key}
 union all select 'tierkeep_departed', count(*) from tierkeep_departed where user_id = $1::{key}
 union all select 'tierkeep_base', count(*) from tierkeep_base where user_id = $1::{key}
+union all select 'tierkeep_learning_analytics', count(*) from tierkeep_learning_analytics
+    where user_id = $1::{key}
+union all select 'tierkeep_analytics_due', count(*) from tierkeep_analytics_due where user_id = $1::{key}
 union all select 'tierkeep_quarantine', count(*) from tierkeep_quarantine where owner = $1::{key}::text

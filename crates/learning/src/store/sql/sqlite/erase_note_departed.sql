@@ -3,7 +3,7 @@
 insert into tierkeep_departed (user_id, since)
 select o.key, min(o.at)
 from tierkeep_outbox o
-where o.key = ?1 and o.source = 'users' and o.note is null and not o.settled
+where o.key = ?1 and o.source = 'users' and o.note is null and o.settled = 0
   and (
       exists (select 1 from study_sessions s where s.user_id = ?1)
       or exists (select 1 from study_sessions_archive s where s.user_id = ?1)

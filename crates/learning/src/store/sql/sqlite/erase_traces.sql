@@ -7,11 +7,14 @@ union all select 'course_progress', count(*) from course_progress where user_id 
 union all select 'tierkeep_month', count(*) from tierkeep_month where user_id = ?1
 union all select 'tierkeep_learner', count(*) from tierkeep_learner where user_id = ?1
 union all select 'tierkeep_outbox', count(*) from tierkeep_outbox
-    where key = ?1 and (not settled or first is not null or note is not null)
+    where key = ?1 and (settled = 0 or first is not null or note is not null)
 union all select 'tierkeep_idempotency', count(*) from tierkeep_idempotency
     where key in (select key from tierkeep_idempotency_learner where user_id = ?1)
 union all select 'tierkeep_idempotency_learner', count(*) from tierkeep_idempotency_learner
     where user_id = ?1
 union all select 'tierkeep_departed', count(*) from tierkeep_departed where user_id = ?1
 union all select 'tierkeep_base', count(*) from tierkeep_base where user_id = ?1
+union all select 'tierkeep_learning_analytics', count(*) from tierkeep_learning_analytics
+    where user_id = ?1
+union all select 'tierkeep_analytics_due', count(*) from tierkeep_analytics_due where user_id = ?1
 union all select 'tierkeep_quarantine', count(*) from tierkeep_quarantine where owner = cast(?1 as text)

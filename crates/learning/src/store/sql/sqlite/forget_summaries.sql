@@ -5,3 +5,6 @@ delete from tierkeep_global;
 update tierkeep_learner set active_days = x'', sessions = 0;
 update tierkeep_state set epoch = epoch + 1;
 insert into tierkeep_outbox (source, settled) values ('', 1);
+-- whatever it comes to, the nightly rows are looked at again from the first day there is
+insert into tierkeep_analytics_due (user_id, first_day) select user_id, -719161 from tierkeep_learner where true
+on conflict (user_id) do update set first_day = excluded.first_day;

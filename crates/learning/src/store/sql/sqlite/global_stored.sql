@@ -1,6 +1,6 @@
 -- The global sums, with whether they hold every change: sums by kind and name, then single days. ?1 and ?2 first and
 -- last of the single days.
-select s.epoch = s.built_epoch and not exists (select 1 from tierkeep_outbox where not settled),
+select s.epoch = s.built_epoch and not exists (select 1 from tierkeep_outbox where settled = 0),
        g.kind, g.name, g.day, g.sessions, g.minutes
 from tierkeep_state s
 left join (

@@ -6,13 +6,13 @@ from tierkeep_outbox o
 join users u on u.id = o.key and ('{key}' = 'integer' or (length(u.id) = 36 and u.id not glob '*[^0-9a-f-]*'))
 left join tierkeep_learner l on l.user_id = o.key
 where o.source = 'users'
-  and not o.settled
+  and o.settled = 0
   and (
       l.zones is not null
       or exists (
           select 1 from tierkeep_outbox other
           where other.key = o.key and other.source = 'users'
-            and not other.settled and other.id <> o.id
+            and other.settled = 0 and other.id <> o.id
       )
   )
 order by o.id

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::measure::{cpu_of, peak_mib};
+use crate::process::{cpu_of, memory_mib};
 
 /// `tierkeep serve` as a process of its own; ended when dropped.
 pub(crate) struct Node {
@@ -20,11 +20,11 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    /// Starts it and waits until it listens.
-    pub(crate) fn start(database: &str, redis: Option<&str>) -> Result<Self> {
+    /// Starts it, with arguments more than it needs, and waits until it listens.
+    pub(crate) fn start(database: &str, redis: Option<&str>, more: &[&str]) -> Result<Self> {
         let directory = tempfile::tempdir()?;
         let mut command = Command::new(env!("CARGO_BIN_EXE_tierkeep"));
-        command.args(["serve", "--json", "--listen", "127.0.0.1:0", "--database", database]);
+        command.args(["serve", "--json", "--listen", "127.0.0.1:0", "--database", database]).args(more);
         for variable in ["CONFIG", "DATABASE_URL", "REDIS_URL", "LISTEN", "LOG", "TOKEN"] {
             command.env_remove(format!("TIERKEEP_{variable}"));
         }
@@ -41,8 +41,13 @@ impl Node {
         Ok(Self { child, host, _directory: directory })
     }
 
+    /// Where it listens.
+    pub(crate) fn host(&self) -> &str {
+        &self.host
+    }
+
     pub(crate) async fn reader(&self) -> Result<Reader> {
-        let stream = TcpStream::connect(&self.host).await?;
+        let stream = TcpStream::connect(self.host()).await?;
         stream.set_nodelay(true)?;
         Ok(Reader { stream, buffer: Vec::with_capacity(64 * 1024) })
     }
@@ -51,8 +56,9 @@ impl Node {
         cpu_of(self.child.id())
     }
 
-    pub(crate) fn peak_mib(&self) -> Result<f64> {
-        peak_mib(self.child.id())
+    /// `VmRSS:` what it has resident, `VmHWM:` the most so far.
+    pub(crate) fn memory_mib(&self, name: &str) -> Result<f64> {
+        memory_mib(self.child.id(), name)
     }
 }
 
@@ -73,14 +79,18 @@ pub(crate) struct Reader {
 impl Reader {
     /// The status and the body of an answer.
     pub(crate) async fn get(&mut self, path: &str) -> Result<(u16, &str)> {
-        let request = format!("GET {path} HTTP/1.1\r\nhost: node\r\n\r\n");
+        let (head, body) = self.send(&format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n")).await?;
+        Ok((head[9..12].parse()?, body))
+    }
+
+    /// The head and the body of the answer to a request.
+    pub(crate) async fn send(&mut self, request: &str) -> Result<(&str, &str)> {
         self.stream.write_all(request.as_bytes()).await?;
         self.buffer.clear();
         loop {
             ensure!(self.stream.read_buf(&mut self.buffer).await? > 0, "the node closed the connection");
             if let Some(body) = body_of(&self.buffer)? {
-                let status = str::from_utf8(&self.buffer[9..12])?.parse()?;
-                return Ok((status, str::from_utf8(&self.buffer[body..])?));
+                return Ok(str::from_utf8(&self.buffer)?.split_at(body));
             }
         }
     }

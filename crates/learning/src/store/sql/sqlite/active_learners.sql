@@ -1,0 +1,30 @@
+-- Learners who may have been active, in the order of their ids, with what decides it: the starts of their valid sessions,
+-- of those that count in any zone only that there is one (null). ?1 first id, ?2 first start that may count, ?3 end of those,
+-- ?4 first start that counts in any zone, ?5 end of those.
+-- A text that is no UUID in lower case is the key of nobody. The plus keeps the search on the index of starts.
+select c.user_id, c.start_time, u.time_zone, l.zones
+from (
+    select v.user_id, case when v.start_time >= ?4 and v.start_time < ?5 then null else v.start_time end as start_time
+    from (
+        select s.user_id, s.start_time
+        from study_sessions s
+        where s.start_time >= ?2 and s.start_time < ?3 and +s.user_id >= ?1
+          and coalesce(s.duration_minutes, 0) >= 0
+          and (s.end_time is null or s.end_time >= s.start_time)
+          and (s.effectiveness_rating is null or s.effectiveness_rating between 1 and 5)
+          and (s.focus_score is null or s.focus_score between 0 and 1)
+        union all
+        select s.user_id, s.start_time
+        from study_sessions_archive s
+        where s.start_time >= ?2 and s.start_time < ?3 and +s.user_id >= ?1
+          and coalesce(s.duration_minutes, 0) >= 0
+          and (s.end_time is null or s.end_time >= s.start_time)
+          and (s.effectiveness_rating is null or s.effectiveness_rating between 1 and 5)
+          and (s.focus_score is null or s.focus_score between 0 and 1)
+          and not exists (select 1 from study_sessions live where live.id = s.id)
+    ) v
+    group by 1, 2
+) c
+join users u on u.id = c.user_id and ('{key}' = 'integer' or (length(u.id) = 36 and u.id not glob '*[^0-9a-f-]*'))
+left join tierkeep_learner l on l.user_id = c.user_id
+order by c.user_id, c.start_time

@@ -1,0 +1,10 @@
+-- Runs, the newest first; $1 is empty for those of all tasks.
+select id, task, cast(extract(epoch from due) * 1000000 as bigint),
+    asked_for, state, attempts,
+    cast(extract(epoch from started_at) * 1000000 as bigint),
+    cast(extract(epoch from ended_at) * 1000000 as bigint),
+    holder, output, error
+from tierkeep_schedule_run
+where task = $1 or $1 = ''
+order by id desc
+limit $2

@@ -1,0 +1,5 @@
+-- A run that waits; none if there is one for that instant.
+insert into tierkeep_schedule_run (task, due, run_at, asked_for, only_here)
+values ($1, timestamptz 'epoch' + $2 * interval '1 microsecond', timestamptz 'epoch' + $3 * interval '1 microsecond', $4, $5)
+on conflict do nothing
+returning id

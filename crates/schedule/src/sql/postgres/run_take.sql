@@ -1,0 +1,8 @@
+-- Begins an attempt at the run $1 with the token $2: $3 failed before, $4 does it, and $5 proves that it lives, or the lease of
+-- $6 microseconds.
+update tierkeep_schedule_run
+set state = 'works', attempts = attempts + 1, failures = $3, token = $2,
+    holder = $4 || coalesce(' at ' || host(inet_client_addr()), ''), session = $5,
+    lease_until = clock_timestamp() + $6 * interval '1 microsecond', started_at = clock_timestamp(), ended_at = null
+where id = $1
+returning attempts

@@ -1,0 +1,2 @@
+-- Whoever writes waits for its turn before the transaction begins.
+select 1

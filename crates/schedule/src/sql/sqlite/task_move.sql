@@ -1,0 +1,4 @@
+-- When a task is due next, and what that follows from.
+update tierkeep_schedule
+set timing = ?2, zone = ?3, next_at = ?4
+where name = ?1

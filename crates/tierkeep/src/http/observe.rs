@@ -1,0 +1,81 @@
+//! What every request passes through first and last: its id, its count, its line in the log, and what every answer says.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::Method;
+use axum::middleware::Next;
+use axum::response::Response;
+use tracing::Instrument;
+
+use super::answer::X_CACHE;
+use super::secure::secure;
+use super::{App, encoding};
+use crate::request::{self, Ids, X_REQUEST_ID};
+
+/// What the outermost layer needs.
+#[derive(Debug, Clone)]
+pub(super) struct Observer {
+    app: Arc<App>,
+    ids: Arc<Ids>,
+}
+
+impl Observer {
+    pub(super) fn new(app: Arc<App>) -> Self {
+        Self { app, ids: Arc::new(Ids::new()) }
+    }
+}
+
+/// Names a request, and counts and logs it when it is answered; one whose client goes away before is neither.
+pub(super) async fn observed(State(observer): State<Observer>, request: Request, next: Next) -> Response {
+    let began = Instant::now();
+    let id = observer.ids.of(request.headers());
+    let method = request.method().clone();
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let route_name = route.as_ref().map(MatchedPath::as_str);
+    let span = tracing::debug_span!("request", %method, route = route_name);
+    let answering = async {
+        let mut response = next.run(request).instrument(span).await;
+        let took = began.elapsed();
+        observer.app.metrics.traffic.note(&method, route_name, response.status(), took);
+        log(&observer.app, &method, route_name, &response, took);
+        let headers = response.headers_mut();
+        encoding::weaken_tag(headers);
+        secure(headers);
+        headers.insert(X_REQUEST_ID, id.clone());
+        response
+    };
+    request::during(id.clone(), answering).await
+}
+
+/// The route and not the address: what stands in an address is a client's.
+fn log(app: &App, method: &Method, route: Option<&str>, response: &Response, took: Duration) {
+    let tier = || response.headers().get(X_CACHE).and_then(|tier| tier.to_str().ok());
+    let duration_ms = || took.as_secs_f64() * 1000.0;
+    tracing::debug!(
+        target: "tierkeep::access",
+        %method,
+        route,
+        status = response.status().as_u16(),
+        duration_ms = duration_ms(),
+        tier = tier(),
+        "answered"
+    );
+    let watch = app.tiers.watch();
+    // the tiers have said more of what was slow there
+    if watch.is_slow(took)
+        && !request::is_explained()
+        && let Some(suppressed) = watch.may_tell()
+    {
+        tracing::warn!(
+            target: "tierkeep::slow",
+            %method,
+            route,
+            status = response.status().as_u16(),
+            duration_ms = duration_ms(),
+            suppressed = (suppressed > 0).then_some(suppressed),
+            "a request was slow"
+        );
+    }
+}
