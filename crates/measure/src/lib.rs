@@ -1,0 +1,1 @@
+//! Function timing and benchmarks.
