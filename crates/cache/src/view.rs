@@ -178,6 +178,24 @@ impl<K: CacheKey, V: Send + Sync + 'static> View<K, V> {
         }
     }
 
+    /// A fresh value in memory, read as by [`fetch`](Self::fetch) but without waiting for anything: for a path that has no
+    /// future to wait in. `None` where there is more to do than to look: memory has no fresh value, or has one that is due
+    /// for a refresh or an audit; nothing is counted then, and `fetch` does the rest. A few hundred nanoseconds.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let cache = tierkeep_cache::Cache::builder("shop").build()?;
+    /// let prices = cache.view::<u64, String>("prices").build()?;
+    /// assert!(prices.at_once(&7).is_none());
+    /// prices.get_or_load(&7, async |_| Ok::<_, std::io::Error>("9.90".to_owned())).await?;
+    /// assert_eq!(prices.at_once(&7).and_then(|found| found.value).as_deref().map(String::as_str), Some("9.90"));
+    /// # Ok(()) }
+    /// ```
+    pub fn at_once(&self, key: &K) -> Option<Found<V>> {
+        let entry = self.fresh_where(key, |entry, now| !self.needs_tending(entry, now))?;
+        Some(self.found(Engine::served(&self.shared, &entry, Source::Memory, false)))
+    }
+
     /// The value; loaded if no tier has it. However many ask at once, one load runs on this node, and with a remote
     /// tier one in the cluster.
     ///
@@ -221,7 +239,9 @@ impl<K: CacheKey, V: Send + Sync + 'static> View<K, V> {
         if let Some(entry) = self.fresh_where(key, |entry, now| !self.needs_tending(entry, now)) {
             return Ok(owned_value(entry.value));
         }
-        Ok(Box::pin(self.fetch(key, loader)).await?.value)
+        let asked = Asked { urgency: Urgency::Reader, lineage: Lineage::default(), demand: Demand::StaleWillDo };
+        let served = Box::pin(self.ask(key, asked, erase(loader))).await?;
+        Ok(value_of(served.value.as_ref()))
     }
 
     /// As [`find_or_load`](Self::find_or_load), and tells where the value came from and how old it is.
@@ -235,8 +255,11 @@ impl<K: CacheKey, V: Send + Sync + 'static> View<K, V> {
         R: Into<Loaded<V>>,
         E: fmt::Display + Send + Sync + 'static,
     {
+        if let Some(found) = self.at_once(key) {
+            return Ok(found);
+        }
         let asked = Asked { urgency: Urgency::Reader, lineage: Lineage::default(), demand: Demand::StaleWillDo };
-        let served = self.ask(key, asked, erase(loader)).await?;
+        let served = Box::pin(self.ask(key, asked, erase(loader))).await?;
         Ok(self.found(served))
     }
 

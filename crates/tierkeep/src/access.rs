@@ -160,11 +160,21 @@ impl Access {
     /// Reads the tokens if the last reading is older than the bound, as after a pause of the whole process, unless the
     /// database was found not to answer.
     pub async fn catch_up(&self) {
-        let Some(bound) = self.bound.get() else { return };
-        let read = *self.read.read().unwrap_or_else(PoisonError::into_inner);
-        if read.elapsed() > *bound && !self.is_silent.load(Ordering::Relaxed) {
-            self.read_in_time((*bound).max(PATIENCE)).await;
+        if let Some(bound) = self.overdue() {
+            self.read_in_time(bound.max(PATIENCE)).await;
         }
+    }
+
+    /// Whether [`catch_up`](Self::catch_up) has nothing to do.
+    pub(crate) fn is_caught_up(&self) -> bool {
+        self.overdue().is_none()
+    }
+
+    /// The bound, if the last reading is older and another one is worth it.
+    fn overdue(&self) -> Option<Duration> {
+        let bound = *self.bound.get()?;
+        let read = *self.read.read().unwrap_or_else(PoisonError::into_inner);
+        (read.elapsed() > bound && !self.is_silent.load(Ordering::Relaxed)).then_some(bound)
     }
 
     /// Whether requests need a token: while any is not revoked, and always where others can reach the node.

@@ -1,9 +1,10 @@
 //! The API: JSON answers of the statistics, problems of RFC 9457, and the pages that explain both.
 //!
-//! [`router`] is a tower service, so tests call it without a socket; [`serve`] puts it behind one.
+//! [`api`] is a tower service, so tests call it without a socket; [`serve`] puts it behind one.
 
 mod admin;
 mod answer;
+mod api;
 mod batch;
 mod body;
 mod courses;
@@ -12,6 +13,7 @@ mod encoding;
 mod erasure;
 mod error;
 mod extract;
+mod fast_path;
 mod fields;
 mod gate;
 mod guard;
@@ -58,13 +60,14 @@ use crate::tasks::precompute::Precomputing;
 use crate::tiers::Tiers;
 
 pub use self::admin::Invalidated;
+pub use self::api::{Answering, Api};
 pub(crate) use self::admin::{InvalidateRequest, document as cache_document};
 pub use self::body::Misfit;
 pub(crate) use self::docs::Id;
 pub use self::error::{ApiError, Edge, Problem};
 pub use self::gate::Gate;
 pub use self::origin::Foreign;
-pub use self::routes::{openapi, router};
+pub use self::routes::{api, openapi};
 pub(crate) use self::schedule::{WarmupRequest, run_document, task_document};
 pub use self::serve::serve;
 

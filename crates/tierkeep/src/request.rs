@@ -30,6 +30,11 @@ pub(crate) async fn during<T>(id: HeaderValue, answering: impl Future<Output = T
     CURRENT.scope(Current { id, is_explained: Cell::new(false) }, answering).await
 }
 
+/// Runs a function as what answers a request.
+pub(crate) fn during_sync<T>(id: HeaderValue, answering: impl FnOnce() -> T) -> T {
+    CURRENT.sync_scope(Current { id, is_explained: Cell::new(false) }, answering)
+}
+
 /// Hands the id of the request that this task answers to a function; `None` where it answers none.
 pub(crate) fn with_id<T>(read: impl FnOnce(&str) -> T) -> Option<T> {
     CURRENT.try_with(|current| current.id.to_str().ok().map(read)).ok().flatten()

@@ -75,7 +75,7 @@ async fn serve(
     let scheduler = if arguments.no_scheduler { None } else { scheduler };
     let node = Node::begin(Arc::clone(&app), context.config(), scheduler, stop.clone())?;
     let connections = context.config().http.connections.clone();
-    let served = http::serve(listener, http::router(app), connections, stop.clone()).await;
+    let served = http::serve(listener, http::api(app), connections, stop.clone()).await;
     node.end().await?;
     console.note("stopped");
     Ok(served?)

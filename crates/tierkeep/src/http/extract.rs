@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Query, RawPathParams, Request};
 use axum::http::request::Parts;
-use axum::http::{StatusCode, header};
+use axum::http::{StatusCode, Uri, header};
 use jiff::civil::Date;
 use serde::de::DeserializeOwned;
 use tierkeep_db::PageSize;
@@ -161,15 +161,20 @@ impl<S: Send + Sync> FromRequestParts<S> for Parameters {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        if parts.uri.query().is_none_or(str::is_empty) {
-            return Ok(Self(Vec::new()));
-        }
-        let Query(pairs) = Query::try_from_uri(&parts.uri).map_err(ApiError::internal)?;
-        Ok(Self(pairs))
+        Self::of(&parts.uri)
     }
 }
 
 impl Parameters {
+    /// The parameters of an address.
+    pub(super) fn of(uri: &Uri) -> Result<Self, ApiError> {
+        if uri.query().is_none_or(str::is_empty) {
+            return Ok(Self(Vec::new()));
+        }
+        let Query(pairs) = Query::try_from_uri(uri).map_err(ApiError::internal)?;
+        Ok(Self(pairs))
+    }
+
     /// Refuses every parameter but these, and the second of one name.
     pub(super) fn only(&self, accepted: &'static [&'static str]) -> Result<(), ApiError> {
         for (at, (name, value)) in self.0.iter().enumerate() {

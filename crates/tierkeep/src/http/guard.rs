@@ -1,7 +1,7 @@
 //! What each address needs: the one table from method and path to scope, for requests and for the document.
 
-use axum::extract::{MatchedPath, Request};
-use axum::http::{HeaderMap, Method, header};
+use axum::extract::MatchedPath;
+use axum::http::{HeaderMap, Method, Request, header};
 use tierkeep_learning::store::Scope;
 use utoipa::openapi::path::PathItem;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
@@ -40,14 +40,32 @@ fn needed(method: &Method, path: &str) -> Option<Scope> {
 }
 
 /// The scope that a request needs; `None` = no token.
-pub(super) fn scope(request: &Request) -> Option<Scope> {
+pub(super) fn scope<B>(request: &Request<B>) -> Option<Scope> {
     needed(request.method(), path(request))
 }
 
 /// The route that was found, not the text that led to it: two readings of an address cannot differ.
-fn path(request: &Request) -> &str {
+fn path<B>(request: &Request<B>) -> &str {
     let route = request.extensions().get::<MatchedPath>();
     route.map_or_else(|| request.uri().path(), MatchedPath::as_str)
+}
+
+/// Why a request is not let in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Refusal {
+    NotAcceptable,
+    Denied(Denied),
+    Edge(Edge),
+}
+
+impl From<Refusal> for ApiError {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::NotAcceptable => Self::NotAcceptable,
+            Refusal::Denied(denied) => Self::Denied(denied),
+            Refusal::Edge(edge) => Self::Edge(edge),
+        }
+    }
 }
 
 /// Lets a request pass whose client accepts an answer, and that needs no token or brings one of the scope it needs, unless its
@@ -55,9 +73,9 @@ fn path(request: &Request) -> &str {
 ///
 /// # Errors
 /// What it is answered instead.
-pub(super) fn pass(app: &App, request: &Request, scope: Option<Scope>) -> Result<(), ApiError> {
+pub(super) fn pass<B>(app: &App, request: &Request<B>, scope: Option<Scope>) -> Result<(), Refusal> {
     if !encoding::is_acceptable(request.headers()) {
-        return Err(ApiError::NotAcceptable);
+        return Err(Refusal::NotAcceptable);
     }
     let App { access, gate, .. } = app;
     let address = || gate.address(request.extensions().get::<Peer>().copied(), request.headers());
@@ -69,7 +87,7 @@ pub(super) fn pass(app: &App, request: &Request, scope: Option<Scope>) -> Result
                 (Denied::Unknown, Ok(())) => gate.count_guess(address()).err().map(Edge::TooManyGuesses),
                 (_, counted) => counted.err().map(Edge::TooOften),
             }
-            .map_or(ApiError::Denied(denied), ApiError::Edge)
+            .map_or(Refusal::Denied(denied), Refusal::Edge)
         })?,
         None => Admitted::Anybody,
     };
@@ -80,14 +98,14 @@ pub(super) fn pass(app: &App, request: &Request, scope: Option<Scope>) -> Result
     if admitted == Admitted::Anybody && !access.is_required() {
         let is_write = matches!(scope, Some(Scope::Write | Scope::Admin));
         if let Some(foreign) = foreign(request.uri(), request.headers(), is_write) {
-            return Err(ApiError::Edge(Edge::Foreign(foreign)));
+            return Err(Refusal::Edge(Edge::Foreign(foreign)));
         }
     }
     if UNLIMITED.contains(&path) {
         return Ok(());
     }
     let address = if admitted == Admitted::Anybody { address() } else { None };
-    gate.count(admitted, address, scope).map_err(|left| ApiError::Edge(Edge::TooOften(left)))
+    gate.count(admitted, address, scope).map_err(|left| Refusal::Edge(Edge::TooOften(left)))
 }
 
 /// The token of a request; several are none, since it is not known which is meant.

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::Response;
+use tierkeep_learning::key::UserId;
 use tierkeep_learning::language::Language;
 use tierkeep_learning::local_day::{LocalDay, Month, Year};
 use tierkeep_learning::statistic::{
@@ -45,9 +46,12 @@ pub(super) async fn daily(
     query: Parameters,
     asked: Asked,
 ) -> Result<Response, ApiError> {
+    ask(&app, daily_of(user, &query)?, &asked).await
+}
+
+pub(super) fn daily_of(user: UserId, query: &Parameters) -> Result<Question, ApiError> {
     query.only(&["date"])?;
-    let date = query.get::<LocalDay>("date")?;
-    ask(&app, Question::Daily { user, date }, &asked).await
+    Ok(Question::Daily { user, date: query.get::<LocalDay>("date")? })
 }
 
 /// One week from Monday
@@ -76,9 +80,12 @@ pub(super) async fn weekly(
     query: Parameters,
     asked: Asked,
 ) -> Result<Response, ApiError> {
+    ask(&app, weekly_of(user, &query)?, &asked).await
+}
+
+pub(super) fn weekly_of(user: UserId, query: &Parameters) -> Result<Question, ApiError> {
     query.only(&["week_start"])?;
-    let week_of = query.get::<LocalDay>("week_start")?;
-    ask(&app, Question::Weekly { user, week_of }, &asked).await
+    Ok(Question::Weekly { user, week_of: query.get::<LocalDay>("week_start")? })
 }
 
 /// One calendar month
@@ -106,9 +113,12 @@ pub(super) async fn monthly(
     query: Parameters,
     asked: Asked,
 ) -> Result<Response, ApiError> {
+    ask(&app, monthly_of(user, &query)?, &asked).await
+}
+
+pub(super) fn monthly_of(user: UserId, query: &Parameters) -> Result<Question, ApiError> {
     query.only(&["month"])?;
-    let month = query.get::<Month>("month")?;
-    ask(&app, Question::Monthly { user, month }, &asked).await
+    Ok(Question::Monthly { user, month: query.get::<Month>("month")? })
 }
 
 /// The last days up to a date, with recommendations
@@ -140,15 +150,25 @@ pub(super) async fn analytics(
     query: Parameters,
     asked: Asked,
 ) -> Result<Response, ApiError> {
+    let (question, language) = analytics_of(&app, user, &query, &asked.headers)?;
+    Ok(in_language(ask(&app, question, &asked).await?, language))
+}
+
+/// What is asked, and in which language it is answered.
+pub(super) fn analytics_of(
+    app: &App,
+    user: UserId,
+    query: &Parameters,
+    headers: &HeaderMap,
+) -> Result<(Question, Language), ApiError> {
     query.only(&["to", "days", "lang"])?;
     let to = query.get::<LocalDay>("to")?;
-    let window = query.get::<WindowDays>("days")?.unwrap_or_default();
+    let days = query.get::<WindowDays>("days")?.unwrap_or_default();
     let language = match query.get::<Language>("lang")? {
         Some(language) => language,
-        None => preferred(&asked.headers).unwrap_or(app.tiers.statistics().settings().language),
+        None => preferred(headers).unwrap_or(app.tiers.statistics().settings().language),
     };
-    let question = Question::Analytics { user, to, days: window, language };
-    Ok(in_language(ask(&app, question, &asked).await?, language))
+    Ok((Question::Analytics { user, to, days, language }, language))
 }
 
 /// Runs of consecutive active days over all history
@@ -175,8 +195,12 @@ pub(super) async fn streaks(
     query: Parameters,
     asked: Asked,
 ) -> Result<Response, ApiError> {
+    ask(&app, streaks_of(user, &query)?, &asked).await
+}
+
+pub(super) fn streaks_of(user: UserId, query: &Parameters) -> Result<Question, ApiError> {
     query.only(&[])?;
-    ask(&app, Question::Streaks { user }, &asked).await
+    Ok(Question::Streaks { user })
 }
 
 /// One calendar year, day by day
@@ -205,9 +229,12 @@ pub(super) async fn heatmap(
     query: Parameters,
     asked: Asked,
 ) -> Result<Response, ApiError> {
+    ask(&app, heatmap_of(user, &query)?, &asked).await
+}
+
+pub(super) fn heatmap_of(user: UserId, query: &Parameters) -> Result<Question, ApiError> {
     query.only(&["year"])?;
-    let year = query.get::<Year>("year")?;
-    ask(&app, Question::Heatmap { user, year }, &asked).await
+    Ok(Question::Heatmap { user, year: query.get::<Year>("year")? })
 }
 
 /// Course progress
@@ -234,8 +261,12 @@ pub(super) async fn courses(
     query: Parameters,
     asked: Asked,
 ) -> Result<Response, ApiError> {
+    ask(&app, courses_of(user, &query)?, &asked).await
+}
+
+pub(super) fn courses_of(user: UserId, query: &Parameters) -> Result<Question, ApiError> {
     query.only(&[])?;
-    ask(&app, Question::Courses { user }, &asked).await
+    Ok(Question::Courses { user })
 }
 
 /// All learners together

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::Method;
+use axum::http::{HeaderMap, HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::Response;
 use tracing::Instrument;
@@ -25,6 +25,33 @@ impl Observer {
     pub(super) fn new(app: Arc<App>) -> Self {
         Self { app, ids: Arc::new(Ids::new()) }
     }
+
+    pub(super) fn app(&self) -> &App {
+        &self.app
+    }
+
+    /// The id that a request brings, or a new one.
+    pub(super) fn id_of(&self, headers: &HeaderMap) -> HeaderValue {
+        self.ids.of(headers)
+    }
+
+    /// Counts and logs a request that is answered, and says what every answer says.
+    pub(super) fn end(
+        &self,
+        method: &Method,
+        route: Option<&str>,
+        began: Instant,
+        response: &mut Response,
+        id: HeaderValue,
+    ) {
+        let took = began.elapsed();
+        self.app.metrics.traffic.note(method, route, response.status(), took);
+        log(&self.app, method, route, response, took);
+        let headers = response.headers_mut();
+        encoding::weaken_tag(headers);
+        secure(headers);
+        headers.insert(X_REQUEST_ID, id);
+    }
 }
 
 /// Names a request, and counts and logs it when it is answered; one whose client goes away before is neither.
@@ -37,13 +64,7 @@ pub(super) async fn observed(State(observer): State<Observer>, request: Request,
     let span = tracing::debug_span!("request", %method, route = route_name);
     let answering = async {
         let mut response = next.run(request).instrument(span).await;
-        let took = began.elapsed();
-        observer.app.metrics.traffic.note(&method, route_name, response.status(), took);
-        log(&observer.app, &method, route_name, &response, took);
-        let headers = response.headers_mut();
-        encoding::weaken_tag(headers);
-        secure(headers);
-        headers.insert(X_REQUEST_ID, id.clone());
+        observer.end(&method, route_name, began, &mut response, id.clone());
         response
     };
     request::during(id.clone(), answering).await

@@ -15,7 +15,9 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::api::Api;
 use super::error::ApiError;
+use super::fast_path::Judged;
 use super::observe::{Observer, observed};
 use super::{
     App, admin, batch, courses, docs, encoding, erasure, guard, health, index, learner, metrics, retention, schedule,
@@ -87,7 +89,12 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
 }
 
 /// The API as a service.
-pub fn router(app: Arc<App>) -> Router {
+pub fn api(app: Arc<App>) -> Api {
+    let observer = Observer::new(Arc::clone(&app));
+    Api::new(router(app, observer.clone()), observer)
+}
+
+fn router(app: Arc<App>, observer: Observer) -> Router {
     let (router, _) = described().split_for_parts();
     let body_limit = usize::try_from(app.limits.body.get()).unwrap_or(usize::MAX);
     router
@@ -99,7 +106,7 @@ pub fn router(app: Arc<App>) -> Router {
         // the first is the outermost; one layer of several, since each layer of a Router is boxed, and so is what each request
         // makes of it
         .layer((
-            from_fn_with_state(Observer::new(Arc::clone(&app)), observed),
+            from_fn_with_state(observer, observed),
             DefaultBodyLimit::max(body_limit),
             CompressionLayer::new().compress_when(encoding::worthwhile()),
             from_fn_with_state(Arc::clone(&app), guarded),
@@ -116,15 +123,21 @@ async fn wrong_method(method: Method) -> ApiError {
 }
 
 /// Nothing waits longer than a request may, and nothing that panics takes more with it than its own request.
-async fn guarded(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+async fn guarded(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
     let answering = async {
-        let scope = guard::scope(&request);
-        if scope.is_some() {
-            app.access.catch_up().await;
-        }
-        match guard::pass(&app, &request, scope) {
+        let verdict = match request.extensions_mut().remove::<Judged>() {
+            Some(Judged(verdict)) => verdict,
+            None => {
+                let scope = guard::scope(&request);
+                if scope.is_some() {
+                    app.access.catch_up().await;
+                }
+                guard::pass(&app, &request, scope)
+            }
+        };
+        match verdict {
             Ok(()) => next.run(request).await,
-            Err(error) => error.into_response(),
+            Err(refusal) => ApiError::from(refusal).into_response(),
         }
     };
     // what is left half-way is the request's own

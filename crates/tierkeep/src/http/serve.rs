@@ -15,13 +15,13 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::connection::{Ends, Served};
 use self::open::Open;
+use super::api::Api;
 use crate::config::Connections;
 
 /// How long requests that are under way may take once nothing is accepted any more. The rest of the end takes up to 2 s, and
@@ -41,7 +41,7 @@ const MAKE_ROOM_EVERY: Duration = Duration::from_millis(100);
 /// None at present: a failure to accept is logged and tried again.
 pub async fn serve(
     listener: TcpListener,
-    router: Router,
+    api: impl Into<Api>,
     connections: Connections,
     stop: CancellationToken,
 ) -> io::Result<()> {
@@ -49,7 +49,7 @@ pub async fn serve(
     let delay = connections.shutdown_delay;
     let floor = Floor {
         open: Open::new(connections.most),
-        served: Arc::new(Served { router, connections }),
+        served: Arc::new(Served { api: api.into(), connections }),
         tasks: TaskTracker::new(),
         ends: ends.clone(),
     };

@@ -12,7 +12,7 @@ use serde_json::Value;
 use tierkeep::access::{Access, Reach};
 use tierkeep::clock::Clock;
 use tierkeep::config::{ByteSize, Config};
-use tierkeep::http::{App, Limits, router};
+use tierkeep::http::{App, Limits, api};
 use tierkeep::tiers::{Found, Tier};
 use tierkeep_cache::warmup::{Ended, Ready};
 use tierkeep_db::Dialect;
@@ -228,7 +228,7 @@ fn app(node: &Member) -> Arc<App> {
 
 async fn ready(app: &Arc<App>) -> (StatusCode, Value) {
     let request = Request::get("/readyz").body(Body::empty()).unwrap();
-    let response = router(Arc::clone(app)).oneshot(request).await.unwrap();
+    let response = api(Arc::clone(app)).oneshot(request).await.unwrap();
     let status = response.status();
     let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
     (status, serde_json::from_slice(&body).unwrap())

@@ -14,7 +14,7 @@ use axum::routing::get;
 use tierkeep::access::{Access, Reach};
 use tierkeep::clock::Clock;
 use tierkeep::config::{ByteSize, Config, Connections, Rates};
-use tierkeep::http::{App, Gate, Limits, router, serve};
+use tierkeep::http::{Api, App, Gate, Limits, api, serve};
 use tierkeep::tiers::Tiers;
 use tierkeep_learning::service::Statistics;
 use tokio::net::TcpListener;
@@ -48,13 +48,13 @@ impl Server {
             gate: Gate::new(&rates, Reach::Loopback, stop.clone()),
             ..App::new(tiers, access, Clock::Fixed(instant(NOW)), limits)
         };
-        Self { _fixture: Some(fixture), ..Self::of(router(Arc::new(app)), connections, stop).await }
+        Self { _fixture: Some(fixture), ..Self::of(api(Arc::new(app)), connections, stop).await }
     }
 
-    async fn of(router: Router, connections: Connections, stop: CancellationToken) -> Self {
+    async fn of(served: impl Into<Api> + Send + 'static, connections: Connections, stop: CancellationToken) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let task = tokio::spawn(serve(listener, router, connections, stop.clone()));
+        let task = tokio::spawn(serve(listener, served, connections, stop.clone()));
         Self { address, stop, task, _fixture: None }
     }
 
@@ -232,6 +232,18 @@ async fn a_client_has_no_other_address_because_it_says_so() {
 
     stranger.end().await;
     trusted.end().await;
+}
+
+#[tokio::test]
+async fn a_request_that_memory_cannot_answer_counts_once() {
+    let server = Server::start(Connections::default(), at(1, 20)).await;
+
+    for number in 1..=20 {
+        let answer = server.get(&format!("/v1/users/{ADA}/streaks"), "").await;
+        assert_eq!(status(&answer), 200, "request {number}");
+    }
+
+    server.end().await;
 }
 
 #[tokio::test]

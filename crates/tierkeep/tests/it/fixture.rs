@@ -4,7 +4,6 @@ use std::process::{Command, Output};
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
 use jiff::Timestamp;
@@ -12,7 +11,7 @@ use tempfile::TempDir;
 use tierkeep::access::{Access, Reach};
 use tierkeep::clock::Clock;
 use tierkeep::config::{ByteSize, Config};
-use tierkeep::http::{App, Limits, router};
+use tierkeep::http::{Api, App, Limits, api};
 use tierkeep::tiers::Tiers;
 use tierkeep_db::{DatabaseUrl, SqlitePath};
 use tierkeep_learning::key::{ContentId, CourseProgressId, Key, SessionId, UserId};
@@ -52,18 +51,18 @@ impl Fixture {
         format!("sqlite://{}", self.directory.path().join("test.db").display())
     }
 
-    pub(crate) fn app(&self) -> Router {
+    pub(crate) fn app(&self) -> Api {
         app(Arc::clone(&self.store), Duration::from_secs(30))
     }
 }
 
 /// The API over any store.
-pub(crate) fn app(store: Arc<dyn Store>, timeout: Duration) -> Router {
+pub(crate) fn app(store: Arc<dyn Store>, timeout: Duration) -> Api {
     let limits = Limits { body: ByteSize::bytes(64 * 1024), timeout };
     let clock = Clock::Fixed(instant(NOW));
     let tiers = Tiers::unkept(Statistics::new(store, Config::default().days));
     let access = Access::without_tokens(Arc::clone(tiers.statistics().store()), Reach::Loopback);
-    router(Arc::new(App::new(tiers, access, clock, limits)))
+    api(Arc::new(App::new(tiers, access, clock, limits)))
 }
 
 /// Two learners, two courses, seven sessions.
@@ -195,18 +194,18 @@ pub(crate) fn hide_clock(json: &mut serde_json::Value) {
     }
 }
 
-pub(crate) async fn ask(app: Router, request: Request<Body>) -> Answer {
+pub(crate) async fn ask(app: Api, request: Request<Body>) -> Answer {
     let response = app.oneshot(request).await.unwrap();
     let (parts, body) = response.into_parts();
     let body = to_bytes(body, usize::MAX).await.unwrap().to_vec();
     Answer { status: parts.status, headers: parts.headers, body }
 }
 
-pub(crate) async fn get(app: Router, address: &str) -> Answer {
+pub(crate) async fn get(app: Api, address: &str) -> Answer {
     ask(app, Request::get(address).body(Body::empty()).unwrap()).await
 }
 
-pub(crate) async fn post(app: Router, address: &str, body: impl Into<Body>) -> Answer {
+pub(crate) async fn post(app: Api, address: &str, body: impl Into<Body>) -> Answer {
     let request = Request::post(address).header("content-type", "application/json").body(body.into()).unwrap();
     ask(app, request).await
 }

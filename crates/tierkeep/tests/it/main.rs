@@ -12,6 +12,7 @@ mod deploy;
 mod edge;
 mod erasure;
 mod exchange;
+mod fast_path;
 mod fixture;
 mod http;
 mod import;

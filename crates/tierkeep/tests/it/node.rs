@@ -10,7 +10,7 @@ use tierkeep::access::{Access, Reach};
 use tierkeep::cleanup::Desk;
 use tierkeep::clock::Clock;
 use tierkeep::config::{ByteSize, Config, Redis, Warmup};
-use tierkeep::http::{App, Limits, router};
+use tierkeep::http::{App, Limits, api};
 use tierkeep::tasks::Workshop;
 use tierkeep::tiers::{KeepingOptions, Tiers};
 use tierkeep_db::Dialect;
@@ -167,6 +167,11 @@ impl Node {
         &self.app
     }
 
+    /// The same, for a service of its own.
+    pub(crate) fn shared(&self) -> Arc<App> {
+        Arc::clone(&self.app)
+    }
+
     /// The value of a series on `/metrics`, by its name and labels as they are written there.
     pub(crate) async fn metric(&self, series: &str) -> f64 {
         let page = String::from_utf8(self.get("/metrics").await.body).unwrap();
@@ -187,7 +192,7 @@ impl Node {
     }
 
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
-        ask(router(Arc::clone(&self.app)), request).await
+        ask(api(Arc::clone(&self.app)), request).await
     }
 
     pub(crate) async fn get(&self, address: &str) -> Answer {

@@ -4,7 +4,6 @@ use std::process::{Child, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode};
 use serde_json::{Value, json};
@@ -12,7 +11,7 @@ use tempfile::TempDir;
 use tierkeep::access::{Access, Reach, hash};
 use tierkeep::clock::Clock;
 use tierkeep::config::{ByteSize, Config};
-use tierkeep::http::{App, Limits, openapi, router};
+use tierkeep::http::{Api, App, Limits, api, openapi};
 use tierkeep::tiers::Tiers;
 use tierkeep_db::Dialect;
 use tierkeep_learning::service::Statistics;
@@ -70,8 +69,8 @@ impl Guarded {
         self.app.access.refresh().await.unwrap();
     }
 
-    fn router(&self) -> Router {
-        router(Arc::clone(&self.app))
+    fn api(&self) -> Api {
+        api(Arc::clone(&self.app))
     }
 
     async fn ask(&self, method: Method, address: &str, authorization: Option<&str>) -> Answer {
@@ -79,7 +78,7 @@ impl Guarded {
         if let Some(authorization) = authorization {
             request = request.header("authorization", authorization);
         }
-        ask(self.router(), request.body(Body::from("{}")).unwrap()).await
+        ask(self.api(), request.body(Body::from("{}")).unwrap()).await
     }
 
     async fn get(&self, secret: Option<&str>) -> u16 {

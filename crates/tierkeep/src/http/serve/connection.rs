@@ -7,22 +7,20 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use axum::Router;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::http::{Request, Response};
-use axum::routing::future::RouteFuture;
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio_util::sync::CancellationToken;
-use tower::Service;
 
 use super::refusal;
 use super::watch::{Phase, Verdict, Watch};
 use super::wire::Wire;
 use crate::config::Connections;
+use crate::http::api::{Answering, Api};
 use crate::http::error::Edge;
 use crate::http::gate::Peer;
 
@@ -32,7 +30,7 @@ const BUFFER: usize = 64 * 1024;
 
 /// What every connection is served with.
 pub(super) struct Served {
-    pub(super) router: Router,
+    pub(super) api: Api,
     pub(super) connections: Connections,
 }
 
@@ -150,15 +148,14 @@ impl hyper::service::Service<Request<Incoming>> for Asked {
     fn call(&self, mut request: Request<Incoming>) -> Answer {
         self.watch.asked();
         request.extensions_mut().insert(Peer(self.peer));
-        // a Router is always ready
-        let answer = self.served.router.clone().call(request.map(Body::new));
+        let answer = self.served.api.answer(request);
         Answer { answer, watch: Arc::clone(&self.watch) }
     }
 }
 
 /// An answer that is being found.
 struct Answer {
-    answer: RouteFuture<Infallible>,
+    answer: Answering,
     watch: Arc<Watch>,
 }
 

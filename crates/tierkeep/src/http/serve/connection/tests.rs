@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::get;
 use tokio::io::{AsyncReadExt, DuplexStream, duplex};
@@ -40,7 +41,7 @@ impl Client {
                     "at last"
                 }),
             );
-        let served = Arc::new(Served { router, connections });
+        let served = Arc::new(Served { api: router.into(), connections });
         let watch = Arc::new(Watch::new(Instant::now()));
         let task = tokio::spawn(run(other, [127, 0, 0, 1].into(), served, watch, ends.clone()));
         Self { stream, ends, task, release }
