@@ -3,7 +3,7 @@
 use quote::ToTokens as _;
 use syn::{Attribute, ImplItem, Item, Meta};
 
-use crate::{cached, invalidates};
+use crate::{cached, invalidates, measured};
 
 /// Messages that the compiler tells and not the attribute; see `CacheKey` and `ByteSize`.
 const OF_THE_COMPILER: [&str; 2] =
@@ -62,14 +62,23 @@ fn told(example: &Example) -> Vec<String> {
 }
 
 fn first(attributes: &mut Vec<Attribute>) -> Option<Attribute> {
-    let ours = |attribute: &Attribute| ["cached", "invalidates"].iter().any(|name| attribute.path().is_ident(name));
+    let ours = |attribute: &Attribute| {
+        ["cached", "invalidates", "measured"].iter().any(|name| attribute.path().is_ident(name))
+    };
     attributes.first().is_some_and(ours).then(|| attributes.remove(0))
 }
 
 fn problems(attribute: &Attribute, item: proc_macro2::TokenStream) -> Vec<String> {
-    let Meta::List(list) = &attribute.meta else { panic!("the attribute has options") };
-    let expand = if attribute.path().is_ident("cached") { cached::expand } else { invalidates::expand };
-    let problems = expand(list.tokens.clone(), item).err();
+    let options = match &attribute.meta {
+        Meta::List(list) => list.tokens.clone(),
+        _ => proc_macro2::TokenStream::new(),
+    };
+    let expand = match attribute.path() {
+        path if path.is_ident("cached") => cached::expand,
+        path if path.is_ident("measured") => measured::expand,
+        _ => invalidates::expand,
+    };
+    let problems = expand(options, item).err();
     problems.into_iter().flatten().map(|problem| problem.to_string()).collect()
 }
 

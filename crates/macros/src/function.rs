@@ -32,7 +32,7 @@ impl Parse for Function {
         let visibility = input.parse()?;
         let start = input.span();
         let signature = input.parse::<Signature>().map_err(|problem| {
-            if input.is_empty() { problem } else { syn::Error::new(start, "this attribute goes on an `async fn`") }
+            if input.is_empty() { problem } else { syn::Error::new(start, "this attribute goes on a function") }
         })?;
         match input.parse::<TokenTree>()? {
             TokenTree::Group(body) => Ok(Self { attributes, visibility, signature, body }),

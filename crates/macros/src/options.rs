@@ -167,7 +167,7 @@ impl InvalidatesOptions {
 }
 
 /// Options as they were written.
-struct Options {
+pub(crate) struct Options {
     written: Vec<Written>,
 }
 
@@ -199,7 +199,7 @@ impl Parse for Written {
 }
 
 impl Options {
-    fn parse(tokens: TokenStream, attribute: &str, known: &[&str]) -> syn::Result<Self> {
+    pub(crate) fn parse(tokens: TokenStream, attribute: &str, known: &[&str]) -> syn::Result<Self> {
         let written: Vec<Written> =
             Punctuated::<Written, Token![,]>::parse_terminated.parse2(tokens)?.into_iter().collect();
         let mut problems = Problems::default();
@@ -233,7 +233,7 @@ impl Options {
         self.assigned(name)?.ok_or_else(missing)
     }
 
-    fn assigned(&mut self, name: &str) -> syn::Result<Option<Expr>> {
+    pub(crate) fn assigned(&mut self, name: &str) -> syn::Result<Option<Expr>> {
         match self.take(name) {
             None => Ok(None),
             Some(Written { value: Value::Assigned(value), .. }) => Ok(Some(*value)),
@@ -288,7 +288,7 @@ impl Options {
     }
 }
 
-fn text(value: Expr, message: &str) -> syn::Result<LitStr> {
+pub(crate) fn text(value: Expr, message: &str) -> syn::Result<LitStr> {
     match value {
         Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => Ok(text),
         other => Err(syn::Error::new_spanned(other, message)),

@@ -161,7 +161,7 @@ fn only_async_functions_of_rust_are_cached() {
             quote!(
                 struct S;
             ),
-            "this attribute goes on an `async fn`",
+            "this attribute goes on a function",
         ),
         (
             quote!(
