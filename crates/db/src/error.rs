@@ -148,6 +148,30 @@ pub enum Error {
         /// The limit that was reached.
         waited: Duration,
     },
+    /// A name cannot be used.
+    #[error(transparent)]
+    Statement(#[from] crate::StatementError),
+    /// A value cannot be written to its column, or read from it.
+    #[error(transparent)]
+    Value(#[from] crate::ValueError),
+    /// A statement of the caller and its parameters do not fit together.
+    #[error(transparent)]
+    Raw(#[from] crate::raw::RawError),
+    /// A filter or an order speaks of what the rows do not have.
+    #[error(transparent)]
+    Selection(#[from] crate::SelectionError),
+    /// A page by key cannot be read: the order, or the cursor.
+    #[error(transparent)]
+    Keyset(#[from] crate::keyset::KeysetError),
+    /// A page by number cannot be read.
+    #[error(transparent)]
+    Offset(#[from] crate::offset::OffsetError),
+    /// Many rows at once cannot be written.
+    #[error(transparent)]
+    Bulk(#[from] crate::bulk::BulkError),
+    /// Related rows cannot be put together.
+    #[error(transparent)]
+    Related(#[from] crate::relations::RelatedError),
     /// PostgreSQL, or the way to it, refused a request.
     #[error("the request to postgresql failed")]
     Postgres(#[from] tokio_postgres::Error),

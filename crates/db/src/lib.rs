@@ -13,7 +13,12 @@
 //!   [`Condition`], what must hold of a row.
 //! - Facts: [`columns_postgres`] and [`columns_sqlite`] say which columns a table has.
 //! - Changes: [`feed`], an ordered feed of the changes of watched tables, whoever writes them.
-//! - Pages: [`Cursor`], [`PageSize`] and [`Page`], by key instead of by offset.
+//! - Pages: [`Cursor`], [`PageSize`] and [`Page`], by key instead of by offset, for statements of the program's own.
+//! - Values and rows of either database: [`Value`], [`Row`], [`FromRow`].
+//! - Pages of what is known at run time only: [`keyset`], both ways and signed, and [`offset`].
+//! - Many rows: [`bulk`] writes them, [`relations`] loads what belongs to them.
+//! - SQL of the caller: [`raw`], with named parameters.
+//! - Who asks too often: [`QueryCount`].
 //!
 //! # Examples
 //!
@@ -39,17 +44,25 @@
 //! # }
 //! ```
 
+pub mod bulk;
 mod catalog;
 mod database;
 mod error;
 pub mod feed;
 mod fence;
+pub mod keyset;
 mod migrate;
+pub mod offset;
 mod page;
 mod postgres;
+mod query;
+pub mod raw;
+pub mod relations;
+mod row;
 mod sqlite;
 mod statement;
 mod url;
+mod value;
 
 pub use catalog::{CatalogColumn, columns_postgres, columns_sqlite};
 pub use database::Database;
@@ -61,9 +74,13 @@ pub use migrate::{
 };
 pub use page::{Cursor, CursorError, Page, PageSize, PageSizeError};
 pub use postgres::{Connection, Pool, PoolConfig, PoolStatus};
+pub use query::{BoundSql, Param, Queries, QueryCount, TooManyQueries};
+pub use row::{FromRow, FromValue, Row};
 pub use sqlite::{Access, SqliteConfig, SqliteDatabase, Synchronous};
 pub use statement::{
-    ColumnExpr, Comparison, Condition, Conversion, Dialect, Ident, Operand, Relation, SqlType, StatementError,
-    TableName, UnknownColumn, WrittenColumn, delete_rows, insert_row, lock_row, projection, update_row, with_prefix,
+    ColumnExpr, Comparison, Condition, Conversion, Dialect, Direction, Filter, Ident, Nulls, Operand, Relation,
+    Selection, SelectionError, SortColumn, SqlType, StatementError, TableName, UnknownColumn, WrittenColumn,
+    delete_rows, insert_row, lock_row, projection, update_row, with_prefix,
 };
 pub use url::{DatabaseUrl, PostgresUrl, SqlitePath, UrlError};
+pub use value::{Kind, Value, ValueError};

@@ -1,18 +1,28 @@
 //! The one place where SQL is put together from parts.
 //!
 //! A part is an [`Ident`], a [`TableName`] or a [`ColumnExpr`]; none of them can carry anything but what it says. Values
-//! never come here: they are bound.
+//! never stand in the text: they are bound.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+mod after;
+mod children;
 mod condition;
+mod many;
+mod paged;
 mod rows;
+mod selection;
 
+pub(crate) use after::{KeyColumn, KeysetShape};
+pub(crate) use children::{ChildrenShape, Through};
 pub use condition::{Comparison, Condition, Operand, Relation, UnknownColumn};
+pub(crate) use many::{Given, ManyShape, one_row_sqlite, typed_parameters};
+pub(crate) use paged::OffsetShape;
 pub use rows::{Conversion, WrittenColumn, delete_rows, insert_row, lock_row, update_row};
+pub use selection::{Direction, Filter, Nulls, Selection, SelectionError, SortColumn};
 
 /// Longest name PostgreSQL keeps; longer ones it would cut without an error.
 const MAX_IDENT_BYTES: usize = 63;

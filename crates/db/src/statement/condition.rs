@@ -229,7 +229,7 @@ impl Scope<'_> {
 }
 
 impl Comparison {
-    fn sign(self) -> &'static str {
+    pub(super) fn sign(self) -> &'static str {
         match self {
             Self::Equal => "=",
             Self::Less => "<",
