@@ -13,6 +13,7 @@
 //!   [`Condition`], what must hold of a row.
 //! - Facts: [`columns_postgres`] and [`columns_sqlite`] say which columns a table has.
 //! - Changes: [`feed`], an ordered feed of the changes of watched tables, whoever writes them.
+//! - Statistics: [`statistics`], what the databases know of statements, tables and indexes.
 //! - Pages: [`Cursor`], [`PageSize`] and [`Page`], by key instead of by offset.
 //!
 //! # Examples
@@ -49,6 +50,7 @@ mod page;
 mod postgres;
 mod sqlite;
 mod statement;
+pub mod statistics;
 mod url;
 
 pub use catalog::{CatalogColumn, columns_postgres, columns_sqlite};
