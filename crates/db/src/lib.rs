@@ -62,7 +62,7 @@ pub use migrate::{
     lock_migrations_postgres, migrate_postgres, migrate_sqlite, pending_postgres,
 };
 pub use page::{Cursor, CursorError, Page, PageSize, PageSizeError};
-pub use postgres::{Connection, Pool, PoolConfig, PoolStatus};
+pub use postgres::{ClosedConnections, Connection, Pool, PoolConfig, PoolCounts, PoolStatus};
 pub use sqlite::{Access, SqliteConfig, SqliteDatabase, Synchronous};
 pub use statement::{
     ColumnExpr, Comparison, Condition, Conversion, Dialect, Ident, Operand, Relation, SqlType, StatementError,
