@@ -29,8 +29,9 @@ pub enum Error {
     },
     /// All connections of the pool stayed in use. Worth a retry, a larger pool, or less work at once.
     #[error(
-        "no connection became free within {waited:?}: all {} (size {size}, overflow {overflow}) are in use",
-        size + overflow
+        "no connection became free within {waited:?} (timeout): {in_use} of {} (size {size} + overflow {overflow}) are in \
+         use and {others} others wait",
+        size.saturating_add(*overflow)
     )]
     PoolTimeout {
         /// The limit that was reached, [`PoolConfig::timeout`](crate::PoolConfig).
@@ -39,6 +40,10 @@ pub enum Error {
         size: usize,
         /// Connections that may exist beyond `size`.
         overflow: usize,
+        /// Connections that were lent, being made, checked or closed at that moment.
+        in_use: usize,
+        /// Other callers that waited at that moment.
+        others: usize,
     },
     /// A pool or a database was used after `close`.
     #[error("the database was closed by this program")]

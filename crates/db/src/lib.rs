@@ -19,6 +19,7 @@
 //! - Many rows: [`bulk`] writes them, [`relations`] loads what belongs to them.
 //! - SQL of the caller: [`raw`], with named parameters.
 //! - Who asks too often: [`QueryCount`].
+//! - Statistics: [`statistics`], what the databases know of statements, tables and indexes.
 //!
 //! # Examples
 //!
@@ -61,6 +62,7 @@ pub mod relations;
 mod row;
 mod sqlite;
 mod statement;
+pub mod statistics;
 mod url;
 mod value;
 
@@ -73,7 +75,7 @@ pub use migrate::{
     lock_migrations_postgres, migrate_postgres, migrate_sqlite, pending_postgres,
 };
 pub use page::{Cursor, CursorError, Page, PageSize, PageSizeError};
-pub use postgres::{Connection, Pool, PoolConfig, PoolStatus};
+pub use postgres::{ClosedConnections, Connection, Pool, PoolConfig, PoolCounts, PoolStatus};
 pub use query::{BoundSql, Param, Queries, QueryCount, TooManyQueries};
 pub use row::{FromRow, FromValue, Row};
 pub use sqlite::{Access, SqliteConfig, SqliteDatabase, Synchronous};

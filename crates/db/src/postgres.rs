@@ -108,6 +108,55 @@ pub struct PoolStatus {
     pub max: usize,
 }
 
+/// What a pool has done since it was made.
+///
+/// `made - closed.total()` connections exist, but for those whose closing is under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PoolCounts {
+    /// Connections made.
+    pub made: u64,
+    /// Attempts to make one that failed.
+    pub refused: u64,
+    /// Checkouts that succeeded.
+    pub lent: u64,
+    /// Checkouts that ended with [`Error::PoolTimeout`].
+    pub timed_out: u64,
+    /// Time that callers waited for a place, all together, those included that gave up.
+    pub waited: Duration,
+    /// The longest of these waits.
+    pub longest_wait: Duration,
+    /// Connections closed.
+    pub closed: ClosedConnections,
+}
+
+/// Connections that a pool has closed, by the reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ClosedConnections {
+    /// Returned while `size` others were idle.
+    pub overflow: u64,
+    /// Older than `recycle` at a checkout.
+    pub recycled: u64,
+    /// Found dead by a ping or when returned.
+    pub dead: u64,
+    /// Made before one that was found dead by a ping, or before [`Pool::renew`].
+    pub outdated: u64,
+    /// Returned with a failed transaction, or with a query that its future had abandoned.
+    pub unfinished: u64,
+    /// By [`Connection::discard`].
+    pub discarded: u64,
+    /// Because the pool was closed.
+    pub ended: u64,
+}
+
+impl ClosedConnections {
+    /// All of them.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        let Self { overflow, recycled, dead, outdated, unfinished, discarded, ended } = *self;
+        overflow + recycled + dead + outdated + unfinished + discarded + ended
+    }
+}
+
 /// A connection lent by a [`Pool`], returned when dropped.
 ///
 /// It is a [`Client`]. Dropping it does not block; what happens then is written at [`Pool`].
@@ -153,6 +202,11 @@ impl Pool {
     /// Returns what the connections are doing at this moment.
     pub fn status(&self) -> PoolStatus {
         self.lending.status()
+    }
+
+    /// Returns what was counted since the pool was made. Reads a dozen counters, without a lock.
+    pub fn counts(&self) -> PoolCounts {
+        self.lending.counts()
     }
 
     /// Replaces every connection made until now at its next checkout, or closes it when it is returned: their prepared

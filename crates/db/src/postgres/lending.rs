@@ -1,7 +1,7 @@
 //! Who may have a connection, and when one is made, kept or closed. Knows nothing of PostgreSQL.
 
 use std::future::Future;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -11,8 +11,11 @@ use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use super::PoolStatus;
+use super::{PoolCounts, PoolStatus};
 use crate::Error;
+use tally::{Reason, Tally, Waiting};
+
+mod tally;
 
 /// How long lent connections may take to come back when the pool closes. A request that runs longer was not drained.
 const CLOSE_GRACE: Duration = Duration::from_secs(5);
@@ -62,7 +65,7 @@ struct Shared<C: Connector> {
     /// One place per connection that may exist. A place is held while a connection is made, lent, checked after use or
     /// closed. An idle connection holds none, yet the bound holds: a connection is made only when none is idle.
     places: Arc<Semaphore>,
-    waiting: AtomicUsize,
+    tally: Tally,
     state: Mutex<State<C::Session>>,
     /// Tasks that check or close connections after use, and a token per place that is held.
     tasks: TaskTracker,
@@ -111,7 +114,7 @@ impl<C: Connector> Lending<C> {
                 connector,
                 limits,
                 places: Arc::new(Semaphore::new(max)),
-                waiting: AtomicUsize::new(0),
+                tally: Tally::default(),
                 state: Mutex::new(State { idle: Vec::new(), dead_before: None, closed: false }),
                 tasks: TaskTracker::new(),
             }),
@@ -122,20 +125,23 @@ impl<C: Connector> Lending<C> {
         let shared = &self.shared;
         let mut place = shared.place().await?;
         while let Some(idle) = shared.take_idle() {
-            if shared.is_outdated(idle.made) {
-                place = shared.close_and_keep(idle.session, place).await?;
+            if let Some(reason) = shared.is_outdated(idle.made) {
+                place = shared.close_and_keep(idle.session, place, reason).await?;
                 continue;
             }
             // From here on dropping this future returns the connection like any other.
             let mut lease = shared.lease(idle.session, idle.made, place);
             if shared.is_alive(lease.unused_session_mut()).await {
+                shared.tally.lent();
                 return Ok(lease);
             }
             shared.lock().dead_before = Some(Instant::now());
             let content = lease.take();
-            place = shared.close_and_keep(content.session, content.place).await?;
+            place = shared.close_and_keep(content.session, content.place, Reason::Dead).await?;
         }
-        let session = shared.connector.connect().await?;
+        let session = shared.connector.connect().await.inspect_err(|_| shared.tally.refused())?;
+        shared.tally.made();
+        shared.tally.lent();
         Ok(shared.lease(session, Instant::now(), place))
     }
 
@@ -148,9 +154,13 @@ impl<C: Connector> Lending<C> {
         PoolStatus {
             idle: self.shared.lock().idle.len(),
             in_use: max - self.shared.places.available_permits(),
-            waiting: self.shared.waiting.load(Ordering::Relaxed),
+            waiting: self.shared.tally.waiting(),
             max,
         }
+    }
+
+    pub(super) fn counts(&self) -> PoolCounts {
+        self.shared.tally.read()
     }
 
     pub(super) async fn close(&self) {
@@ -163,6 +173,7 @@ impl<C: Connector> Lending<C> {
         };
         for idle in idle {
             let shared = Arc::clone(shared);
+            shared.tally.closed(Reason::Ended);
             self.shared.tasks.spawn(async move { shared.connector.close(idle.session).await });
         }
         shared.tasks.close();
@@ -175,16 +186,22 @@ impl<C: Connector> Lending<C> {
 impl<C: Connector> Shared<C> {
     /// Waits for a place, first come, first served.
     async fn place(&self) -> Result<Place, Error> {
-        let _waiting = Waiting::new(&self.waiting);
+        let _waiting = Waiting::new(&self.tally);
         let permit = Arc::clone(&self.places).acquire_owned();
         match tokio::time::timeout(self.limits.timeout, permit).await {
             Ok(Ok(permit)) => Ok(Place { _permit: permit, _token: self.tasks.token() }),
             Ok(Err(_)) => Err(Error::Closed),
-            Err(_) => Err(Error::PoolTimeout {
-                waited: self.limits.timeout,
-                size: self.limits.size,
-                overflow: self.limits.overflow,
-            }),
+            Err(_) => {
+                self.tally.timed_out();
+                Err(Error::PoolTimeout {
+                    waited: self.limits.timeout,
+                    size: self.limits.size,
+                    overflow: self.limits.overflow,
+                    in_use: self.limits.max() - self.places.available_permits(),
+                    // This caller still counts.
+                    others: self.tally.waiting().saturating_sub(1),
+                })
+            }
         }
     }
 
@@ -192,8 +209,12 @@ impl<C: Connector> Shared<C> {
         self.lock().idle.pop()
     }
 
-    fn is_outdated(&self, made: Instant) -> bool {
-        made.elapsed() >= self.limits.recycle || self.lock().is_dead(made)
+    fn is_outdated(&self, made: Instant) -> Option<Reason> {
+        if self.lock().is_dead(made) {
+            Some(Reason::Outdated)
+        } else {
+            (made.elapsed() >= self.limits.recycle).then_some(Reason::Recycled)
+        }
     }
 
     async fn is_alive(&self, session: &mut C::Session) -> bool {
@@ -210,7 +231,13 @@ impl<C: Connector> Shared<C> {
 
     /// Closes a connection and hands its place back, which is given up only once the connection is gone, also if this
     /// future is dropped.
-    async fn close_and_keep(self: &Arc<Self>, session: C::Session, place: Place) -> Result<Place, Error> {
+    async fn close_and_keep(
+        self: &Arc<Self>,
+        session: C::Session,
+        place: Place,
+        reason: Reason,
+    ) -> Result<Place, Error> {
+        self.tally.closed(reason);
         let (done, closed) = oneshot::channel();
         let shared = Arc::clone(self);
         self.tasks.spawn(async move {
@@ -221,11 +248,17 @@ impl<C: Connector> Shared<C> {
         closed.await.map_err(|_| Error::Closed)
     }
 
-    /// Keeps a connection that is ready to be lent, or gives it back if it must be closed.
-    fn keep(&self, content: Content<C::Session>) -> Option<Content<C::Session>> {
+    /// Keeps a connection that is ready to be lent, or gives it back with the reason why it must be closed.
+    fn keep(&self, content: Content<C::Session>) -> Option<(Content<C::Session>, Reason)> {
         let mut state = self.lock();
-        if state.closed || state.idle.len() >= self.limits.size || state.is_dead(content.made) {
-            return Some(content);
+        if state.closed {
+            return Some((content, Reason::Ended));
+        }
+        if state.is_dead(content.made) {
+            return Some((content, Reason::Outdated));
+        }
+        if state.idle.len() >= self.limits.size {
+            return Some((content, Reason::Overflow));
         }
         let Content { session, made, place, .. } = content;
         state.idle.push(Idle { session, made });
@@ -260,7 +293,7 @@ impl<C: Connector> Lease<C> {
     /// Closes the connection instead of returning it.
     pub(super) fn discard(mut self) {
         let content = self.take();
-        close_in_background(&self.shared, content);
+        close_in_background(&self.shared, content, Reason::Discarded);
     }
 
     fn take(&mut self) -> Content<C::Session> {
@@ -274,7 +307,7 @@ impl<C: Connector> Drop for Lease<C> {
             return;
         };
         if self.shared.connector.is_dead(&content.session) {
-            close_in_background(&self.shared, content);
+            close_in_background(&self.shared, content, Reason::Dead);
         } else if *self.used.get_mut() {
             reset_in_background(&self.shared, content);
         } else {
@@ -292,7 +325,7 @@ fn reset_in_background<C: Connector>(shared: &Arc<Shared<C>>, mut content: Conte
             if shared.connector.reset(&mut content.session).await {
                 keep_or_close(&shared, content);
             } else {
-                close_in_background(&shared, content);
+                close_in_background(&shared, content, Reason::Unfinished);
             }
         },
         &runtime,
@@ -300,12 +333,13 @@ fn reset_in_background<C: Connector>(shared: &Arc<Shared<C>>, mut content: Conte
 }
 
 fn keep_or_close<C: Connector>(shared: &Arc<Shared<C>>, content: Content<C::Session>) {
-    if let Some(content) = shared.keep(content) {
-        close_in_background(shared, content);
+    if let Some((content, reason)) = shared.keep(content) {
+        close_in_background(shared, content, reason);
     }
 }
 
-fn close_in_background<C: Connector>(shared: &Arc<Shared<C>>, content: Content<C::Session>) {
+fn close_in_background<C: Connector>(shared: &Arc<Shared<C>>, content: Content<C::Session>, reason: Reason) {
+    shared.tally.closed(reason);
     let tasks = shared.tasks.clone();
     let shared = Arc::clone(shared);
     tasks.spawn_on(
@@ -327,22 +361,6 @@ impl Limits {
     /// The semaphore counts no further than that; no server does either.
     fn max(&self) -> usize {
         self.size.saturating_add(self.overflow).min(Semaphore::MAX_PERMITS)
-    }
-}
-
-/// Counts a caller as waiting until it is dropped.
-struct Waiting<'a>(&'a AtomicUsize);
-
-impl<'a> Waiting<'a> {
-    fn new(count: &'a AtomicUsize) -> Self {
-        count.fetch_add(1, Ordering::Relaxed);
-        Self(count)
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

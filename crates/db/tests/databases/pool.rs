@@ -79,6 +79,7 @@ async fn connection_returned_in_a_failed_transaction_is_replaced() {
     let connection = pool.get().await.unwrap();
 
     assert_ne!(backend(&connection).await, first);
+    assert_eq!(pool.counts().closed.unfinished, 1);
 }
 
 #[tokio::test]
@@ -156,6 +157,8 @@ async fn overflow_connections_are_closed_on_the_server() {
     drop(lent);
 
     assert_eq!(settled(&pool).await, PoolStatus { idle: 2, in_use: 0, waiting: 0, max: 5 });
+    let counts = pool.counts();
+    assert_eq!((counts.made, counts.lent, counts.closed.overflow, counts.closed.total()), (5, 5, 3, 3));
     // The server's processes end a moment after their sockets.
     tokio::time::timeout(Duration::from_secs(20), async { while count().await > 2 {} }).await.expect("they end");
     pool.close().await;

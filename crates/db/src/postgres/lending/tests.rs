@@ -8,6 +8,8 @@ use tokio::time::{advance, sleep};
 
 use super::*;
 
+mod schedules;
+
 const SECOND: Duration = Duration::from_secs(1);
 
 /// A server that counts its connections.
@@ -45,7 +47,10 @@ impl FakeConnector {
 
     async fn delay(&self) {
         let delay = self.state().delay;
-        sleep(delay).await;
+        // Even a sleep of nothing lasts until the next tick of the timer.
+        if !delay.is_zero() {
+            sleep(delay).await;
+        }
     }
 
     fn restart(&self) {
@@ -171,8 +176,14 @@ async fn wait_ends_with_an_error_that_names_the_sizes() {
     let error = pool.get().await.err().unwrap();
 
     assert_eq!(start.elapsed().as_secs(), 30);
-    assert_eq!(error.to_string(), "no connection became free within 30s: all 2 (size 1, overflow 1) are in use");
+    assert_eq!(
+        error.to_string(),
+        "no connection became free within 30s (timeout): 2 of 2 (size 1 + overflow 1) are in use and 0 others wait"
+    );
     assert_eq!(pool.status().waiting, 0);
+    let counts = pool.counts();
+    assert_eq!((counts.timed_out, counts.lent, counts.made), (1, 2, 2));
+    assert_eq!((counts.waited.as_secs(), counts.longest_wait.as_secs()), (30, 30));
 }
 
 #[tokio::test(start_paused = true)]
@@ -288,6 +299,7 @@ async fn failed_connect_gives_its_place_back() {
     let (server, pool) = pool(1, 0);
     server.state().refuses = true;
     assert!(pool.get().await.is_err());
+    assert_eq!((pool.counts().refused, pool.counts().made), (1, 0));
     server.state().refuses = false;
 
     assert!(pool.get().await.is_ok());
@@ -461,6 +473,8 @@ proptest! {
             let state = server.state();
             prop_assert_eq!(state.live.len(), status.idle);
             prop_assert!(state.most_live <= size + overflow, "{} connections at once", state.most_live);
+            let counts = pool.counts();
+            prop_assert!(counts.made - counts.closed.total() == status.idle as u64, "{:?}", counts);
             Ok(())
         });
         result?;

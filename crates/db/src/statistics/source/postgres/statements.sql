@@ -1,0 +1,23 @@
+select
+    cast(userid as oid) as userid,
+    cast(dbid as oid) as dbid,
+    queryid,
+    coalesce(toplevel, true) as toplevel,
+    query,
+    calls,
+    coalesce(plans, 0) as plans,
+    rows,
+    cast(total_exec_time as float8) as total_exec_time,
+    cast(min_exec_time as float8) as min_exec_time,
+    cast(max_exec_time as float8) as max_exec_time,
+    cast(stddev_exec_time as float8) as stddev_exec_time,
+    cast(coalesce(total_plan_time, 0) as float8) as total_plan_time,
+    cast(coalesce(min_plan_time, 0) as float8) as min_plan_time,
+    cast(coalesce(max_plan_time, 0) as float8) as max_plan_time,
+    cast(coalesce(stddev_plan_time, 0) as float8) as stddev_plan_time,
+    shared_blks_hit,
+    shared_blks_read,
+    temp_blks_read,
+    temp_blks_written,
+    cast(extract(epoch from stats_since) * 1000000 as bigint) as since_us
+from statements

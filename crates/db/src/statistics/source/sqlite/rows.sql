@@ -1,0 +1,3 @@
+select max(cast(stat as integer))
+from main.sqlite_stat1
+where tbl = ?1
