@@ -60,8 +60,8 @@ use crate::tasks::precompute::Precomputing;
 use crate::tiers::Tiers;
 
 pub use self::admin::Invalidated;
-pub use self::api::{Answering, Api};
 pub(crate) use self::admin::{InvalidateRequest, document as cache_document};
+pub use self::api::{Answering, Api};
 pub use self::body::Misfit;
 pub(crate) use self::docs::Id;
 pub use self::error::{ApiError, Edge, Problem};

@@ -43,20 +43,21 @@ pub(super) fn answer<B>(observer: &Observer, request: &mut Request<B>) -> Option
         return None;
     }
     let verdict = guard::pass(app, request, Some(Scope::Read));
-    let found = if verdict.is_ok() { app.tiers.at_once(question, app.clock.now()) } else { None };
-    let Some(found) = found else {
-        request.extensions_mut().insert(Judged(verdict));
-        return None;
-    };
-    let mut response = respond(&found, request.headers());
-    if let Some(language) = language {
-        response = in_language(response, language);
-    }
     let id = observer.id_of(request.headers());
-    Some(request::during_sync(id.clone(), || {
-        observer.end(request.method(), Some(route), began, &mut response, id);
-        response
-    }))
+    let answer = || {
+        let found = verdict.is_ok().then(|| app.tiers.at_once(question, app.clock.now())).flatten()?;
+        let mut response = respond(&found, request.headers());
+        if let Some(language) = language {
+            response = in_language(response, language);
+        }
+        observer.end(request.method(), Some(route), began, &mut response, id.clone());
+        Some(response)
+    };
+    let answered = request::during_sync(id.clone(), answer);
+    if answered.is_none() {
+        request.extensions_mut().insert(Judged(verdict));
+    }
+    answered
 }
 
 /// What a request asks for, if that is a statistic as most clients ask for it: what only the database can answer, what has to
@@ -78,7 +79,8 @@ fn named(app: &App, uri: &Uri, headers: &HeaderMap) -> Option<Asked> {
     }
     let (user, statistic) = path.strip_prefix("/v1/users/")?.split_once('/')?;
     let user = || user.parse::<UserId>().ok();
-    let of = |route, question: Result<Question, ApiError>| Some(Asked { route, question: question.ok()?, language: None });
+    let of =
+        |route, question: Result<Question, ApiError>| Some(Asked { route, question: question.ok()?, language: None });
     match statistic {
         "stats/daily" => of("/v1/users/{id}/stats/daily", learner::daily_of(user()?, &query().ok()?)),
         "stats/weekly" => of("/v1/users/{id}/stats/weekly", learner::weekly_of(user()?, &query().ok()?)),

@@ -45,7 +45,7 @@ fn shared(answer: &Answer) -> (u16, Vec<(String, String)>, String) {
     let mut headers: Vec<(String, String)> = shown(&answer.headers);
     headers.retain(|(name, _)| !["x-request-id", "content-length"].contains(&name.as_str()));
     headers.sort();
-    (answer.status.as_u16(), headers, answer.shown())
+    (answer.status.as_u16(), headers, String::from_utf8(answer.body.clone()).unwrap())
 }
 
 fn shown(headers: &HeaderMap) -> Vec<(String, String)> {

@@ -9,12 +9,11 @@ use axum::http::{Request, StatusCode};
 use serde_json::{Value, json};
 use tierkeep::config::{Log as LogConfig, LogFormat};
 use tierkeep_db::Dialect;
-use tierkeep_learning::store::OpenMode;
 use tierkeep_testkit::{Mode, PostgresServer, RedisServer};
 use tracing::dispatcher::DefaultGuard;
 
-use crate::fixture::{ADA, Answer, BOB, NOW};
-use crate::node::{Installation, Node, on_both};
+use crate::fixture::{ADA, Answer, BOB};
+use crate::node::{Installation, Node, PATIENCE, on_both};
 
 on_both!(
     a_request_has_one_id_everywhere,
@@ -95,7 +94,7 @@ fn daily() -> String {
 async fn slowed(installation: &Installation, redis: Option<&str>) -> (Node, tierkeep_testkit::ChaosProxy) {
     let Installation::Postgres(database) = installation else { panic!("PostgreSQL was asked for") };
     let proxy = PostgresServer::shared().await.unwrap().proxy().await.unwrap();
-    let node = Node::start(&database.url_through(&proxy), redis, NOW, OpenMode::Existing).await;
+    let node = Node::patient(&database.url_through(&proxy), redis).await;
     (node, proxy)
 }
 
@@ -253,9 +252,12 @@ async fn a_wait_for_another_node_is_told() {
     let (first, address) = (daily(), daily());
     let loads = || slow.app().tiers.state().unwrap().cache.loads_running;
     let behind = async {
-        while loads() == 0 {
-            tokio::task::yield_now().await;
-        }
+        let begun = async {
+            while loads() == 0 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, begun).await.expect("the slow node computes");
         read(&quick, "waiting", &address).await
     };
     let (_, answer) = tokio::join!(read(&slow, "loading", &first), behind);

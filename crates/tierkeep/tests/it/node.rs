@@ -9,7 +9,7 @@ use rusqlite::Connection;
 use tierkeep::access::{Access, Reach};
 use tierkeep::cleanup::Desk;
 use tierkeep::clock::Clock;
-use tierkeep::config::{ByteSize, Config, Redis, Warmup};
+use tierkeep::config::{ByteSize, Config, Freshness, Redis, Warmup};
 use tierkeep::http::{App, Limits, api};
 use tierkeep::tasks::Workshop;
 use tierkeep::tiers::{KeepingOptions, Tiers};
@@ -45,7 +45,7 @@ pub(crate) const BOUND: Duration = Duration::from_secs(1);
 /// From when on an answer is slow.
 const SLOW: Duration = Duration::from_nanos(1);
 /// For what must happen some time.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A database with the learners of the fixture.
 pub(crate) enum Installation {
@@ -115,7 +115,7 @@ impl Installation {
 
     /// A node that does.
     pub(crate) async fn warming_node(&self, redis: Option<&str>, warmup: Warmup) -> Node {
-        Node::with(&self.url(), redis, NOW, OpenMode::Existing, warmup).await
+        Node::with(&self.url(), redis, NOW, OpenMode::Existing, (warmup, BOUND)).await
     }
 
     /// A store of its own on the database.
@@ -135,17 +135,28 @@ pub(crate) struct Node {
 
 impl Node {
     pub(crate) async fn start(url: &str, redis: Option<&str>, now: &str, mode: OpenMode) -> Self {
-        Self::with(url, redis, now, mode, COLD).await
+        Self::with(url, redis, now, mode, (COLD, BOUND)).await
     }
 
-    async fn with(url: &str, redis: Option<&str>, now: &str, mode: OpenMode, warmup: Warmup) -> Self {
+    /// A node whose answers may be rather old: one that asks a slow database is not behind, however busy the machine is.
+    pub(crate) async fn patient(url: &str, redis: Option<&str>) -> Self {
+        Self::with(url, redis, NOW, OpenMode::Existing, (COLD, 60 * BOUND)).await
+    }
+
+    async fn with(
+        url: &str,
+        redis: Option<&str>,
+        now: &str,
+        mode: OpenMode,
+        (warmup, bound): (Warmup, Duration),
+    ) -> Self {
         let config = Config::default();
         let store = open(&url.parse().unwrap(), &OpenOptions { mode, ..options() }).await.unwrap();
         let clock = Clock::Fixed(instant(now));
         let kept = KeepingOptions {
             cache: config.cache,
             redis: Redis { url: redis.map(|url| url.parse().unwrap()), ..config.redis },
-            freshness: config.freshness,
+            freshness: Freshness { bound, ..config.freshness },
             warmup,
             patience: config.http.request_timeout,
             clock,
