@@ -1,5 +1,6 @@
 //! The command line: what can be asked, and how a run ends.
 
+mod bench;
 mod retention;
 mod schedule;
 
@@ -17,6 +18,7 @@ use tierkeep_learning::local_day::{LocalDay, Month, Year};
 use tierkeep_learning::statistic::WindowDays;
 use tierkeep_learning::store::{Scope, TokenName};
 
+pub use self::bench::{BenchCommand, BenchHttpArgs, BenchStatsArgs, KeepArgs, LoadArgs};
 pub use self::retention::{CleanupArgs, RestoreArgs, RunsArgs};
 pub use self::schedule::{PrecomputeArgs, ScheduleCommand, WarmupArgs, WorkArgs};
 use crate::chain::Chain;
@@ -106,6 +108,9 @@ pub enum Command {
     Erase(EraseArgs),
     /// Print all rows about a learner as JSON
     Export(ExportArgs),
+    /// Measure statistics or a node's endpoints, and compare with an earlier measurement
+    #[command(subcommand)]
+    Bench(BenchCommand),
     /// Create the tables, or bring them up to date
     Migrate(MigrateArgs),
     /// Watch a platform's own tables with triggers, and keep summaries beside them (PostgreSQL); again to upgrade

@@ -1,6 +1,7 @@
 //! The commands: each opens what it needs, does its work, and says how it ended.
 
 mod attach;
+mod bench;
 mod cache;
 mod cleanup;
 mod config;
@@ -186,6 +187,7 @@ pub fn run(cli: Cli, console: Console) -> Result<(), Failure> {
             Command::Work(arguments) => work::run(&arguments, &context).await,
             Command::Erase(arguments) => erase::erase(&arguments, &context).await,
             Command::Export(arguments) => erase::export(&arguments, &context).await,
+            Command::Bench(command) => bench::run(&command, &context).await,
             Command::Migrate(arguments) => migrate::migrate(&arguments, &context).await,
             Command::Attach(arguments) => attach::attach(&arguments, &context).await,
             Command::Detach(arguments) => attach::detach(&arguments, &context).await,

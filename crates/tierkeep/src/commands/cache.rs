@@ -166,7 +166,8 @@ impl Node {
     }
 }
 
-fn host_of(url: &str) -> Option<String> {
+/// Host and port of an `http://host:port`.
+pub(super) fn host_of(url: &str) -> Option<String> {
     let host = url.strip_prefix("http://")?.trim_end_matches('/');
     (!host.is_empty() && !host.contains('/'))
         .then(|| if host.contains(':') { host.to_owned() } else { format!("{host}:80") })

@@ -4,6 +4,7 @@
 
 mod attach;
 mod batch;
+mod bench;
 mod binary;
 mod cache;
 mod cleanup;
