@@ -239,7 +239,8 @@ impl Bulk {
     }
 
     /// Updates the rows that have the values of the `keys` columns; all other columns are written. A key with a null finds
-    /// nothing. Rows that would stay as they are are not written.
+    /// nothing, and a row that finds nothing is missing, whatever its other values. Rows that would stay as they are are not
+    /// written.
     ///
     /// # Errors
     ///

@@ -237,8 +237,8 @@ impl Keyset {
 
     /// The statement of a page, for transactions of the caller's own.
     ///
-    /// One range of an index for each way in which rows lie after the key: `(a, b) > (x, y)` where columns go the same way
-    /// and have no nulls; else `a > x`, `a is null` and `a = x and b < y` beside each other, each with an order and a limit.
+    /// One range of an index for each way in which rows lie after the key: on PostgreSQL `(a, b) > (x, y)` where columns go
+    /// the same way and have no nulls; else `a > x`, `a is null` and `a = x and b < y` beside each other, each with an order and a limit.
     /// One row more than the page is read, and one on the other side of the key.
     ///
     /// # Errors

@@ -3,13 +3,14 @@
 //! "After (x, y)" is `a > x or (a = x and b > y)`, of which planners make a filter that reads everything before the page. So
 //! it is written
 //!
-//! - as a row value, `(a, b) > (x, y)`, as long as columns go the same way and are never null;
+//! - as a row value, `(a, b) > (x, y)`, as long as columns go the same way and are never null. PostgreSQL only: SQLite uses
+//!   no more than the first column of it where one of them is the row number, and reads all ties before the page;
 //! - else as one range for each way in which a row can lie after the key: equal in the first columns and beyond it in the
 //!   next one. Ranges do not overlap, each has an order and a limit of its own, and so each reads at most a page of an
 //!   index. Nulls are ranges of their own.
 
-use super::Direction;
 use super::selection::{Composer, Nulls, Selection, SelectionError, SortColumn, quoted};
+use super::{Dialect, Direction};
 use crate::Value;
 use crate::query::{BoundSql, Param};
 
@@ -45,13 +46,13 @@ struct Step<'a> {
 impl KeysetShape<'_> {
     /// Selects the page in the order of walking. The last column says whether there are rows on the other side of the key;
     /// it is null without a key.
-    pub(crate) fn page(&self, dialect: super::Dialect) -> Result<BoundSql, SelectionError> {
+    pub(crate) fn page(&self, dialect: Dialect) -> Result<BoundSql, SelectionError> {
         let mut composer = Composer::new(dialect, self.selection)?;
         let filter = composer.filter()?;
         let steps = self.steps(&mut composer, self.is_backward)?;
         let columns = composer.columns()?;
         let source = composer.source();
-        let Some(ranges) = self.ranges(&steps, self.is_inclusive) else {
+        let Some(ranges) = self.ranges(dialect, &steps, self.is_inclusive) else {
             let order = order_of(&steps, |step| &step.expression);
             let limit = self.limit;
             let sql = format!("select {columns}, null from {source} where {filter} order by {order} limit {limit}");
@@ -65,7 +66,7 @@ impl KeysetShape<'_> {
     }
 
     /// Selects one row if there are any on the other side of the key, which is for pages without rows.
-    pub(crate) fn other_side(&self, dialect: super::Dialect) -> Result<BoundSql, SelectionError> {
+    pub(crate) fn other_side(&self, dialect: Dialect) -> Result<BoundSql, SelectionError> {
         let mut composer = Composer::new(dialect, self.selection)?;
         let filter = composer.filter()?;
         let steps = self.steps(&mut composer, self.is_backward)?;
@@ -104,13 +105,13 @@ impl KeysetShape<'_> {
                 place: step.place.clone(),
             })
             .collect();
-        let ranges = self.ranges(&back, !self.is_inclusive).unwrap_or_default();
+        let ranges = self.ranges(composer.dialect, &back, !self.is_inclusive).unwrap_or_default();
         // with an order, so that the planner begins at the key, where the first row is usually found
         Ok(union("1", &composer.source(), filter, &ranges, &back, 1))
     }
 
     /// One condition for each way to lie after the key, nearest first; `None` without a key.
-    fn ranges(&self, steps: &[Step<'_>], is_inclusive: bool) -> Option<Vec<String>> {
+    fn ranges(&self, dialect: Dialect, steps: &[Step<'_>], is_inclusive: bool) -> Option<Vec<String>> {
         let mut ranges = Vec::new();
         let mut equal: Vec<String> = Vec::new();
         let mut rest = steps;
@@ -125,7 +126,7 @@ impl KeysetShape<'_> {
                 Direction::Ascending => ">",
                 Direction::Descending => "<",
             };
-            let run = run_length(rest);
+            let run = run_length(dialect, rest);
             let is_last = run == rest.len();
             if run > 0 {
                 includes_key = is_inclusive && is_last;
@@ -162,11 +163,12 @@ impl KeysetShape<'_> {
 }
 
 /// How many of the first columns go the same way and are never null.
-fn run_length(steps: &[Step<'_>]) -> usize {
+fn run_length(dialect: Dialect, steps: &[Step<'_>]) -> usize {
     let Some(first) = steps.first() else { return 0 };
+    let most = if dialect == Dialect::Postgres { steps.len() } else { 1 };
     let fits =
         |step: &&Step<'_>| step.nulls == Nulls::Never && step.place.is_some() && step.direction == first.direction;
-    steps.iter().take_while(fits).count()
+    steps.iter().take(most).take_while(fits).count()
 }
 
 /// `a` or `(a, b)`.
@@ -203,17 +205,17 @@ fn union(columns: &str, source: &str, filter: &str, ranges: &[String], steps: &[
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Comparison, Dialect, Filter, Ident, Relation};
+    use crate::{Comparison, Filter, Ident, Relation};
 
-    fn shown(columns: &[(SortColumn, Value)], is_inclusive: bool) -> String {
+    fn shown(dialect: Dialect, columns: &[(SortColumn, Value)], is_inclusive: bool) -> String {
         let names = ["a", "b", "id"].map(|name| Ident::new(name).unwrap());
         let selection = Selection::of(Relation::plain("t".parse().unwrap(), &names))
             .filter(Filter::compare("b", Comparison::Less, 9_i64))
             .unwrap();
         let columns = columns.iter().map(|(sort, value)| KeyColumn { sort, value: Some(value) }).collect();
         let shape = KeysetShape { selection: &selection, columns, is_backward: false, is_inclusive, limit: 3 };
-        let steps = shape.steps(&mut Composer::new(Dialect::Postgres, &selection).unwrap(), false).unwrap();
-        shape.ranges(&steps, is_inclusive).unwrap().join(" | ")
+        let steps = shape.steps(&mut Composer::new(dialect, &selection).unwrap(), false).unwrap();
+        shape.ranges(dialect, &steps, is_inclusive).unwrap().join(" | ")
     }
 
     fn never(column: SortColumn) -> SortColumn {
@@ -224,21 +226,25 @@ mod tests {
     fn columns_that_go_the_same_way_are_one_row_value() {
         let key = [(never(SortColumn::descending("a")), 1.into()), (never(SortColumn::descending("id")), 2.into())];
 
-        assert_eq!(shown(&key, false), "(t.\"a\", t.\"id\") < ($1, $2)");
-        assert_eq!(shown(&key, true), "(t.\"a\", t.\"id\") <= ($1, $2)");
+        assert_eq!(shown(Dialect::Postgres, &key, false), "(t.\"a\", t.\"id\") < ($1, $2)");
+        assert_eq!(shown(Dialect::Postgres, &key, true), "(t.\"a\", t.\"id\") <= ($1, $2)");
+        assert_eq!(shown(Dialect::Sqlite, &key, true), "t.\"a\" < ?1 | t.\"a\" = ?1 and t.\"id\" <= ?2");
     }
 
     #[test]
     fn other_directions_and_nulls_are_ranges_of_their_own() {
         let mixed = [(never(SortColumn::ascending("a")), 1.into()), (never(SortColumn::descending("id")), 2.into())];
-        assert_eq!(shown(&mixed, false), "t.\"a\" > $1 | t.\"a\" = $1 and t.\"id\" < $2");
+        assert_eq!(shown(Dialect::Postgres, &mixed, false), "t.\"a\" > $1 | t.\"a\" = $1 and t.\"id\" < $2");
 
         let id = || (never(SortColumn::ascending("id")), Value::from(2));
         let last = [(SortColumn::ascending("a"), 1.into()), id()];
-        assert_eq!(shown(&last, false), "t.\"a\" > $1 | t.\"a\" is null | t.\"a\" = $1 and t.\"id\" > $2");
+        assert_eq!(
+            shown(Dialect::Postgres, &last, false),
+            "t.\"a\" > $1 | t.\"a\" is null | t.\"a\" = $1 and t.\"id\" > $2"
+        );
         let null = [(SortColumn::ascending("a"), Value::Null), id()];
-        assert_eq!(shown(&null, false), "t.\"a\" is null and t.\"id\" > $1");
+        assert_eq!(shown(Dialect::Postgres, &null, false), "t.\"a\" is null and t.\"id\" > $1");
         let first = [(SortColumn::descending("a").nulls(Nulls::First), Value::Null), id()];
-        assert_eq!(shown(&first, false), "t.\"a\" is not null | t.\"a\" is null and t.\"id\" > $1");
+        assert_eq!(shown(Dialect::Postgres, &first, false), "t.\"a\" is not null | t.\"a\" is null and t.\"id\" > $1");
     }
 }
