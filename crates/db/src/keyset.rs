@@ -13,7 +13,7 @@
 
 use std::sync::Arc;
 
-use crate::query::BoundSql;
+use crate::asking::BoundSql;
 use crate::statement::{KeyColumn, KeysetShape};
 use crate::{
     Database, Dialect, Error, FromRow, Nulls, PageSize, Queries, Row, Selection, SortColumn, Value, ValueError,

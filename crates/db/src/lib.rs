@@ -56,7 +56,7 @@ mod migrate;
 pub mod offset;
 mod page;
 mod postgres;
-mod query;
+mod asking;
 pub mod raw;
 pub mod relations;
 mod row;
@@ -76,7 +76,7 @@ pub use migrate::{
 };
 pub use page::{Cursor, CursorError, Page, PageSize, PageSizeError};
 pub use postgres::{ClosedConnections, Connection, Pool, PoolConfig, PoolCounts, PoolStatus};
-pub use query::{BoundSql, Param, Queries, QueryCount, TooManyQueries};
+pub use asking::{BoundSql, Param, Queries, QueryCount, TooManyQueries};
 pub use row::{FromRow, FromValue, Row};
 pub use sqlite::{Access, SqliteConfig, SqliteDatabase, Synchronous};
 pub use statement::{

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::query::{BoundSql, Param};
+use crate::asking::{BoundSql, Param};
 use crate::{Database, Dialect, Error, Queries, Row, Value};
 
 mod reading;

@@ -9,7 +9,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::{KeysetError, Walk};
 use crate::Value;
-use crate::query::{BoundSql, Param};
+use crate::asking::{BoundSql, Param};
 
 /// First byte of every cursor; raised when the layout changes.
 const VERSION: u8 = 1;

@@ -12,7 +12,7 @@
 use super::selection::{Composer, Nulls, Selection, SelectionError, SortColumn, quoted};
 use super::{Dialect, Direction};
 use crate::Value;
-use crate::query::{BoundSql, Param};
+use crate::asking::{BoundSql, Param};
 
 /// A column of the key with its value, if the page starts at one.
 pub(crate) struct KeyColumn<'a> {

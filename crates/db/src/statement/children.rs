@@ -2,7 +2,7 @@
 
 use super::selection::{SelectionError, SortColumn, quoted};
 use super::{Dialect, Ident, Relation, TableName};
-use crate::query::{BoundSql, Param};
+use crate::asking::{BoundSql, Param};
 use crate::value::sqlite::json_list;
 use crate::{Selection, Value, ValueError};
 

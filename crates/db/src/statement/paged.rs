@@ -2,7 +2,7 @@
 
 use super::Dialect;
 use super::selection::{Composer, Selection, SelectionError, SortColumn};
-use crate::query::BoundSql;
+use crate::asking::BoundSql;
 
 /// One page by number.
 pub(crate) struct OffsetShape<'a> {

@@ -1,7 +1,7 @@
 //! Which rows are meant, and in which order: what pages are made of.
 
 use super::{Comparison, Condition, Dialect, Ident, Relation};
-use crate::query::{BoundSql, Param};
+use crate::asking::{BoundSql, Param};
 use crate::{TableName, Value};
 
 /// The rows of a relation, or of a statement of the caller, of which a filter is true.
