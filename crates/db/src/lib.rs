@@ -13,6 +13,8 @@
 //!   [`Condition`], what must hold of a row.
 //! - Facts: [`columns_postgres`] and [`columns_sqlite`] say which columns a table has.
 //! - Changes: [`feed`], an ordered feed of the changes of watched tables, whoever writes them.
+//! - Advice (feature `advice`): `query` says what a statement reads, `plan` where its time goes, `advice` which indexes a
+//!   workload is missing and how to make them safely.
 //! - Pages: [`Cursor`], [`PageSize`] and [`Page`], by key instead of by offset.
 //!
 //! # Examples
@@ -39,6 +41,8 @@
 //! # }
 //! ```
 
+#[cfg(feature = "advice")]
+pub mod advice;
 mod catalog;
 mod database;
 mod error;
@@ -46,7 +50,11 @@ pub mod feed;
 mod fence;
 mod migrate;
 mod page;
+#[cfg(feature = "advice")]
+pub mod plan;
 mod postgres;
+#[cfg(feature = "advice")]
+pub mod query;
 mod sqlite;
 mod statement;
 mod url;
@@ -66,4 +74,6 @@ pub use statement::{
     ColumnExpr, Comparison, Condition, Conversion, Dialect, Ident, Operand, Relation, SqlType, StatementError,
     TableName, UnknownColumn, WrittenColumn, delete_rows, insert_row, lock_row, projection, update_row, with_prefix,
 };
+#[cfg(feature = "advice")]
+pub use statement::{IndexDefinition, IndexKey, IndexPredicate, KeyFunction, KeyOrder, Keyed, drop_index};
 pub use url::{DatabaseUrl, PostgresUrl, SqlitePath, UrlError};

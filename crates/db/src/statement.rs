@@ -9,9 +9,15 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 mod condition;
+#[cfg(feature = "advice")]
+mod index;
 mod rows;
 
 pub use condition::{Comparison, Condition, Operand, Relation, UnknownColumn};
+#[cfg(feature = "advice")]
+pub(crate) use index::Creation;
+#[cfg(feature = "advice")]
+pub use index::{IndexDefinition, IndexKey, IndexPredicate, KeyFunction, KeyOrder, Keyed, drop_index};
 pub use rows::{Conversion, WrittenColumn, delete_rows, insert_row, lock_row, update_row};
 
 /// Longest name PostgreSQL keeps; longer ones it would cut without an error.
