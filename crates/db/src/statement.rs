@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 
 mod condition;
 #[cfg(feature = "advice")]
+pub(crate) mod explain;
+#[cfg(feature = "advice")]
 mod index;
 mod rows;
 

@@ -117,6 +117,11 @@ impl Schema {
         }
     }
 
+    /// The tables, without views.
+    pub(crate) fn tables(&self) -> impl Iterator<Item = &TableName> {
+        self.relations.values().filter(|relation| relation.view.is_none()).map(|relation| &relation.name)
+    }
+
     fn get(&self, schema: &str, name: &str) -> Option<&SchemaRelation> {
         self.relations.get(&(schema.to_owned(), name.to_owned()))
     }

@@ -69,8 +69,8 @@ fn what_is_not_understood_is_named_with_its_place() {
     };
 
     assert_eq!(line, 2);
-    assert_eq!(column, 14);
-    assert!(message.contains("found: 5"), "{message}");
+    assert_eq!(column, 8);
+    assert!(message.contains("found: group"), "{message}");
 }
 
 #[test]
