@@ -23,7 +23,8 @@ mod show;
 mod sqlite;
 mod time;
 
-pub(crate) use postgres::{Private, explain_on};
+pub(crate) use keyset::aliases;
+pub(crate) use postgres::{Private, begin, set_local};
 pub(crate) use sqlite::query_plan;
 
 /// How a plan is asked for. Every value is valid.

@@ -14,6 +14,8 @@ pub(crate) mod explain;
 #[cfg(feature = "advice")]
 mod index;
 mod rows;
+#[cfg(feature = "advice")]
+pub(crate) mod sample;
 
 pub use condition::{Comparison, Condition, Operand, Relation, UnknownColumn};
 #[cfg(feature = "advice")]

@@ -43,7 +43,7 @@ pub(super) fn offset(statement: &Statement) -> Option<f64> {
 }
 
 /// Other names that a statement gives to tables, with the tables' own.
-pub(super) fn aliases(statement: &Statement) -> Vec<(String, String)> {
+pub(crate) fn aliases(statement: &Statement) -> Vec<(String, String)> {
     struct Aliases(Vec<(String, String)>);
     impl Visitor for Aliases {
         type Break = ();

@@ -122,6 +122,11 @@ impl Schema {
         self.relations.values().filter(|relation| relation.view.is_none()).map(|relation| &relation.name)
     }
 
+    /// The columns of a table, by the name that the catalog gives it.
+    pub(crate) fn columns(&self, table: &TableName) -> &[Ident] {
+        self.relations.values().find(|relation| relation.name == *table).map_or(&[], |relation| &relation.columns)
+    }
+
     fn get(&self, schema: &str, name: &str) -> Option<&SchemaRelation> {
         self.relations.get(&(schema.to_owned(), name.to_owned()))
     }

@@ -235,6 +235,12 @@ impl IndexDefinition {
     }
 }
 
+impl fmt::Display for IndexPredicate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.render())
+    }
+}
+
 /// Whether writers go on while an index is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Creation {

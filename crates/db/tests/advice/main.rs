@@ -3,7 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "a helper that fails fails the test")]
 
 mod explain;
+mod pairs;
 mod rules;
+mod suggestions;
 
 use tierkeep_db::{Pool, PoolConfig, PostgresUrl, SqliteConfig, SqliteDatabase, SqlitePath};
 use tierkeep_testkit::{PostgresServer, SqliteFile, TestDatabase};
