@@ -20,6 +20,8 @@
 //! - SQL of the caller: [`raw`], with named parameters.
 //! - Who asks too often: [`QueryCount`].
 //! - Statistics: [`statistics`], what the databases know of statements, tables and indexes.
+//! - Advice (feature `advice`): `query` says what a statement reads, `plan` where its time goes, `advice` which indexes a
+//!   workload is missing and how to make them safely.
 //!
 //! # Examples
 //!
@@ -45,6 +47,9 @@
 //! # }
 //! ```
 
+#[cfg(feature = "advice")]
+pub mod advice;
+mod asking;
 pub mod bulk;
 mod catalog;
 mod database;
@@ -55,8 +60,11 @@ pub mod keyset;
 mod migrate;
 pub mod offset;
 mod page;
+#[cfg(feature = "advice")]
+pub mod plan;
 mod postgres;
-mod asking;
+#[cfg(feature = "advice")]
+pub mod query;
 pub mod raw;
 pub mod relations;
 mod row;
@@ -66,6 +74,7 @@ pub mod statistics;
 mod url;
 mod value;
 
+pub use asking::{BoundSql, Param, Queries, QueryCount, TooManyQueries};
 pub use catalog::{CatalogColumn, columns_postgres, columns_sqlite};
 pub use database::Database;
 pub use error::Error;
@@ -76,7 +85,6 @@ pub use migrate::{
 };
 pub use page::{Cursor, CursorError, Page, PageSize, PageSizeError};
 pub use postgres::{ClosedConnections, Connection, Pool, PoolConfig, PoolCounts, PoolStatus};
-pub use asking::{BoundSql, Param, Queries, QueryCount, TooManyQueries};
 pub use row::{FromRow, FromValue, Row};
 pub use sqlite::{Access, SqliteConfig, SqliteDatabase, Synchronous};
 pub use statement::{
@@ -84,5 +92,7 @@ pub use statement::{
     Selection, SelectionError, SortColumn, SqlType, StatementError, TableName, UnknownColumn, WrittenColumn,
     delete_rows, insert_row, lock_row, projection, update_row, with_prefix,
 };
+#[cfg(feature = "advice")]
+pub use statement::{IndexDefinition, IndexKey, IndexPredicate, KeyFunction, KeyOrder, Keyed, drop_index};
 pub use url::{DatabaseUrl, PostgresUrl, SqlitePath, UrlError};
 pub use value::{Kind, Value, ValueError};

@@ -11,14 +11,24 @@ use serde::{Deserialize, Serialize};
 mod after;
 mod children;
 mod condition;
+#[cfg(feature = "advice")]
+pub(crate) mod explain;
+#[cfg(feature = "advice")]
+mod index;
 mod many;
 mod paged;
 mod rows;
+#[cfg(feature = "advice")]
+pub(crate) mod sample;
 mod selection;
 
 pub(crate) use after::{KeyColumn, KeysetShape};
 pub(crate) use children::{ChildrenShape, Through};
 pub use condition::{Comparison, Condition, Operand, Relation, UnknownColumn};
+#[cfg(feature = "advice")]
+pub(crate) use index::Creation;
+#[cfg(feature = "advice")]
+pub use index::{IndexDefinition, IndexKey, IndexPredicate, KeyFunction, KeyOrder, Keyed, drop_index};
 pub(crate) use many::{Given, ManyShape, one_row_sqlite, typed_parameters};
 pub(crate) use paged::OffsetShape;
 pub use rows::{Conversion, WrittenColumn, delete_rows, insert_row, lock_row, update_row};

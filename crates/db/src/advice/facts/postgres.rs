@@ -1,0 +1,130 @@
+//! Facts from PostgreSQL's catalog and statistics.
+
+use std::collections::BTreeMap;
+
+use tokio_postgres::types::Type;
+use tokio_postgres::{Client, Row};
+
+use super::{ColumnFacts, ExistingIndex, ExistingKey, Facts, TableFacts};
+use crate::{Error, Ident, TableName};
+
+/// Reads what is known of some tables. Four round trips.
+///
+/// # Errors
+///
+/// [`Error::Postgres`].
+pub(in crate::advice) async fn load(client: &Client, tables: &[TableName]) -> Result<Facts, Error> {
+    let names: Vec<String> = tables.iter().map(TableName::quoted).collect();
+    let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 1] = [(&names, Type::TEXT_ARRAY)];
+    let mut facts = Facts::default();
+    for row in client.query_typed(include_str!("../catalog/postgres/tables.sql"), &parameters).await? {
+        let rows: f64 = row.try_get("row_count")?;
+        let table = TableFacts {
+            rows: (rows >= 0.0).then_some(rows),
+            pages: row.try_get("pages")?,
+            scans: row.try_get("scans")?,
+            is_readable: row.try_get("is_readable")?,
+            ..TableFacts::default()
+        };
+        facts.tables.insert(table_name(&row)?, table);
+    }
+    for row in client.query_typed(include_str!("../catalog/postgres/columns.sql"), &parameters).await? {
+        let Some(table) = facts.tables.get_mut(&table_name(&row)?) else { continue };
+        let Some(name) = ident(row.try_get("column")?) else { continue };
+        // Without statistics a column is not known, and not guessed.
+        let Some(distinct) = row.try_get::<_, Option<f64>>("n_distinct")? else { continue };
+        let rows = table.row_count();
+        let values: Option<Vec<String>> = row.try_get("common_values")?;
+        let shares: Option<Vec<f64>> = row.try_get("common_shares")?;
+        let common = values.unwrap_or_default().into_iter().zip(shares.unwrap_or_default()).collect();
+        table.columns.insert(
+            name,
+            ColumnFacts {
+                // Negative is a share of the rows.
+                distinct: if distinct < 0.0 { -distinct * rows } else { distinct },
+                null_fraction: row.try_get("null_fraction")?,
+                width: row.try_get("width")?,
+                correlation: row.try_get::<_, Option<f64>>("correlation")?.unwrap_or(0.0),
+                common,
+                needs_pattern: row.try_get("needs_pattern")?,
+            },
+        );
+    }
+    for row in client.query_typed(include_str!("../catalog/postgres/indexes.sql"), &parameters).await? {
+        if let Some(table) = facts.tables.get_mut(&table_name(&row)?)
+            && let Some(index) = index(&row)?
+        {
+            table.indexes.push(index);
+        }
+    }
+    for row in client.query_typed(include_str!("../catalog/postgres/foreign_keys.sql"), &parameters).await? {
+        let columns: Vec<String> = row.try_get("columns")?;
+        if let Some(table) = facts.tables.get_mut(&table_name(&row)?) {
+            table.foreign_keys.push(columns.into_iter().filter_map(ident).collect());
+        }
+    }
+    Ok(facts)
+}
+
+fn index(row: &Row) -> Result<Option<ExistingIndex>, Error> {
+    let columns: Vec<Option<String>> = row.try_get("columns")?;
+    let texts: Vec<String> = row.try_get("texts")?;
+    let options: Vec<i32> = row.try_get("options")?;
+    let defaults: Vec<bool> = row.try_get("defaults")?;
+    let mut keys = Vec::with_capacity(options.len());
+    for ((column, text), (option, is_default)) in columns.iter().zip(texts).zip(options.iter().zip(defaults)) {
+        let column = column.clone().and_then(ident);
+        keys.push(ExistingKey {
+            expression: column.is_none().then_some(text),
+            column,
+            is_descending: option & 1 != 0,
+            nulls_first: option & 2 != 0,
+            is_default,
+        });
+    }
+    let include = columns.into_iter().skip(options.len()).flatten().filter_map(ident).collect();
+    let (Some(schema), Some(name)) = (ident(row.try_get("schema")?), ident(row.try_get("index")?)) else {
+        return Ok(None);
+    };
+    let bytes: i64 = row.try_get("bytes")?;
+    Ok(Some(ExistingIndex {
+        schema,
+        name,
+        keys,
+        include,
+        predicate: row.try_get("predicate")?,
+        is_unique: row.try_get("is_unique")?,
+        is_constraint: row.try_get("is_constraint")?,
+        is_valid: row.try_get("is_valid")?,
+        is_tree: row.try_get("is_tree")?,
+        bytes: u64::try_from(bytes).unwrap_or(0),
+        scans: row.try_get("scans")?,
+    }))
+}
+
+/// Indexes of one table, by what they are.
+///
+/// # Errors
+///
+/// [`Error::Postgres`].
+pub(in crate::advice) async fn indexes(client: &Client, table: &TableName) -> Result<Vec<ExistingIndex>, Error> {
+    let name = vec![table.quoted()];
+    let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 1] = [(&name, Type::TEXT_ARRAY)];
+    let mut indexes = Vec::new();
+    for row in client.query_typed(include_str!("../catalog/postgres/indexes.sql"), &parameters).await? {
+        indexes.extend(index(&row)?);
+    }
+    Ok(indexes)
+}
+
+fn table_name(row: &Row) -> Result<TableName, Error> {
+    let parts: BTreeMap<&str, String> =
+        [("schema", row.try_get("schema")?), ("table", row.try_get("table")?)].into_iter().collect();
+    // Names of the catalog have at most 63 bytes and no zero byte.
+    let part = |name: &str| Ident::new(&parts[name]).expect("a name of the catalog is a name");
+    Ok(TableName::new(Some(part("schema")), part("table")))
+}
+
+fn ident(name: String) -> Option<Ident> {
+    Ident::try_from(name).ok()
+}

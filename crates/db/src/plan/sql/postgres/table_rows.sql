@@ -1,0 +1,7 @@
+-- What the statistics say of the rows of these tables; a table that was never looked at says -1.
+select
+    n.nspname || '.' || c.relname as name,
+    c.reltuples::float8 as row_count
+from pg_class as c
+inner join pg_namespace as n on c.relnamespace = n.oid
+where n.nspname || '.' || c.relname = any($1) and c.reltuples >= 0
