@@ -24,7 +24,7 @@ mod sqlite;
 mod time;
 
 pub(crate) use keyset::aliases;
-pub(crate) use postgres::{Private, begin, set_local};
+pub(crate) use postgres::{Private, begin, milliseconds, set_local};
 pub(crate) use sqlite::query_plan;
 
 /// How a plan is asked for. Every value is valid.

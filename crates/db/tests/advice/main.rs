@@ -2,7 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper that fails fails the test")]
 
+mod advising;
+mod creation;
 mod explain;
+mod lite;
 mod pairs;
 mod rules;
 mod suggestions;

@@ -116,12 +116,20 @@ fn rows_out(scan: &Scan, table: &TableFacts, with_joins: bool) -> f64 {
     (table.row_count() * share).max(1.0)
 }
 
+/// One condition for each thing that is compared; one with a value of the statement's own rather than one with a column of
+/// another table.
 fn distinct(filters: &[Filter]) -> impl Iterator<Item = &Filter> {
     filters
         .iter()
         .enumerate()
-        .filter(|(at, filter)| !filters[..*at].iter().any(|other| other.on == filter.on))
-        .map(|(_, f)| f)
+        .filter(|(at, filter)| {
+            let is_same = |other: &Filter| other.on == filter.on;
+            let is_preferred = |other: &Filter| is_same(other) && filter.test == Test::Join && other.test != Test::Join;
+            let comes_before =
+                |other: &Filter| is_same(other) && (filter.test == Test::Join) == (other.test == Test::Join);
+            !filters.iter().any(is_preferred) && !filters[..*at].iter().any(comes_before)
+        })
+        .map(|(_, filter)| filter)
 }
 
 /// Reading all of it, and sorting what is left.
@@ -143,7 +151,7 @@ fn entered(scan: &Scan, table: &TableFacts, index: &View<'_>, loops: f64) -> Opt
     let mut by_join = false;
     for (key, _) in &index.keys {
         let Some(key) = key else { break };
-        let Some(filter) = scan.filters.iter().find(|filter| filter.on == *key && filter.test != Test::IsNotNull)
+        let Some(filter) = distinct(&scan.filters).find(|filter| filter.on == *key && filter.test != Test::IsNotNull)
         else {
             break;
         };

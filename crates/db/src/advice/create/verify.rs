@@ -1,0 +1,181 @@
+//! Whether an index helps, by real runs.
+
+use serde::Serialize;
+
+use crate::plan::{Options, PlanError, explain};
+use crate::{Database, Error};
+
+/// Runs that are thrown away: they fill caches.
+const WARM_UP: usize = 1;
+/// A change below this share of the time is none.
+const NOTICED: f64 = 0.1;
+
+/// Real runs of one statement.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Timing {
+    /// The statement.
+    pub sql: String,
+    /// How often it runs in the workload.
+    pub calls: f64,
+    /// Milliseconds of each run, in the order of the runs.
+    pub runs_ms: Vec<f64>,
+}
+
+/// How statements are run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Runs {
+    /// Runs of each statement that count, one more is thrown away; default 7.
+    pub count: usize,
+    /// Limits of each run; [`Options::analyze`] is not looked at.
+    pub limits: Options,
+}
+
+/// What an index did to a workload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// The workload got faster: keep it.
+    Kept,
+    /// No difference that is larger than that between runs.
+    Neutral,
+    /// The workload got slower: drop it.
+    Harmful,
+}
+
+/// A comparison of runs before and after.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Benefit {
+    /// For the workload as a whole.
+    pub verdict: Verdict,
+    /// For each statement, with its median before and after in milliseconds.
+    pub statements: Vec<(String, Verdict, f64, f64)>,
+}
+
+/// Runs statements in turn, so that whatever else the machine does hits all of them alike.
+///
+/// Call it before an index is made and after it, with the same statements; [`judge`] compares. On PostgreSQL each run is
+/// an `explain analyze` in a transaction that cannot write; on SQLite the statement is run and its rows are thrown away.
+/// A statement with parameters cannot be run.
+///
+/// # Errors
+///
+/// [`PlanError`], also if any of the statements is no `select`.
+pub async fn measure(db: &Database, statements: &[(&str, f64)], runs: &Runs) -> Result<Vec<Timing>, PlanError> {
+    let mut timings: Vec<Timing> = statements
+        .iter()
+        .map(|(sql, calls)| Timing { sql: (*sql).to_owned(), calls: *calls, runs_ms: Vec::with_capacity(runs.count) })
+        .collect();
+    for round in 0..WARM_UP + runs.count {
+        for timing in &mut timings {
+            let ms = run(db, &timing.sql, &runs.limits).await?;
+            if round >= WARM_UP {
+                timing.runs_ms.push(ms);
+            }
+        }
+    }
+    Ok(timings)
+}
+
+async fn run(db: &Database, sql: &str, limits: &Options) -> Result<f64, PlanError> {
+    match db {
+        Database::Postgres(_) => {
+            let plan = explain(db, sql, &Options { analyze: true, ..limits.clone() }).await?;
+            Ok(plan.execution_ms.unwrap_or_default())
+        }
+        Database::Sqlite(inner) => {
+            // Refuses what writes, and what is not one statement.
+            explain(db, sql, &Options { analyze: false, ..limits.clone() }).await?;
+            let sql = sql.to_owned();
+            let run = inner.read(move |connection| {
+                let mut statement = connection.prepare(&sql)?;
+                let began = std::time::Instant::now();
+                let mut rows = statement.raw_query();
+                while rows.next()?.is_some() {}
+                Ok::<_, Error>(began.elapsed().as_secs_f64() * 1000.0)
+            });
+            Ok(run.await?)
+        }
+    }
+}
+
+/// Compares runs before and after by their medians. A statement has changed if its median has by more than a tenth, and by
+/// more than half of its runs differ among each other; the workload, if the sum of those changes has.
+///
+/// Pure. Statements that are missing on one side are not compared.
+#[must_use]
+pub fn judge(before: &[Timing], after: &[Timing]) -> Benefit {
+    let mut statements = Vec::new();
+    let (mut total, mut change) = (0.0, 0.0);
+    for old in before {
+        let Some(new) = after.iter().find(|new| new.sql == old.sql) else { continue };
+        let (Some((was, was_spread)), Some((is, is_spread))) = (middle(&old.runs_ms), middle(&new.runs_ms)) else {
+            continue;
+        };
+        let is_noise = (is - was).abs() <= (NOTICED * was).max((was_spread + is_spread) / 2.0);
+        let verdict = match is_noise {
+            true => Verdict::Neutral,
+            false if is < was => Verdict::Kept,
+            false => Verdict::Harmful,
+        };
+        total += was * old.calls;
+        if !is_noise {
+            change += (is - was) * old.calls;
+        }
+        statements.push((old.sql.clone(), verdict, was, is));
+    }
+    let verdict = if change < 0.0 && -change > NOTICED / 10.0 * total {
+        Verdict::Kept
+    } else if change > NOTICED / 10.0 * total {
+        Verdict::Harmful
+    } else {
+        Verdict::Neutral
+    };
+    Benefit { verdict, statements }
+}
+
+/// The median, and the distance between the quartiles.
+fn middle(runs: &[f64]) -> Option<(f64, f64)> {
+    let mut sorted = runs.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let at = |share: f64| sorted.get(((sorted.len().checked_sub(1)?) as f64 * share).round() as usize).copied();
+    Some((at(0.5)?, at(0.75)? - at(0.25)?))
+}
+
+impl Default for Runs {
+    fn default() -> Self {
+        Self { count: 7, limits: Options::default() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn timing(sql: &str, calls: f64, runs_ms: &[f64]) -> Timing {
+        Timing { sql: sql.to_owned(), calls, runs_ms: runs_ms.to_vec() }
+    }
+
+    #[test]
+    fn verdict_follows_what_the_workload_gains() {
+        let before = [timing("a", 100.0, &[10.0, 10.4, 9.8, 10.1]), timing("b", 10.0, &[5.0, 5.1, 4.9, 5.0])];
+        let faster = [timing("a", 100.0, &[1.0, 1.2, 0.9, 1.0]), before[1].clone()];
+        let slower = [before[0].clone(), timing("b", 10.0, &[50.0, 51.0, 49.0, 50.0])];
+        let mixed = [timing("a", 100.0, &[1.0, 1.2, 0.9, 1.0]), timing("b", 10.0, &[8.0, 8.1, 7.9, 8.0])];
+
+        assert_eq!(judge(&before, &faster).verdict, Verdict::Kept);
+        assert_eq!(judge(&before, &slower).verdict, Verdict::Harmful);
+        assert_eq!(judge(&before, &mixed).verdict, Verdict::Kept);
+        assert_eq!(judge(&before, &mixed).statements[1].1, Verdict::Harmful);
+        assert_eq!(judge(&before, &before).verdict, Verdict::Neutral);
+    }
+
+    #[test]
+    fn difference_within_the_spread_of_runs_is_none() {
+        let before = [timing("a", 1.0, &[8.0, 10.0, 12.0, 14.0, 9.0])];
+        let after = [timing("a", 1.0, &[7.0, 9.0, 11.0, 8.0, 12.0])];
+
+        assert_eq!(judge(&before, &after).verdict, Verdict::Neutral);
+        assert_eq!(judge(&before, &[]).statements, []);
+        assert_eq!(judge(&[timing("a", 1.0, &[])], &after).verdict, Verdict::Neutral);
+    }
+}

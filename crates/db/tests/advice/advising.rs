@@ -1,0 +1,303 @@
+//! Advice for whole workloads: against every other choice, within limits, and honest about what it did not look at.
+
+use serde_json::Value;
+use tierkeep_db::advice::{
+    Advice, AdviceError, AdviceOptions, Method, OmissionReason, RedundantReason, Unit, Workload, advise,
+};
+use tierkeep_db::{Database, Dialect, Ident, Pool, PoolConfig, PostgresUrl};
+use tierkeep_testkit::{DatabaseClient, TestDatabase};
+
+use crate::pairs::PAIRS;
+use crate::suggestions::filled;
+use crate::{pool, postgres};
+
+fn workload(statements: &[(&str, f64)]) -> Workload {
+    let mut workload = Workload::new(Dialect::Postgres);
+    for (sql, calls) in statements {
+        workload.add(sql, *calls, None);
+    }
+    workload
+}
+
+async fn advice(db: &Database, statements: &[(&str, f64)]) -> Advice {
+    advise(db, &workload(statements), &AdviceOptions::default()).await.unwrap()
+}
+
+fn definitions(advice: &Advice) -> Vec<String> {
+    advice.suggestions.iter().map(|suggestion| suggestion.index.to_string()).collect()
+}
+
+async fn database(setup: &str) -> (TestDatabase, DatabaseClient, Database) {
+    let database = postgres().await;
+    let client = database.client().await.unwrap();
+    client.batch_execute(setup).await.unwrap();
+    let db = Database::Postgres(pool(&database));
+    (database, client, db)
+}
+
+/// What the planner expects of all statements together.
+async fn cost(client: &DatabaseClient, statements: &[(&str, f64)]) -> f64 {
+    let mut total = 0.0;
+    for (sql, calls) in statements {
+        let answer = client.simple_query(&["explain (format json) ", sql].concat()).await.unwrap();
+        let json = answer.iter().find_map(|message| match message {
+            tokio_postgres::SimpleQueryMessage::Row(row) => row.get(0),
+            _ => None,
+        });
+        let plan: Value = serde_json::from_str(json.unwrap()).unwrap();
+        total += calls * plan[0]["Plan"]["Total Cost"].as_f64().unwrap();
+    }
+    total
+}
+
+const SMALL: &str = "
+    create extension hypopg;
+    create table t (a int not null, b int not null, c int not null, pad text not null);
+    insert into t select (i * 7919) % 3000, (i * 31) % 150, i % 12, repeat('x', 100) from generate_series(1, 12000) as i;
+    analyze t;";
+
+#[tokio::test]
+async fn no_set_of_plain_indexes_is_noticeably_better() {
+    let (_database, client, db) = database(SMALL).await;
+    let columns = ["a", "b", "c"];
+    let mut candidates: Vec<String> = columns.iter().map(|a| ["create index on t (", a, ")"].concat()).collect();
+    for a in columns {
+        for b in columns.iter().filter(|b| **b != a) {
+            candidates.push(["create index on t (", a, ", ", b, ")"].concat());
+        }
+    }
+    for statements in [
+        vec![("select * from t where a = 5", 10.0), ("select * from t where a = 5 and b > 140", 10.0)],
+        vec![("select * from t where b = 7 and c = 3", 20.0), ("select * from t where c = 3 order by a limit 5", 5.0)],
+        vec![
+            ("select * from t where b = 7", 3.0),
+            ("select * from t where b = 7 order by a limit 3", 9.0),
+            ("select * from t where a between 10 and 12", 1.0),
+        ],
+    ] {
+        let advice = advice(&db, &statements).await;
+        assert_eq!(advice.method, Method::Hypothetical);
+        assert!(advice.is_optimal);
+
+        let mut best = f64::INFINITY;
+        for bits in 0_u32..1 << candidates.len() {
+            client.simple_query("select hypopg_reset()").await.unwrap();
+            for (_, sql) in candidates.iter().enumerate().filter(|(number, _)| bits & (1 << number) != 0) {
+                client.query("select hypopg_create_index($1)", &[sql]).await.unwrap();
+            }
+            best = best.min(cost(&client, &statements).await);
+        }
+
+        assert!(advice.after <= 1.05 * best, "{} after advice, {best} is possible\n{advice}", advice.after);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_that_is_suggested_for_all_statements_could_be_left_out() {
+    let database = filled(true).await;
+    let db = Database::Postgres(pool(&database));
+    let client = database.client().await.unwrap();
+    let statements: Vec<(&str, f64)> =
+        PAIRS.iter().flat_map(|pair| pair.statements).copied().filter(|(sql, _)| sql.starts_with("select")).collect();
+    let options = AdviceOptions { max_indexes: 40, ..AdviceOptions::default() };
+
+    let advice = advise(&db, &workload(&statements), &options).await.unwrap();
+    for suggestion in &advice.suggestions {
+        client.batch_execute(&suggestion.statement).await.unwrap();
+    }
+    client.batch_execute("analyze").await.unwrap();
+
+    let with_all = cost(&client, &statements).await;
+    assert!(advice.suggestions.len() >= 10, "{advice}");
+    assert!(with_all < advice.before / 4.0, "{with_all} of {}", advice.before);
+    for suggestion in &advice.suggestions {
+        client.batch_execute(&["begin; drop index ", &suggestion.index.name().quoted()].concat()).await.unwrap();
+        let without = cost(&client, &statements).await;
+        client.batch_execute("rollback").await.unwrap();
+        assert!(without > with_all, "{} is not missed: {without} and {with_all}", suggestion.statement);
+    }
+    for (number, one) in advice.suggestions.iter().enumerate() {
+        let is_beginning = |other: &tierkeep_db::advice::Suggestion| {
+            other.index.table == one.index.table
+                && other.index.predicate == one.index.predicate
+                && other.index.keys.starts_with(&one.index.keys)
+                && one.index.include.iter().all(|column| other.index.columns().any(|of| of == column))
+        };
+        let others = advice.suggestions.iter().enumerate().filter(|(other, _)| *other != number);
+        assert!(!others.map(|(_, other)| other).any(is_beginning), "{} begins another one", one.statement);
+    }
+}
+
+/// The seed took the columns of a condition in the caller's order, whatever was there already.
+#[tokio::test]
+async fn equalities_come_before_ranges_and_what_is_there_is_not_suggested() {
+    let (_database, client, db) = database(SMALL).await;
+    let statements = [("select * from t where b > 100 and a = 17", 10.0)];
+
+    assert!(definitions(&advice(&db, &statements).await)[0].starts_with("public.t (a"));
+    client.batch_execute("create index on t (a, b)").await.unwrap();
+    assert_eq!(definitions(&advice(&db, &statements).await), [] as [String; 0]);
+    assert_eq!(definitions(&advice(&db, &[("select * from t", 1.0)]).await), [] as [String; 0]);
+    assert_eq!(definitions(&advice(&db, &[("select * from t where c <> 3", 1.0)]).await), [] as [String; 0]);
+}
+
+#[tokio::test]
+async fn parameters_are_planned_for_all_values() {
+    let (_database, _client, db) = database(SMALL).await;
+
+    let advice =
+        advice(&db, &[("select * from t where a = $1 and b < $2", 10.0), ("select * from t where a = any($1)", 5.0)])
+            .await;
+
+    assert!(advice.omissions.is_empty(), "{advice}");
+    assert!(definitions(&advice)[0].starts_with("public.t (a"), "{advice}");
+}
+
+#[tokio::test]
+async fn indexes_that_cost_more_than_they_save_are_not_suggested() {
+    let (_database, _client, db) = database(SMALL).await;
+    let read = ("select * from t where a = 17", 1.0);
+    let insert = "insert into t (a, b, c, pad) values (1, 2, 3, 'x')";
+    let update = "update t set a = 5 where b = 7 and c = 3";
+
+    let seldom_written = advice(&db, &[read, (insert, 10.0)]).await;
+    let often_written = advice(&db, &[read, (insert, 1e6)]).await;
+    let often_updated = advice(&db, &[read, (update, 1e6)]).await;
+
+    assert!(definitions(&seldom_written).contains(&"public.t (a)".to_owned()), "{seldom_written}");
+    assert!(seldom_written.suggestions[0].upkeep > 0.0);
+    assert!(seldom_written.suggestions[0].pays_from_calls > 0.0);
+    assert_eq!(definitions(&often_written), [] as [String; 0]);
+    assert!(!definitions(&often_updated).iter().any(|index| index.contains("(a")), "{often_updated}");
+    assert!(!definitions(&often_updated).is_empty(), "the update itself looks for rows: {often_updated}");
+}
+
+#[tokio::test]
+async fn limits_are_kept_and_the_best_is_taken_within_them() {
+    let (_database, _client, db) = database(SMALL).await;
+    let statements = workload(&[
+        ("select * from t where a = 17", 1000.0),
+        ("select * from t where b = 17", 1.0),
+        ("select * from t where c = 1 order by pad limit 1", 1.0),
+    ]);
+    let one = AdviceOptions { max_indexes: 1, ..AdviceOptions::default() };
+    let small = AdviceOptions { max_bytes: 100, ..AdviceOptions::default() };
+
+    let advice = advise(&db, &statements, &one).await.unwrap();
+    assert_eq!(definitions(&advice), ["public.t (a)"]);
+    assert!(advise(&db, &statements, &small).await.unwrap().suggestions.is_empty());
+}
+
+#[tokio::test]
+async fn times_are_used_if_all_are_known() {
+    let (_database, _client, db) = database(SMALL).await;
+    let mut timed = Workload::new(Dialect::Postgres);
+    timed.add("select * from t where a = 17", 100.0, Some(4.0));
+    let mut half = timed.clone();
+    half.add("select * from t where b = 17", 100.0, None);
+
+    let advice = advise(&db, &timed, &AdviceOptions::default()).await.unwrap();
+    assert_eq!(advice.unit, Unit::Milliseconds);
+    assert!((advice.before - 400.0).abs() < 1e-6, "{advice}");
+    assert!((advice.suggestions[0].gains[0].before - 4.0).abs() < 1e-6);
+    assert_eq!(advise(&db, &half, &AdviceOptions::default()).await.unwrap().unit, Unit::Cost);
+}
+
+#[tokio::test]
+async fn what_is_not_looked_at_is_named_with_its_reason() {
+    let (database, client, db) = database(SMALL).await;
+    client
+        .batch_execute(
+            "create table tiny (a int); insert into tiny select generate_series(1, 10); analyze tiny;
+             create table fresh (a int); alter table fresh set (autovacuum_enabled = off);
+             insert into fresh select generate_series(1, 5000);
+             create table secret (a int); insert into secret select generate_series(1, 5000); analyze secret;
+             create function bad(int) returns int language sql immutable as 'select 1/($1 - $1)';
+             drop role if exists advised; create role advised login; grant select on t, tiny, fresh to advised;",
+        )
+        .await
+        .unwrap();
+    let statements = workload(&[
+        ("selekt 1", 1.0),
+        ("vacuum t", 1.0),
+        ("select * from nowhere", 1.0),
+        ("select * from tiny where a = 1", 1.0),
+        ("select * from fresh where a = 1", 1.0),
+        ("select * from t where bad(3) = a", 1.0),
+        ("select * from t where a = 1", 1.0),
+        ("select * from secret where a = 1", 1.0),
+    ]);
+    let url = database.url().replace("postgres@", "advised@").parse::<PostgresUrl>().unwrap();
+    let limited = Database::Postgres(Pool::new(&url, PoolConfig::default()).unwrap());
+
+    let advice = advise(&db, &statements, &AdviceOptions::default()).await.unwrap();
+    let reason = |advice: &Advice, what: &str| {
+        let found = advice.omissions.iter().find(|omission| omission.what.contains(what)).map(|o| o.reason.clone());
+        found.unwrap_or_else(|| panic!("{what} is not named\n{advice}"))
+    };
+
+    assert!(matches!(reason(&advice, "selekt"), OmissionReason::NotUnderstood { .. }));
+    assert_eq!(reason(&advice, "vacuum"), OmissionReason::Utility);
+    assert!(matches!(reason(&advice, "nowhere"), OmissionReason::Unreadable { .. }));
+    assert_eq!(reason(&advice, "public.tiny"), OmissionReason::SmallTable { rows: 10.0 });
+    assert_eq!(reason(&advice, "public.fresh"), OmissionReason::NoStatistics);
+    assert!(matches!(reason(&advice, "bad(3)"), OmissionReason::NotPlanned { .. }));
+    assert_eq!(definitions(&advice).len(), 2, "the others are looked at all the same: {advice}");
+
+    let advice = advise(&limited, &statements, &AdviceOptions::default()).await.unwrap();
+    assert_eq!(reason(&advice, "public.secret"), OmissionReason::NotPermitted);
+    assert!(!advice.suggestions.is_empty(), "{advice}");
+}
+
+#[tokio::test]
+async fn indexes_that_could_go_are_named_and_those_of_constraints_never() {
+    let (_database, client, db) = database(SMALL).await;
+    client
+        .batch_execute(
+            "create index one on t (a); create index same on t (a); create index wide on t (b, c); create index narrow on t (b);
+             alter table t add column id int generated always as identity; create unique index key on t (id, a);
+             alter table t add primary key (id)",
+        )
+        .await
+        .unwrap();
+    client.batch_execute("create unique index concurrently broken on t (pad)").await.unwrap_err();
+
+    let advice = advice(&db, &[("select * from t where a = 1", 1.0)]).await;
+
+    let reason = |name: &str| {
+        let found = advice.redundant.iter().find(|redundant| redundant.index.as_str() == name);
+        found.map(|redundant| redundant.reason.clone())
+    };
+    assert_eq!(reason("one"), None);
+    assert_eq!(reason("same"), Some(RedundantReason::Duplicate { of: Ident::new("one").unwrap() }));
+    assert_eq!(reason("narrow"), Some(RedundantReason::Prefix { of: Ident::new("wide").unwrap() }));
+    assert_eq!(reason("broken"), Some(RedundantReason::Invalid));
+    assert_eq!(reason("key"), None);
+    assert_eq!(reason("t_pkey"), None);
+}
+
+#[tokio::test]
+async fn workload_of_another_database_is_refused() {
+    let (_database, _client, db) = database("select 1").await;
+
+    let error = advise(&db, &Workload::new(Dialect::Sqlite), &AdviceOptions::default()).await.unwrap_err();
+
+    assert!(matches!(error, AdviceError::OtherDialect { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn connection_that_gave_advice_knows_nothing_of_it_afterwards() {
+    let (_database, _client, db) = database(SMALL).await;
+    advice(&db, &[("select * from t where a = 1", 1.0)]).await;
+    let Database::Postgres(pool) = &db else { panic!("another database") };
+
+    let connection = pool.get().await.unwrap();
+    let hypothetical: i64 = connection.query_one("select count(*) from hypopg()", &[]).await.unwrap().get(0);
+    let prepared: i64 = connection
+        .query_one("select count(*) from pg_prepared_statements where name like 'tierkeep%'", &[])
+        .await
+        .unwrap()
+        .get(0);
+
+    assert_eq!((hypothetical, prepared), (0, 0));
+}
