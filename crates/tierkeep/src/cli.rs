@@ -1,6 +1,7 @@
 //! The command line: what can be asked, and how a run ends.
 
 mod bench;
+mod doctor;
 mod retention;
 mod schedule;
 
@@ -19,6 +20,7 @@ use tierkeep_learning::statistic::WindowDays;
 use tierkeep_learning::store::{Scope, TokenName};
 
 pub use self::bench::{BenchCommand, BenchHttpArgs, BenchStatsArgs, KeepArgs, LoadArgs};
+pub use self::doctor::{AdviseArgs, DoctorArgs, DoctorCommand, Order};
 pub use self::retention::{CleanupArgs, RestoreArgs, RunsArgs};
 pub use self::schedule::{PrecomputeArgs, ScheduleCommand, WarmupArgs, WorkArgs};
 use crate::chain::Chain;
@@ -108,6 +110,8 @@ pub enum Command {
     Erase(EraseArgs),
     /// Print all rows about a learner as JSON
     Export(ExportArgs),
+    /// Look at the database: without a word, the five things most worth doing, each with its command
+    Doctor(DoctorArgs),
     /// Measure statistics or a node's endpoints, and compare with an earlier measurement
     #[command(subcommand)]
     Bench(BenchCommand),

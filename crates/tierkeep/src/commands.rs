@@ -5,6 +5,7 @@ mod bench;
 mod cache;
 mod cleanup;
 mod config;
+mod doctor;
 mod documents;
 mod erase;
 mod import;
@@ -188,6 +189,7 @@ pub fn run(cli: Cli, console: Console) -> Result<(), Failure> {
             Command::Erase(arguments) => erase::erase(&arguments, &context).await,
             Command::Export(arguments) => erase::export(&arguments, &context).await,
             Command::Bench(command) => bench::run(&command, &context).await,
+            Command::Doctor(arguments) => doctor::run(&arguments, &context).await,
             Command::Migrate(arguments) => migrate::migrate(&arguments, &context).await,
             Command::Attach(arguments) => attach::attach(&arguments, &context).await,
             Command::Detach(arguments) => attach::detach(&arguments, &context).await,

@@ -4,6 +4,7 @@
 //! `tierkeep_learning::service::Statistics`, so that the command line and the API give equal answers; [`tiers`] keep what
 //! it answered for [`http`], and [`access`] says who may ask. [`audit`] compares what is stored with the rows; [`erasure`] and
 //! [`export`] are about one learner's data.
+//! `doctor` looks at the database itself, whosever tables are in it.
 //! [`tasks`] are what a node does by itself, at times that the database knows.
 //! [`clock`] is the only reader of the wall clock, [`config`] the only reader of the environment.
 
@@ -17,6 +18,7 @@ pub mod commands;
 pub mod config;
 pub mod console;
 pub mod demo;
+mod doctor;
 pub mod erasure;
 pub mod export;
 pub mod http;

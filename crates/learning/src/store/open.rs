@@ -68,7 +68,7 @@ pub struct Migrated {
 }
 
 /// The fixed migrations, in order: number, name, PostgreSQL, SQLite.
-const MIGRATIONS: &[(u32, &str, &str, &str)] = &[
+pub(super) const MIGRATIONS: &[(u32, &str, &str, &str)] = &[
     (1, "tables", include_str!("migrations/postgres/V1__tables.sql"), include_str!("migrations/sqlite/V1__tables.sql")),
     (
         2,
@@ -115,7 +115,7 @@ pub(super) const NEEDED: u32 = MIGRATIONS[MIGRATIONS.len() - 1].0;
 pub(super) const DROP_OWN_TABLES: &str = include_str!("migrations/drop_own_tables.sql");
 
 /// Migrations that make and watch the tables of rows: on a platform's tables there is nothing of theirs to do.
-const OF_OWN_ROWS: [u32; 3] = [1, 3, 9];
+pub(super) const OF_OWN_ROWS: [u32; 3] = [1, 3, 9];
 
 /// `of_rows`: whether the tables of rows are Tierkeep's own.
 pub(super) fn migrations(dialect: Dialect, keys: KeyType, of_rows: bool) -> Migrations {

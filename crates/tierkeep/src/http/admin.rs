@@ -1,5 +1,6 @@
 //! What an operator asks of a node's cache.
 
+pub(super) mod database;
 mod standing;
 
 use std::sync::Arc;

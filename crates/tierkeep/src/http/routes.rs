@@ -63,6 +63,7 @@ fn described() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(courses::put, courses::delete))
         .routes(routes!(admin::cache))
         .routes(routes!(admin::invalidate))
+        .routes(routes!(admin::database::database))
         .routes(routes!(retention::cleanup))
         .routes(routes!(retention::runs))
         .routes(routes!(retention::run))

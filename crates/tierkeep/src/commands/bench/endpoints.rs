@@ -186,7 +186,7 @@ impl OwnNode {
         let (app, _) = context.app(statistics, access, &stop).await?;
         let node = Node::begin(Arc::clone(&app), context.config(), None, stop.clone())?;
         let connections = context.config().http.connections.clone();
-        let serving = tokio::spawn(http::serve(listener, http::router(app), connections, stop.clone()));
+        let serving = tokio::spawn(http::serve(listener, http::api(app), connections, stop.clone()));
         Ok(Self { address, stop, serving, node, store })
     }
 

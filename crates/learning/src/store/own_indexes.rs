@@ -1,0 +1,78 @@
+//! The indexes that Tierkeep's own migrations make.
+
+use tierkeep_db::Dialect;
+
+use super::open::{MIGRATIONS, OF_OWN_ROWS};
+
+/// An index that Tierkeep's own migrations make.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct OwnIndex {
+    /// Its table.
+    pub table: String,
+    /// Its name.
+    pub name: String,
+    /// The statement that makes it, without a semicolon.
+    pub statement: String,
+}
+
+/// The indexes that the migrations up to one of them have made; `of_rows`: whether the tables of learners and sessions are
+/// Tierkeep's own, and not a platform's.
+#[must_use]
+pub fn own_indexes(dialect: Dialect, up_to: u32, of_rows: bool) -> Vec<OwnIndex> {
+    let applied = MIGRATIONS.iter().filter(|(version, ..)| *version <= up_to);
+    let made = applied.filter(|(version, ..)| of_rows || !OF_OWN_ROWS.contains(version));
+    let texts = made.map(|(_, _, postgres, sqlite)| match dialect {
+        Dialect::Postgres => *postgres,
+        Dialect::Sqlite => *sqlite,
+    });
+    let mut indexes: Vec<OwnIndex> = texts.flat_map(str::lines).filter_map(index).collect();
+    indexes.sort();
+    indexes
+}
+
+/// The index that a line of a migration makes: each has a line of its own.
+fn index(line: &str) -> Option<OwnIndex> {
+    let statement = line.trim().strip_suffix(';')?;
+    let rest = statement.strip_prefix("create unique index ").or_else(|| statement.strip_prefix("create index "))?;
+    let rest = rest.strip_prefix("if not exists ").unwrap_or(rest);
+    let (name, rest) = rest.split_once(" on ")?;
+    let (table, _) = rest.split_once(' ')?;
+    Some(OwnIndex { table: table.to_owned(), name: name.to_owned(), statement: statement.to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Says of all migrations how many indexes they make, in whichever form.
+    fn written(dialect: Dialect) -> usize {
+        let texts = MIGRATIONS.iter().map(|(_, _, postgres, sqlite)| match dialect {
+            Dialect::Postgres => postgres.to_lowercase(),
+            Dialect::Sqlite => sqlite.to_lowercase(),
+        });
+        texts.map(|text| text.matches("create index").count() + text.matches("create unique index").count()).sum()
+    }
+
+    #[test]
+    fn every_index_of_a_migration_is_found() {
+        for dialect in [Dialect::Postgres, Dialect::Sqlite] {
+            let indexes = own_indexes(dialect, u32::MAX, true);
+
+            assert_eq!(indexes.len(), written(dialect), "{indexes:#?}");
+            assert!(indexes.iter().any(|index| {
+                (index.name.as_str(), index.table.as_str()) == ("study_sessions_user_start", "study_sessions")
+            }));
+        }
+    }
+
+    #[test]
+    fn a_platforms_tables_have_none_of_ours_and_later_migrations_are_not_expected() {
+        let names = |up_to, of_rows| -> Vec<String> {
+            own_indexes(Dialect::Postgres, up_to, of_rows).into_iter().map(|index| index.name).collect()
+        };
+
+        assert!(names(u32::MAX, false).iter().all(|name| name.starts_with("tierkeep_")));
+        assert!(names(4, true).contains(&"study_sessions_user_start".to_owned()));
+        assert!(!names(4, true).contains(&"tierkeep_token_name".to_owned()));
+    }
+}

@@ -1,0 +1,267 @@
+//! `doctor`: what is worth doing about the database.
+
+mod advising;
+
+use std::io::Read as _;
+
+use anyhow::{Context as _, anyhow};
+use comfy_table::{Table, TableStyle};
+use serde_json::{Value, json};
+use tierkeep_db::plan::{Options, PlanError, explain};
+use tierkeep_db::statistics::{
+    Examined, QueryCounters, QuerySnapshot, SlowQueries, SlowestBy, TableStatistics, judge, query_snapshot_postgres,
+};
+use tierkeep_db::{Access, Database, DatabaseUrl, Pool, SqliteConfig, SqliteDatabase};
+
+use super::{Context, Ending, Failure};
+use crate::cli::{DoctorArgs, DoctorCommand, Order};
+use crate::console::Output;
+use crate::doctor::{self, Document, Examination, Task};
+
+/// Tasks that are told of where nothing else is asked.
+const MOST: usize = 5;
+/// Bytes of a statement that is read from standard input.
+const STATEMENT_BYTES: u64 = 1 << 20;
+
+pub(super) async fn run(arguments: &DoctorArgs, context: &Context) -> Result<(), Failure> {
+    let is_writing = matches!(&arguments.command, Some(DoctorCommand::Advise(advise)) if advise.create);
+    if is_writing && context.read_only {
+        return Err(Failure::usage(anyhow!("--create makes indexes, so it cannot be had with --read-only")));
+    }
+    let db = open(context, is_writing).await?;
+    let done = look(&db, arguments.command.as_ref(), context).await;
+    match &db {
+        Database::Postgres(pool) => pool.close().await,
+        Database::Sqlite(db) => db.close().await,
+    }
+    done
+}
+
+async fn open(context: &Context, is_writing: bool) -> Result<Database, Failure> {
+    let config = &context.config().database;
+    let opened = match &config.url {
+        DatabaseUrl::Postgres(url) => Pool::new(url, config.pool.clone()).map(Database::Postgres),
+        DatabaseUrl::Sqlite(path) => {
+            let access = if is_writing { Access::ReadWrite } else { Access::ReadOnly };
+            let config = SqliteConfig { access, ..SqliteConfig::default() };
+            SqliteDatabase::open(path, config).await.map(Database::Sqlite)
+        }
+    };
+    Ok(opened.with_context(|| format!("{} cannot be opened", config.url))?)
+}
+
+async fn look(db: &Database, command: Option<&DoctorCommand>, context: &Context) -> Result<(), Failure> {
+    match command {
+        None => everything(db, context).await,
+        Some(DoctorCommand::SlowQueries { threshold, by, limit }) => {
+            let by = match by {
+                Order::Total => SlowestBy::Total,
+                Order::Mean => SlowestBy::Mean,
+            };
+            let limit = usize::try_from(*limit).unwrap_or(usize::MAX);
+            slow_queries(db, SlowQueries { threshold_ms: *threshold, by, limit }, context).await
+        }
+        Some(DoctorCommand::Tables) => tables(db, context).await,
+        Some(DoctorCommand::Indexes) => indexes(db, context).await,
+        Some(DoctorCommand::Explain { sql, analyze }) => explained(db, sql, *analyze, context).await,
+        Some(DoctorCommand::Advise(arguments)) => advising::run(db, arguments, context).await,
+    }
+}
+
+async fn examined(db: &Database, context: &Context) -> Result<Examination, Failure> {
+    let examined = Examination::of(db).await;
+    Ok(examined.with_context(|| format!("{} cannot be looked at", context.config().database.url))?)
+}
+
+async fn everything(db: &Database, context: &Context) -> Result<(), Failure> {
+    let examination = examined(db, context).await?.with_advice(db).await.map_err(anyhow::Error::from)?;
+    match context.console.output() {
+        Output::Json => say(&serde_json::to_value(Document::of(&examination)).map_err(anyhow::Error::from)?, context),
+        Output::Human => {
+            context.console.result(&most_worth_doing(&examination.tasks()))?;
+            note_omissions(&examination, context);
+            Ok(())
+        }
+    }
+}
+
+fn most_worth_doing(tasks: &[Task]) -> String {
+    if tasks.is_empty() {
+        return "nothing is worth doing among what was looked at".to_owned();
+    }
+    let mut text = String::new();
+    for (number, Task { urgency, what, command, .. }) in tasks.iter().take(MOST).enumerate() {
+        text.push_str(&format!("{}. {}: {what}\n   {command}\n", number + 1, urgency.name()));
+    }
+    if tasks.len() > MOST {
+        text.push_str(&format!("and {} more, in --json\n", tasks.len() - MOST));
+    }
+    text
+}
+
+fn note_omissions(examination: &Examination, context: &Context) {
+    for omission in examination.omissions() {
+        context.console.note(omission);
+    }
+}
+
+fn say(value: &Value, context: &Context) -> Result<(), Failure> {
+    Ok(context.console.result(&value.to_string())?)
+}
+
+async fn slow_queries(db: &Database, wanted: SlowQueries, context: &Context) -> Result<(), Failure> {
+    let statements = counted(db).await?;
+    let Some(snapshot) = statements.found() else {
+        return not_examined("statements", &statements, context);
+    };
+    let period = snapshot.whole();
+    let slowest = period.slowest(wanted);
+    match context.console.output() {
+        Output::Json => {
+            let list: Vec<Value> = slowest.into_iter().map(doctor::query).collect();
+            say(&json!({ "examined": true, "complete": period.completeness, "slow_queries": list }), context)
+        }
+        Output::Human if slowest.is_empty() => {
+            let SlowQueries { threshold_ms, .. } = wanted;
+            let told = format!("no statement takes {threshold_ms} ms or more on average; {}", period.completeness);
+            Ok(context.console.result(&told)?)
+        }
+        Output::Human => {
+            context.console.result(&slowest.iter().map(|query| line(query)).collect::<String>())?;
+            context.console.note(period.completeness);
+            Ok(())
+        }
+    }
+}
+
+fn line(query: &QueryCounters) -> String {
+    format!("{query}\n")
+}
+
+async fn counted(db: &Database) -> Result<Examined<QuerySnapshot>, Failure> {
+    match db {
+        Database::Postgres(pool) => {
+            let client = pool.get().await.map_err(anyhow::Error::from)?;
+            Ok(query_snapshot_postgres(&client).await.map_err(anyhow::Error::from)?)
+        }
+        Database::Sqlite(_) => {
+            Ok(Examined::NotExamined { why: "SQLite does not count statements".to_owned(), command: None })
+        }
+    }
+}
+
+/// What was not looked at is never told as an empty list.
+fn not_examined<T>(what: &str, examined: &Examined<T>, context: &Context) -> Result<(), Failure> {
+    let reason = examined.reason().unwrap_or_default();
+    match context.console.output() {
+        Output::Json => say(&json!({ "examined": false, "reason": reason }), context)?,
+        Output::Human => context.console.result(&format!("{what}: {reason}"))?,
+    }
+    Ok(())
+}
+
+async fn tables(db: &Database, context: &Context) -> Result<(), Failure> {
+    let examination = examined(db, context).await?;
+    let Some(tables) = examination.tables.found() else {
+        return not_examined("tables", &examination.tables, context);
+    };
+    match context.console.output() {
+        Output::Json => {
+            let list: Vec<Value> = tables.iter().map(doctor::table).collect();
+            say(&json!({ "examined": true, "tables": list }), context)
+        }
+        Output::Human => Ok(context.console.result(&listed(tables))?),
+    }
+}
+
+fn listed(tables: &[TableStatistics]) -> String {
+    if tables.is_empty() {
+        return "there are no tables".to_owned();
+    }
+    let mut list = Table::new();
+    list.load_style(TableStyle::default());
+    list.set_header(["table", "rows", "dead", "size", "indexes", "bloat", "upkeep"]);
+    for table in tables {
+        let shown = |text: String| text.strip_prefix(", ").map(str::to_owned).unwrap_or(text);
+        list.add_row([
+            table.table.to_string(),
+            table.live.to_string(),
+            table.dead.to_string(),
+            table.table_size.to_string(),
+            table.index_size.to_string(),
+            table.bloat.to_string(),
+            shown(table.upkeep.to_string()),
+        ]);
+    }
+    list.to_string()
+}
+
+async fn indexes(db: &Database, context: &Context) -> Result<(), Failure> {
+    let examination = examined(db, context).await?;
+    let (findings, count) = (judge(&examination.indexes), examination.indexes.indexes.len());
+    match context.console.output() {
+        Output::Json => {
+            let list: Vec<Value> = findings.iter().map(doctor::finding).collect();
+            let missing: Vec<Value> = examination
+                .missing
+                .iter()
+                .map(|index| json!({ "table": index.table, "index": index.name, "command": index.statement }))
+                .collect();
+            say(&json!({ "indexes": count, "findings": list, "missing": missing }), context)
+        }
+        Output::Human => {
+            let mut text = String::new();
+            for index in &examination.missing {
+                text.push_str(&format!("{} on {} is not there: {}\n", index.name, index.table, index.statement));
+            }
+            for finding in &findings {
+                text.push_str(&format!("{finding}\n"));
+            }
+            if text.is_empty() {
+                text = format!("nothing is wrong with {count} indexes");
+            }
+            context.console.result(&text)?;
+            context.console.note(&examination.indexes.window);
+            Ok(())
+        }
+    }
+}
+
+async fn explained(db: &Database, sql: &str, analyze: bool, context: &Context) -> Result<(), Failure> {
+    let sql = statement(sql)?;
+    let options = Options { analyze, ..Options::default() };
+    let plan = explain(db, &sql, &options).await.map_err(refusal)?;
+    let findings = plan.findings();
+    match context.console.output() {
+        Output::Json => say(&json!({ "plan": plan, "findings": findings }), context),
+        Output::Human => {
+            let mut text = plan.to_string();
+            for finding in &findings {
+                text.push_str(&format!("\n{finding}\n"));
+            }
+            if findings.is_empty() {
+                text.push_str("\nno rule finds anything wrong with this plan\n");
+            }
+            Ok(context.console.result(&text)?)
+        }
+    }
+}
+
+fn statement(sql: &str) -> Result<String, Failure> {
+    if sql != "-" {
+        return Ok(sql.to_owned());
+    }
+    let mut text = String::new();
+    std::io::stdin().take(STATEMENT_BYTES).read_to_string(&mut text).context("standard input cannot be read")?;
+    Ok(text)
+}
+
+/// What was asked wrongly, what is refused, and what failed.
+fn refusal(error: PlanError) -> Failure {
+    let ending = match &error {
+        PlanError::Query(_) | PlanError::ValuesMissing { .. } | PlanError::NotMeasurable => Ending::Usage,
+        PlanError::NotASelect { .. } | PlanError::Writes(_) => Ending::Refused,
+        _ => Ending::Failed,
+    };
+    Failure { ending, error: error.into() }
+}

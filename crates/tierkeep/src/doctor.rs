@@ -1,0 +1,108 @@
+//! The database, looked at by somebody who knows what to look for.
+//!
+//! [`Examination::of`] asks, and writes nothing; what is worth doing follows from its answers without asking again:
+//! [`Examination::tasks`].
+
+mod document;
+mod task;
+
+use tierkeep_db::advice::{Advice, AdviceError, AdviceOptions, Workload, advise};
+use tierkeep_db::statistics::{
+    Examined, IndexReading, QuerySnapshot, SlowQueries, SlowestBy, TableStatistics, indexes_postgres, indexes_sqlite,
+    query_snapshot_postgres, tables_postgres, tables_sqlite,
+};
+use tierkeep_db::{Connection, Database, Dialect, Error, SqliteDatabase, applied_version_postgres, applied_version_sqlite};
+use tierkeep_learning::store::{OwnIndex, own_indexes};
+
+pub(crate) use self::document::{Document, finding, query, table};
+pub(crate) use self::task::Task;
+
+/// Statements of the server's count that advice looks at, those that take most of the time.
+const STATEMENTS: usize = 200;
+
+/// What was found out.
+#[derive(Debug)]
+pub(crate) struct Examination {
+    /// In whose language commands are.
+    pub(crate) dialect: Dialect,
+    /// The server's count of statements.
+    pub(crate) statements: Examined<QuerySnapshot>,
+    /// The tables.
+    pub(crate) tables: Examined<Vec<TableStatistics>>,
+    /// The indexes.
+    pub(crate) indexes: IndexReading,
+    /// Indexes of Tierkeep's own that are not there.
+    pub(crate) missing: Vec<OwnIndex>,
+    /// Which indexes the counted statements want; `None` where none were counted, or nobody asked.
+    pub(crate) advice: Option<Advice>,
+}
+
+impl Examination {
+    /// Looks at everything but the plans of statements. Cost: a few statements over the catalog; on SQLite every page
+    /// of the file is counted.
+    pub(crate) async fn of(db: &Database) -> Result<Self, Error> {
+        let (statements, tables, indexes, made) = match db {
+            Database::Postgres(pool) => {
+                let client = pool.get().await?;
+                let statements = query_snapshot_postgres(&client).await?;
+                let tables = tables_postgres(&client).await?;
+                let indexes = indexes_postgres(&client).await?;
+                (statements, tables, indexes, made_postgres(&client).await?)
+            }
+            Database::Sqlite(db) => {
+                let (tables, indexes) = db
+                    .read(|connection| Ok::<_, Error>((tables_sqlite(connection)?, indexes_sqlite(connection)?)))
+                    .await?;
+                let statements =
+                    Examined::NotExamined { why: "SQLite does not count statements".to_owned(), command: None };
+                (statements, Examined::Found(tables), indexes, made_sqlite(db).await?)
+            }
+        };
+        let is_there = |own: &OwnIndex| indexes.indexes.iter().any(|index| index.name.name().as_str() == own.name);
+        let missing = made.into_iter().filter(|own| !is_there(own)).collect();
+        Ok(Self { dialect: db.dialect(), statements, tables, indexes, missing, advice: None })
+    }
+
+    /// Asks the planner, too, which indexes the counted statements want. Cost: about 20 plans for each of up to 200
+    /// statements.
+    pub(crate) async fn with_advice(mut self, db: &Database) -> Result<Self, AdviceError> {
+        if let Some(workload) = workload(self.dialect, &self.statements) {
+            self.advice = Some(advise(db, &workload, &AdviceOptions::default()).await?);
+        }
+        Ok(self)
+    }
+
+    /// Why something was not looked at, and what would help.
+    pub(crate) fn omissions(&self) -> Vec<String> {
+        let named = |what: &str, reason: Option<String>| reason.map(|reason| format!("{what}: {reason}"));
+        [named("statements", self.statements.reason()), named("tables", self.tables.reason())]
+            .into_iter()
+            .flatten()
+            .collect()
+    }
+}
+
+/// The indexes that Tierkeep has made here; none on a platform's tables that it was never attached to.
+async fn made_postgres(client: &Connection) -> Result<Vec<OwnIndex>, Error> {
+    let Some(version) = applied_version_postgres(client).await? else { return Ok(Vec::new()) };
+    // the first migrations have no column of that name
+    let of_rows = "select to_jsonb(s) ->> 'mapping' is null from tierkeep_state s";
+    let of_rows = client.query_one(of_rows, &[]).await?.try_get(0)?;
+    Ok(own_indexes(Dialect::Postgres, version, of_rows))
+}
+
+async fn made_sqlite(db: &SqliteDatabase) -> Result<Vec<OwnIndex>, Error> {
+    let version = applied_version_sqlite(db).await?;
+    Ok(version.map_or_else(Vec::new, |version| own_indexes(Dialect::Sqlite, version, true)))
+}
+
+/// The statements that the server has counted; `None` where it has none.
+pub(crate) fn workload(dialect: Dialect, statements: &Examined<QuerySnapshot>) -> Option<Workload> {
+    let period = statements.found()?.whole();
+    let wanted = SlowQueries { threshold_ms: 0.0, by: SlowestBy::Total, limit: STATEMENTS };
+    let mut workload = Workload::new(dialect);
+    for query in period.slowest(wanted) {
+        workload.add(&query.text, query.calls as f64, Some(query.mean_ms()));
+    }
+    (!workload.statements().is_empty()).then_some(workload)
+}

@@ -1,0 +1,180 @@
+//! What is worth doing, and how much.
+
+use std::cmp::Ordering;
+
+use serde::Serialize;
+use tierkeep_db::Dialect;
+use tierkeep_db::statistics::{Bytes, Examined, IndexFinding, Shortcoming, SlowQueries, TableStatistics, judge};
+use tierkeep_learning::store::OwnIndex;
+use utoipa::ToSchema;
+
+use super::Examination;
+
+/// Rows below which nobody notices that a table was never analysed.
+const FEW_ROWS: u64 = 500;
+/// Share of rows that are dead from which on a table should be vacuumed, and how many that must be.
+const DEAD_SHARE: f64 = 0.2;
+const DEAD_ROWS: u64 = 10_000;
+
+/// Something worth doing.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub(crate) struct Task {
+    /// What kind of thing it is.
+    pub(crate) urgency: Urgency,
+    /// What is the matter.
+    pub(crate) what: String,
+    /// The command or statement that does something about it.
+    pub(crate) command: String,
+    /// Among those of one kind, how much it matters; of each kind in its own unit.
+    #[serde(skip)]
+    pub(crate) weight: f64,
+}
+
+/// What kinds of things are worth doing, the most urgent first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Urgency {
+    /// It costs and gives nothing, or something that others rest on is not there.
+    Broken,
+    /// An index would pay for itself.
+    MissingIndex,
+    /// A statement keeps people waiting.
+    SlowQuery,
+    /// The planner, or the disk, is kept in the dark.
+    Upkeep,
+    /// Space, and time of writes.
+    Waste,
+    /// Something could not be looked at.
+    Blind,
+}
+
+impl Urgency {
+    /// As it is written.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Broken => "broken",
+            Self::MissingIndex => "missing index",
+            Self::SlowQuery => "slow query",
+            Self::Upkeep => "upkeep",
+            Self::Waste => "waste",
+            Self::Blind => "not examined",
+        }
+    }
+}
+
+impl Examination {
+    /// Everything worth doing, the most urgent first, in an order that does not depend on chance.
+    pub(crate) fn tasks(&self) -> Vec<Task> {
+        let mut tasks: Vec<Task> = self.missing.iter().map(|index| missing(index, self.dialect)).collect();
+        tasks.extend(judge(&self.indexes).iter().map(shortcoming));
+        tasks.extend(self.advice.iter().flat_map(|advice| advice.suggestions.iter()).map(|suggestion| Task {
+            urgency: Urgency::MissingIndex,
+            what: format!(
+                "an index on {} would help {} of the statements that take most of the time",
+                suggestion.index.table,
+                suggestion.gains.len()
+            ),
+            command: suggestion.statement.clone(),
+            weight: suggestion.saves,
+        }));
+        tasks.extend(self.slow());
+        for table in self.tables.found().into_iter().flatten() {
+            tasks.extend(upkeep(table, self.dialect));
+        }
+        tasks.extend(blind(&self.statements, "which statements are slow is not known"));
+        tasks.extend(blind(&self.tables, "how the tables are is not known"));
+        tasks.sort_by(order);
+        tasks
+    }
+
+    fn slow(&self) -> Vec<Task> {
+        let Some(snapshot) = self.statements.found() else { return Vec::new() };
+        let period = snapshot.whole();
+        let slow = period.slowest(SlowQueries::default()).into_iter().map(|query| Task {
+            urgency: Urgency::SlowQuery,
+            what: format!("a statement takes {:.0} ms, and was run {} times", query.mean_ms(), query.calls),
+            command: format!("tierkeep doctor explain {}", quoted(&query.text)),
+            weight: query.total_ms(),
+        });
+        slow.collect()
+    }
+}
+
+fn order(a: &Task, b: &Task) -> Ordering {
+    a.urgency.cmp(&b.urgency).then(b.weight.total_cmp(&a.weight)).then_with(|| a.what.cmp(&b.what))
+}
+
+fn missing(index: &OwnIndex, dialect: Dialect) -> Task {
+    let command = match dialect {
+        // writers are not kept waiting
+        Dialect::Postgres => index.statement.replacen("index ", "index concurrently ", 1),
+        Dialect::Sqlite => index.statement.clone(),
+    };
+    Task {
+        urgency: Urgency::Broken,
+        what: format!("{} on {} is not there, which Tierkeep has made and relies on", index.name, index.table),
+        command,
+        weight: f64::INFINITY,
+    }
+}
+
+fn shortcoming(finding: &IndexFinding) -> Task {
+    let urgency = match &finding.shortcoming {
+        Shortcoming::Invalid { .. } => Urgency::Broken,
+        Shortcoming::ForeignKeyWithoutIndex { .. } => Urgency::MissingIndex,
+        _ => Urgency::Waste,
+    };
+    let told = finding.to_string();
+    // the command stands for itself
+    let what = told.strip_suffix(&format!(": {}", finding.command)).unwrap_or(&told).to_owned();
+    Task {
+        urgency,
+        what,
+        command: finding.command.clone(),
+        weight: finding.frees.map_or(0.0, |Bytes(bytes)| bytes as f64),
+    }
+}
+
+fn upkeep(table: &TableStatistics, dialect: Dialect) -> Option<Task> {
+    let found = |rows: &Examined<tierkeep_db::statistics::Estimate>| rows.found().map_or(0, |rows| rows.0);
+    let (live, dead) = (found(&table.live), found(&table.dead));
+    let name = table.table.quoted();
+    if dead >= DEAD_ROWS && table.dead_share().is_some_and(|share| share >= DEAD_SHARE) {
+        return Some(Task {
+            urgency: Urgency::Upkeep,
+            what: format!(
+                "{}: {:.0} % of the rows are dead",
+                table.table,
+                table.dead_share().unwrap_or_default() * 100.0
+            ),
+            command: format!("vacuum (analyze) {name}"),
+            weight: dead as f64,
+        });
+    }
+    let is_unknown = table.upkeep.is_never_analysed && (live >= FEW_ROWS || dialect == Dialect::Sqlite && live > 0);
+    is_unknown.then(|| Task {
+        urgency: Urgency::Upkeep,
+        what: format!("{} was never analysed: the planner guesses", table.table),
+        command: format!("analyze {name}"),
+        weight: live as f64,
+    })
+}
+
+fn blind<T>(examined: &Examined<T>, what: &str) -> Option<Task> {
+    let (why, command) = match examined {
+        Examined::NotPermitted { needs, command } => (format!("needs {needs}"), command.clone()),
+        Examined::NotExamined { why, command: Some(command) } => (why.clone(), command.clone()),
+        // nothing can be done about the others
+        Examined::NotExamined { command: None, .. } | Examined::Found(_) => return None,
+    };
+    Some(Task { urgency: Urgency::Blind, what: format!("{what}: {why}"), command, weight: 0.0 })
+}
+
+/// As one word of a shell.
+fn quoted(text: &str) -> String {
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    format!("'{}'", line.replace('\'', "'\\''"))
+}
+
+#[cfg(test)]
+mod tests;

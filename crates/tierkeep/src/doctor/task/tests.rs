@@ -1,0 +1,124 @@
+use std::time::Duration;
+
+use tierkeep_db::TableName;
+use tierkeep_db::statistics::{Blocks, Estimate, IndexReading, QueryCounters, QueryKey, QuerySnapshot, Timing, Upkeep};
+
+use super::*;
+
+fn unknown<T>(command: Option<&str>) -> Examined<T> {
+    Examined::NotExamined { why: "nobody looked".to_owned(), command: command.map(str::to_owned) }
+}
+
+fn healthy() -> Examination {
+    Examination {
+        dialect: Dialect::Postgres,
+        statements: Examined::Found(snapshot(&[])),
+        tables: Examined::Found(Vec::new()),
+        indexes: IndexReading { indexes: Vec::new(), foreign_keys: Vec::new(), window: unknown(None) },
+        missing: Vec::new(),
+        advice: None,
+    }
+}
+
+fn snapshot(statements: &[(&str, u64, f64)]) -> QuerySnapshot {
+    let counters = |(number, (text, calls, total_ms)): (usize, &(&str, u64, f64))| QueryCounters {
+        key: QueryKey { user_id: 1, database_id: 1, query_id: number as i64, is_top_level: true },
+        text: (*text).to_owned(),
+        calls: *calls,
+        plans: 0,
+        rows: 0,
+        execution: Timing { total_ms: *total_ms, min_ms: 0.0, max_ms: *total_ms, stddev_ms: 0.0 },
+        planning: Timing { total_ms: 0.0, min_ms: 0.0, max_ms: 0.0, stddev_ms: 0.0 },
+        blocks: Blocks { shared_hit: 0, shared_read: 0, temp_read: 0, temp_written: 0 },
+        since_us: None,
+    };
+    let queries = statements.iter().enumerate().map(counters).collect();
+    QuerySnapshot { taken_us: 0, reset_us: None, evictions: Some(0), queries }
+}
+
+fn table(name: &str, live: u64, dead: u64, is_never_analysed: bool) -> TableStatistics {
+    TableStatistics {
+        table: TableName::new(None, name.parse().unwrap()),
+        live: Examined::Found(Estimate(live)),
+        dead: Examined::Found(Estimate(dead)),
+        table_size: Examined::Found(Bytes(0)),
+        index_size: Examined::Found(Bytes(0)),
+        toast_size: Examined::Found(Bytes(0)),
+        bloat: unknown(None),
+        upkeep: Upkeep {
+            vacuumed: Some(Duration::from_secs(60)),
+            analysed: None,
+            is_never_analysed,
+            changed_since: Examined::Found(Estimate(0)),
+            vacuum_ms: None,
+        },
+        full_scans: Examined::Found(0),
+        index_scans: Examined::Found(0),
+    }
+}
+
+fn told(examination: &Examination) -> Vec<(Urgency, String)> {
+    examination.tasks().into_iter().map(|task| (task.urgency, task.command)).collect()
+}
+
+#[test]
+fn a_healthy_database_asks_for_nothing() {
+    let mut examination = healthy();
+    examination.tables = Examined::Found(vec![table("small", 499, 400, true), table("busy", 1_000_000, 9_999, false)]);
+    examination.statements = Examined::Found(snapshot(&[("select 1", 1_000_000, 99.0 * 1e6)]));
+
+    assert_eq!(told(&examination), []);
+}
+
+#[test]
+fn what_others_rest_on_comes_first_and_what_is_not_known_last() {
+    let mut examination = healthy();
+    examination.missing = vec![OwnIndex {
+        table: "study_sessions".to_owned(),
+        name: "study_sessions_start".to_owned(),
+        statement: "create index study_sessions_start on study_sessions (start_time)".to_owned(),
+    }];
+    examination.statements = Examined::Found(snapshot(&[
+        ("select 'it''s'\n  from a where b = $1", 10, 1_500.0),
+        ("select 2", 1, 200.0),
+        ("select 3", 1_000, 99.0 * 1_000.0),
+    ]));
+    examination.tables = Examined::Found(vec![
+        table("new", 500, 0, true),
+        table("dead", 40_000, 10_000, true),
+        table("live", 5, 0, false),
+    ]);
+
+    assert_eq!(
+        told(&examination),
+        [
+            (
+                Urgency::Broken,
+                "create index concurrently study_sessions_start on study_sessions (start_time)".to_owned()
+            ),
+            (
+                Urgency::SlowQuery,
+                r"tierkeep doctor explain 'select '\''it'\'''\''s'\'' from a where b = $1'".to_owned()
+            ),
+            (Urgency::SlowQuery, "tierkeep doctor explain 'select 2'".to_owned()),
+            (Urgency::Upkeep, "vacuum (analyze) \"dead\"".to_owned()),
+            (Urgency::Upkeep, "analyze \"new\"".to_owned()),
+        ]
+    );
+}
+
+#[test]
+fn what_was_not_looked_at_is_no_empty_list() {
+    let mut examination = healthy();
+    examination.statements = unknown(Some("create extension pg_stat_statements"));
+    examination.tables =
+        Examined::NotPermitted { needs: "pg_monitor".to_owned(), command: "grant pg_monitor to app".to_owned() };
+
+    let commands: Vec<String> = told(&examination).into_iter().map(|(_, command)| command).collect();
+    assert_eq!(commands, ["grant pg_monitor to app", "create extension pg_stat_statements"]);
+    assert_eq!(examination.omissions().len(), 2);
+
+    examination.statements = unknown(None);
+    assert_eq!(told(&examination).len(), 1, "nothing can be done about what SQLite does not count");
+    assert_eq!(examination.omissions().len(), 2, "it is told all the same");
+}
