@@ -173,8 +173,8 @@ async fn futures_stay_send_and_take_what_they_are_given() {
 const SITE: u32 = 1;
 
 #[measured("kinds::hygiene")]
-fn sum(on: u32, span: u32, call: u32, _call: u32, output: u32, future: u32) -> u32 {
-    SITE + on + span + call + _call + output + future
+fn sum(on: u32, span: u32, call: u32, output: u32, future: u32) -> u32 {
+    SITE + on + span + call + output + future
 }
 
 #[measured("kinds::async_hygiene")]
@@ -184,7 +184,7 @@ async fn sum_later(on: u32, span: u32, call: u32, output: u32, future: u32, cont
 
 #[tokio::test]
 async fn what_is_generated_hides_no_name_of_the_function() {
-    assert_eq!(sum(10, 20, 30, 40, 50, 60), 211);
+    assert_eq!(sum(10, 20, 30, 40, 50), 151);
     assert_eq!(sum_later(10, 20, 30, 40, 50, 60).await, 211);
 }
 
