@@ -8,6 +8,8 @@
 //! * **Keys are checked when the program is compiled.** A parameter that is neither in the key nor skipped would have
 //!   values of one user served to another; it is an error, and its message says what to write.
 //! * **Keys are encoded, never formatted.** `("a:b", "c")` and `("a", "b:c")` are two keys in `"{x}:{y}"`.
+//!
+//! Length: what the attributes promise, most of it examples that are compiled and that a test reads.
 
 mod cached;
 #[cfg(test)]

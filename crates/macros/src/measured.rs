@@ -183,8 +183,10 @@ fn is_unnamed(ty: &Type) -> bool {
 fn tokens(function: &Function, shape: Shape, options: &MeasuredOptions) -> TokenStream {
     let Function { attributes, visibility, signature, body } = function;
     let krate = &options.krate;
-    let [site, on, span, entered, call, output, future] =
-        ["SITE", "on", "span", "_entered", "call", "output", "future"].map(|name| Ident::new(name, Span::mixed_site()));
+    let [on, span, entered, call, output, future] =
+        ["on", "span", "_entered", "_call", "output", "future"].map(|name| Ident::new(name, Span::mixed_site()));
+    // The body sees items that are made here, whatever their span.
+    let site = Ident::new("__TIERKEEP_MEASURE_SITE", Span::mixed_site());
     let name = options.name.as_ref().map_or_else(
         || {
             let name = format!("::{}", signature.ident);
@@ -217,7 +219,7 @@ fn tokens(function: &Function, shape: Shape, options: &MeasuredOptions) -> Token
             let #on = #krate::is_enabled();
             let #span = if #on { ::core::option::Option::Some(#opened) } else { ::core::option::Option::None };
             let #entered = #span.as_ref().map(#krate::call::tracing::Span::enter);
-            let _call = #site.begin(#on);
+            let #call = #site.begin(#on);
             #body
         },
         Shape::Value => quote! {

@@ -103,7 +103,8 @@ impl<C: Clock> Benchmark<C> {
         self.finish(plan)
     }
 
-    /// The same with this many callers at a time, each of which calls again when it was answered. 0 counts as 1.
+    /// The same with this many callers at a time, each of which calls again when it was answered: 1 to 1,024, and what lies
+    /// beyond is taken for the nearer of the two.
     #[must_use]
     pub fn concurrency(self, callers: u32) -> ClosedLoop<C> {
         ClosedLoop::new(self, callers)

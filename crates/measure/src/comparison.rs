@@ -109,7 +109,8 @@ impl fmt::Display for Comparison {
 
 /// Compares a later series with an earlier one, and names differences from [`SMALLEST_NAMED`] on.
 ///
-/// Of two equal series at most one pair in a hundred is found to differ. A difference of 5 % is found in 95 of 100 pairs where a
+/// Of pairs of equal series about one in a hundred is found to differ; some more where there are few runs that resemble their
+/// neighbours over more than a tenth of the series. A difference of 5 % is found in 95 of 100 pairs where a
 /// run's time is spread by a third (log-normal, σ = 0.3) and there are 2,000 runs of each. What both cannot tell: that the
 /// machine was slower for the whole of one series. Where that matters, let both take turns.
 ///

@@ -13,6 +13,9 @@ use super::load::Tally;
 use crate::clock::Clock;
 use crate::measurement::Measurement;
 
+/// The most callers: each may be a thread.
+const MAX_CALLERS: u32 = 1024;
+
 /// A benchmark by several callers at a time, each of which calls again when it was answered.
 ///
 /// It says how much can be done. **Its latencies are not those that users meet**: while one call stalls its caller does not
@@ -27,7 +30,7 @@ pub struct ClosedLoop<C> {
 
 impl<C: Clock> ClosedLoop<C> {
     pub(super) fn new(benchmark: Benchmark<C>, callers: u32) -> Self {
-        Self { benchmark, callers: callers.max(1), lasting: Duration::MAX }
+        Self { benchmark, callers: callers.clamp(1, MAX_CALLERS), lasting: Duration::MAX }
     }
 
     /// Begins no call after this long, warm-up not counted, even if there are runs left.

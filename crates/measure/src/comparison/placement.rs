@@ -4,8 +4,8 @@ use crate::nanos::Nanos;
 
 /// Times below this are taken for it, in nanoseconds: a ratio to nothing is none.
 const SHORTEST: f64 = 1e-3;
-/// Halvings of the interval in which a ratio is looked for: to a billionth, where the series are apart by a factor of a million.
-const HALVINGS: usize = 36;
+/// How near a ratio is found, as a share of it: measurements are not that exact.
+const NEAR: f64 = 1e-5;
 
 /// A series in the order of its times, each with the block of neighbours in time that it belongs to.
 #[derive(Debug)]
@@ -108,7 +108,7 @@ pub(super) fn ratio_where(earlier: &Sample, later: &Sample, difference: impl Fn(
     // beyond these the series do not touch
     let mut low = (later.shortest() / earlier.longest()).ln() - 1.0;
     let mut high = (later.longest() / earlier.shortest()).ln() + 1.0;
-    for _ in 0..HALVINGS {
+    while high - low > NEAR {
         let middle = f64::midpoint(low, high);
         let found = difference(Placed::new(earlier, later, middle.exp()));
         if found > 0.0 {

@@ -19,7 +19,7 @@ fn a_series_does_not_differ_from_itself() {
     let comparison = compare(&same, &same).unwrap();
 
     assert_eq!(comparison.verdict(), Verdict::NoDifference);
-    assert!((comparison.ratio() - 1.0).abs() < 1e-6, "{}", comparison.ratio());
+    assert!((comparison.ratio() - 1.0).abs() < 1e-4, "{}", comparison.ratio());
     assert!(comparison.interval().low <= 1.0 && comparison.interval().high >= 1.0);
 }
 
@@ -31,8 +31,8 @@ fn a_multiplied_series_is_slower_by_the_factor_and_the_other_way_round_faster() 
     let faster = compare(&now, &before).unwrap();
 
     assert_eq!((slower.verdict(), faster.verdict()), (Verdict::Slower, Verdict::Faster));
-    assert!((slower.ratio() - 1.5).abs() < 1e-6 && (faster.ratio() * 1.5 - 1.0).abs() < 1e-6);
-    assert!((slower.interval().low * faster.interval().high - 1.0).abs() < 1e-6);
+    assert!((slower.ratio() - 1.5).abs() < 1e-4 && (faster.ratio() * 1.5 - 1.0).abs() < 1e-4);
+    assert!((slower.interval().low * faster.interval().high - 1.0).abs() < 1e-4);
     assert!(slower.to_string().starts_with("slower: 150.0 % of the time (+"), "{slower}");
 }
 
@@ -43,7 +43,7 @@ fn series_that_do_not_overlap_differ_and_constant_ones_do_not() {
     assert_eq!(compare(&one, &same).unwrap().verdict(), Verdict::NoDifference);
     let comparison = compare(&one, &double).unwrap();
     assert_eq!(comparison.verdict(), Verdict::Slower);
-    assert!((comparison.ratio() - 2.0).abs() < 1e-6);
+    assert!((comparison.ratio() - 2.0).abs() < 1e-4);
 }
 
 #[test]

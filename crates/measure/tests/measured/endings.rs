@@ -41,7 +41,8 @@ fn errors_are_counted_also_behind_an_alias_and_a_question_mark() {
 #[measured("endings::async_alias")]
 async fn parsed_later(text: &str) -> Parsed {
     yield_now().await;
-    Ok(text.parse()?)
+    let number = text.parse()?;
+    Ok(number)
 }
 
 #[tokio::test]

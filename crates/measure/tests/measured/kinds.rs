@@ -25,7 +25,10 @@ struct Shelf<T> {
 impl<T: Clone> Shelf<T> {
     #[measured("kinds::by_reference")]
     fn first(&self) -> Option<&T> {
-        let Some(first) = self.items.first() else { return None };
+        if self.items.len() > 100 {
+            return None;
+        }
+        let first = self.items.first()?;
         Some(first)
     }
 
@@ -165,6 +168,24 @@ async fn futures_stay_send_and_take_what_they_are_given() {
     assert_eq!(shown_later(5).await.to_string(), "<5>");
     assert!(joined(Vec::new(), "").await.is_err());
     assert_eq!((counted("kinds::moves").values, counted("kinds::moves").errors), (1, 1));
+}
+
+const SITE: u32 = 1;
+
+#[measured("kinds::hygiene")]
+fn sum(on: u32, span: u32, call: u32, output: u32, future: u32) -> u32 {
+    SITE + on + span + call + output + future
+}
+
+#[measured("kinds::async_hygiene")]
+async fn sum_later(on: u32, span: u32, call: u32, output: u32, future: u32, context: u32) -> u32 {
+    SITE + on + span + call + output + future + context
+}
+
+#[tokio::test]
+async fn what_is_generated_hides_no_name_of_the_function() {
+    assert_eq!(sum(10, 20, 30, 40, 50), 151);
+    assert_eq!(sum_later(10, 20, 30, 40, 50, 60).await, 211);
 }
 
 #[measured("kinds::shared")]

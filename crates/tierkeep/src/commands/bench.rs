@@ -73,9 +73,9 @@ impl Measured {
     where
         F: Future<Output = Result<(), String>> + Send + 'static,
     {
-        let Some((measurement, failure)) =
-            stop.run_until_cancelled(load.run(name, warm_up, Punctual::new(), ask)).await
-        else {
+        // what is asked is in it several times over
+        let running = Box::pin(load.run(name, warm_up, Punctual::new(), ask));
+        let Some((measurement, failure)) = stop.run_until_cancelled(running).await else {
             let error = anyhow!("told to end before {name} was measured; nothing is kept");
             return Err(Failure { ending: Ending::Stopped, error });
         };

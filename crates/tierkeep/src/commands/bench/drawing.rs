@@ -6,7 +6,7 @@ use tierkeep_measure::{Measurement, Nanos};
 
 use super::bars::is_known;
 
-/// The picture and the place of the curves in it, in pixels.
+/// The picture, which grows with its list of names, and the place of the curves in it, in pixels.
 const SIZE: (f64, f64) = (960.0, 540.0);
 const LEFT: f64 = 90.0;
 const TOP: f64 = 50.0;
@@ -19,6 +19,8 @@ const MARKS: [(u16, &str); 6] = [(0, "0"), (500, "50"), (900, "90"), (950, "95")
 const COLOURS: [&str; 7] = ["#000000", "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"];
 /// How lines are broken once all colours were used.
 const DASHES: [&str; 4] = ["", "6 3", "2 3", "9 3 2 3"];
+/// From one name to the next.
+const LINE: f64 = 18.0;
 /// Letters of a name that fit beside the curves.
 const NAME: usize = 36;
 
@@ -27,7 +29,8 @@ const NAME: usize = 36;
 pub(super) fn svg(measurements: &[Measurement]) -> String {
     let measured: Vec<&Measurement> = measurements.iter().filter(|measured| measured.runs > 0).collect();
     let scale = Scale::of(&measured);
-    let (width, height) = SIZE;
+    let (width, least) = SIZE;
+    let height = least.max(TOP + LINE * (measured.len() + 1) as f64);
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\" \
          font-family=\"sans-serif\" font-size=\"13\">\n<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n"
@@ -43,7 +46,7 @@ pub(super) fn svg(measurements: &[Measurement]) -> String {
         line(&mut svg, (LEFT, y), (RIGHT, y));
         text(&mut svg, (LEFT - 8.0, y + 4.0), "end", "", &Nanos::new(time).map_or_else(|_| String::new(), mark));
     }
-    text(&mut svg, (f64::midpoint(LEFT, RIGHT), height - 22.0), "middle", "", "share of calls, in percent");
+    text(&mut svg, (f64::midpoint(LEFT, RIGHT), least - 22.0), "middle", "", "share of calls, in percent");
     let turned = format!(" transform=\"rotate(-90 22 {0})\"", f64::midpoint(TOP, BOTTOM));
     text(&mut svg, (22.0, f64::midpoint(TOP, BOTTOM)), "middle", &turned, "answered within");
     for (place, measured) in measured.iter().enumerate() {
@@ -55,7 +58,7 @@ pub(super) fn svg(measurements: &[Measurement]) -> String {
             .collect();
         // writing to a string cannot fail
         let _ = writeln!(svg, "<polyline points=\"{}\" {stroke}/>", points.join(" "));
-        let y = TOP + 14.0 + 18.0 * place as f64;
+        let y = TOP + 14.0 + LINE * place as f64;
         let _ = writeln!(svg, "<path d=\"M{} {}h24\" {stroke}/>", RIGHT + 14.0, y - 4.0);
         text(&mut svg, (RIGHT + 44.0, y), "start", "", &shortened(&measured.name));
     }

@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpStream, lookup_host};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::client::Client;
+use super::client::{Answer, Client};
 use super::load::Load;
 use super::{Context, Failure, Measured};
 use crate::access::{Access, Reach};
@@ -140,7 +140,7 @@ async fn measure(
         };
         let ask = |number: usize| {
             let (client, path) = (Arc::clone(&client), Arc::clone(&asked[number % asked.len()]));
-            async move { client.get(&path).await.and_then(|answer| answer.succeeded()).map(|_| ()) }
+            async move { client.get(&path).await.and_then(Answer::succeeded).map(|_| ()) }
         };
         measured.add(path, load, asked.len(), stop, ask).await?;
     }
@@ -149,7 +149,7 @@ async fn measure(
 
 /// Ids of learners, as an address holds them.
 async fn users(client: &Client, learners: u32) -> Result<Vec<String>, Failure> {
-    let answer = client.get(&format!("/v1/users?limit={learners}")).await.and_then(|answer| answer.succeeded());
+    let answer = client.get(&format!("/v1/users?limit={learners}")).await.and_then(Answer::succeeded);
     let body = answer.map_err(|failure| anyhow!("the learners cannot be listed: {failure}"))?;
     let page: Value = serde_json::from_slice(&body).context("the server is not Tierkeep")?;
     let ids = page["items"].as_array().into_iter().flatten().filter_map(|user| match &user["id"] {
