@@ -11,7 +11,9 @@ use tierkeep_db::statistics::{
     Examined, IndexReading, QuerySnapshot, SlowQueries, SlowestBy, TableStatistics, indexes_postgres, indexes_sqlite,
     query_snapshot_postgres, tables_postgres, tables_sqlite,
 };
-use tierkeep_db::{Connection, Database, Dialect, Error, SqliteDatabase, applied_version_postgres, applied_version_sqlite};
+use tierkeep_db::{
+    Connection, Database, Dialect, Error, SqliteDatabase, applied_version_postgres, applied_version_sqlite,
+};
 use tierkeep_learning::store::{OwnIndex, own_indexes};
 
 pub(crate) use self::document::{Document, finding, query, table};

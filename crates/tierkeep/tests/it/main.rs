@@ -10,6 +10,7 @@ mod cache;
 mod cleanup;
 mod cleanup_http;
 mod deploy;
+mod doctor;
 mod edge;
 mod erasure;
 mod exchange;
