@@ -15,13 +15,18 @@ use tierkeep_db::{Database, Ident, Value};
 async fn main() -> Result<()> {
     let directory = tempfile::tempdir()?;
     for db in databases::databases(directory.path()).await? {
-        let create = "create table tierkeep_example (id bigint not null primary key, minutes bigint not null)";
-        databases::run(&db, &[create]).await?;
-        let shown = show(&db).await;
-        databases::run(&db, &["drop table tierkeep_example"]).await?;
-        shown?;
+        run_on(&db).await?;
     }
     Ok(())
+}
+
+/// Makes the tables, shows what there is to show, and drops them.
+pub(crate) async fn run_on(db: &Database) -> Result<()> {
+    let create = "create table tierkeep_example (id bigint not null primary key, minutes bigint not null)";
+    databases::run(db, &[create]).await?;
+    let shown = show(db).await;
+    databases::run(db, &["drop table tierkeep_example"]).await?;
+    shown
 }
 
 async fn show(db: &Database) -> Result<()> {
@@ -36,14 +41,15 @@ async fn show(db: &Database) -> Result<()> {
     // one bad row undoes all, unless bad rows are to be reported
     let mut half_bad = rows(20_000..20_010, 45);
     half_bad[4][1] = Value::Null;
-    insert.run(db, half_bad.clone()).await.unwrap_err();
+    insert.run(db, half_bad.clone()).await.expect_err("it is refused");
     let report = insert.clone().failures(Failures::PerRow).run(db, half_bad).await?;
     assert_eq!((report.inserted, report.failures[0].index), (9, 4));
-    println!("{:?}: row {} failed: {}", db.dialect(), report.failures[0].index, report.failures[0].error);
+    let reason = std::error::Error::source(&report.failures[0].error).map(ToString::to_string);
+    println!("{:?}: row {} failed: {}", db.dialect(), report.failures[0].index, reason.unwrap_or_default());
 
     let upsert = Bulk::upsert("tierkeep_example".parse()?, columns(), vec![id.clone()], vec![minutes.clone()])?;
     let twice = [rows(0..3, 30), rows(2..4, 60)].concat();
-    upsert.run(db, twice.clone()).await.unwrap_err();
+    upsert.run(db, twice.clone()).await.expect_err("it is refused");
     let report = upsert.duplicates(Duplicates::LastWins).run(db, twice).await?;
     assert_eq!((report.updated, report.unchanged, report.replaced), (2, 2, 1));
 

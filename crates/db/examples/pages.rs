@@ -31,14 +31,19 @@ impl FromRow for Session {
 async fn main() -> Result<()> {
     let directory = tempfile::tempdir()?;
     for db in databases::databases(directory.path()).await? {
-        let create =
-            "create table tierkeep_example (id bigint not null primary key, learner bigint not null, score bigint)";
-        databases::run(&db, &[create]).await?;
-        let shown = show(&db).await;
-        databases::run(&db, &["drop table tierkeep_example"]).await?;
-        shown?;
+        run_on(&db).await?;
     }
     Ok(())
+}
+
+/// Makes the tables, shows what there is to show, and drops them.
+pub(crate) async fn run_on(db: &Database) -> Result<()> {
+    let create =
+        "create table tierkeep_example (id bigint not null primary key, learner bigint not null, score bigint)";
+    databases::run(db, &[create]).await?;
+    let shown = show(db).await;
+    databases::run(db, &["drop table tierkeep_example"]).await?;
+    shown
 }
 
 async fn show(db: &Database) -> Result<()> {
@@ -50,7 +55,7 @@ async fn show(db: &Database) -> Result<()> {
 
     // what a service would read from a query: a field that does not exist is an error with the nearest one that does
     let sessions = Relation::plain("tierkeep_example".parse()?, &columns);
-    let unknown = Selection::of(sessions.clone()).filter(Filter::equal("lerner", 1_i64)).unwrap_err();
+    let unknown = Selection::of(sessions.clone()).filter(Filter::equal("lerner", 1_i64)).expect_err("it is refused");
     assert!(unknown.to_string().ends_with("did you mean `learner`?"));
     let of_learner = Selection::of(sessions).filter(Filter::compare("learner", Comparison::Equal, 1_i64))?;
 
@@ -69,7 +74,7 @@ async fn show(db: &Database) -> Result<()> {
     println!(
         "{:?}: an altered cursor: {}",
         db.dialect(),
-        keyset.load(db, Start::At(&altered), size).await.unwrap_err()
+        keyset.load(db, Start::At(&altered), size).await.expect_err("it is refused")
     );
 
     let listing = Listing::new(of_learner, order)?.count(Count::Exact).deepest(10_000);

@@ -15,12 +15,17 @@ use tierkeep_db::raw::{Params, Raw};
 async fn main() -> Result<()> {
     let directory = tempfile::tempdir()?;
     for db in databases::databases(directory.path()).await? {
-        databases::run(&db, &["create table tierkeep_example (id bigint not null primary key, tag text)"]).await?;
-        let shown = show(&db).await;
-        databases::run(&db, &["drop table tierkeep_example"]).await?;
-        shown?;
+        run_on(&db).await?;
     }
     Ok(())
+}
+
+/// Makes the tables, shows what there is to show, and drops them.
+pub(crate) async fn run_on(db: &Database) -> Result<()> {
+    databases::run(db, &["create table tierkeep_example (id bigint not null primary key, tag text)"]).await?;
+    let shown = show(db).await;
+    databases::run(db, &["drop table tierkeep_example"]).await?;
+    shown
 }
 
 async fn show(db: &Database) -> Result<()> {
@@ -36,13 +41,13 @@ async fn show(db: &Database) -> Result<()> {
     assert_eq!(rows[0].get::<String>("tag")?, "it's :tag; drop table x");
 
     let delete = Raw::new(dialect, "delete from tierkeep_example", Params::none())?;
-    println!("{dialect:?}: reading cannot write: {:?}", delete.read(db).await.unwrap_err());
+    println!("{dialect:?}: reading cannot write: {:?}", delete.read(db).await.expect_err("it is refused"));
     for (sql, params) in [
         ("select :missing", Params::none()),
         ("select 1", Params::named([("unused", 1_i64)])),
         ("select 1; drop table tierkeep_example", Params::none()),
     ] {
-        println!("{dialect:?}: {}", Raw::new(dialect, sql, params).unwrap_err());
+        println!("{dialect:?}: {}", Raw::new(dialect, sql, params).expect_err("it is refused"));
     }
     Ok(())
 }

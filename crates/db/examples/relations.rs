@@ -29,12 +29,17 @@ const DROP: [&str; 3] = [
 async fn main() -> Result<()> {
     let directory = tempfile::tempdir()?;
     for db in databases::databases(directory.path()).await? {
-        databases::run(&db, &CREATE).await?;
-        let shown = show(&db).await;
-        databases::run(&db, &DROP).await?;
-        shown?;
+        run_on(&db).await?;
     }
     Ok(())
+}
+
+/// Makes the tables, shows what there is to show, and drops them.
+pub(crate) async fn run_on(db: &Database) -> Result<()> {
+    databases::run(db, &CREATE).await?;
+    let shown = show(db).await;
+    databases::run(db, &DROP).await?;
+    shown
 }
 
 async fn show(db: &Database) -> Result<()> {

@@ -163,7 +163,7 @@ impl BoundSql {
     /// [`Error::Value`] and [`Error::Sqlite`].
     pub fn query_sqlite(&self, connection: &rusqlite::Connection) -> Result<Vec<Row>, Error> {
         let mut statement = connection.prepare_cached(&self.sql)?;
-        let columns: Arc<[String]> = statement.column_names().into_iter().map(str::to_owned).collect();
+        let columns: Arc<[String]> = statement.column_names().map(str::to_owned).collect();
         let mut rows = statement.query(rusqlite::params_from_iter(self.stored()?))?;
         let mut answer = Vec::new();
         while let Some(row) = rows.next()? {

@@ -103,11 +103,13 @@ pub enum Path {
 pub struct BulkReport {
     /// Rows that were not there.
     pub inserted: u64,
-    /// Rows that were there and are different now. On PostgreSQL this and `inserted` cannot be told apart in foreign tables.
+    /// Rows that were there and are different now. In partitioned tables and views of PostgreSQL, a row that somebody else
+    /// inserts during an upsert may count as inserted.
     pub updated: u64,
     /// Rows that are gone.
     pub deleted: u64,
-    /// Given rows that were left out because the table has them so already, or has their key and nothing was to be updated.
+    /// Given rows that were left out because the table has them so already, or has their key and nothing was to be updated,
+    /// or a trigger has dropped them.
     pub unchanged: u64,
     /// Given rows whose key the table does not have; of updates and deletions.
     pub missing: u64,
@@ -307,7 +309,8 @@ impl Bulk {
         self
     }
 
-    /// Writes the rows, whose values are in the order of the columns, in a transaction of its own.
+    /// Writes the rows, whose values are in the order of the columns, in a transaction of its own. If the future is dropped,
+    /// nothing is written on PostgreSQL unless the commit was under way; on SQLite all is written.
     ///
     /// # Errors
     ///

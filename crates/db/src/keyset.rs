@@ -11,7 +11,7 @@
 //!
 //! For statements that the program knows when it is compiled, [`Page`](crate::Page) is less.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::asking::BoundSql;
 use crate::statement::{KeyColumn, KeysetShape};
@@ -23,7 +23,7 @@ mod catalog;
 mod cursor;
 
 pub use cursor::{CursorKey, CursorKeyError};
-use cursor::{Position, Signed};
+use cursor::{Marks, Position, Signed};
 
 /// An order of rows that has pages.
 ///
@@ -67,6 +67,8 @@ pub struct Keyset {
     selection: Selection,
     order: Arc<[SortColumn]>,
     key: CursorKey,
+    /// For PostgreSQL and for SQLite.
+    marks: Arc<[OnceLock<Marks>; 2]>,
 }
 
 /// Where a page starts.
@@ -197,6 +199,7 @@ impl Keyset {
         let relation = keyset.selection.relation().ok_or(KeysetError::NotATable)?;
         let facts = catalog::facts(db, relation).await?;
         keyset.order = facts.apply(relation, &keyset.order)?.into();
+        keyset.marks = Arc::default();
         Ok(keyset)
     }
 
@@ -217,7 +220,7 @@ impl Keyset {
                 return Err(KeysetError::ColumnTwice { column: sort.column.clone() }.into());
             }
         }
-        Ok(Self { selection, order: order.into(), key })
+        Ok(Self { selection, order: order.into(), key, marks: Arc::default() })
     }
 
     /// Reads a page: one statement, and a second one if there is no row left at the cursor.
@@ -273,11 +276,15 @@ impl Keyset {
 
     /// What cursors of these pages are signed with: the key, the list with its order, and the filter with its values.
     fn signed(&self, dialect: Dialect) -> Result<Signed<'_>, Error> {
-        // the statement without a key, which has the text of the list, its order and its filter, and the filter's values
+        let marks = &self.marks[usize::from(dialect == Dialect::Sqlite)];
+        if let Some(marks) = marks.get() {
+            return Ok(Signed::new(&self.key, *marks));
+        }
+        // statements without a key have the text of the list, its order and its filter, and the filter's values
         let everything = Self { selection: self.selection.unfiltered(), ..self.clone() };
         let list = everything.shape(None, Walk::Forward, 0).page(dialect)?;
         let filtered = self.shape(None, Walk::Forward, 0).page(dialect)?;
-        Ok(Signed::new(&self.key, &list, &filtered))
+        Ok(Signed::new(&self.key, *marks.get_or_init(|| Marks::new(&list, &filtered))))
     }
 }
 

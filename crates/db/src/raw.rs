@@ -147,6 +147,7 @@ impl Params {
         found.ok_or_else(|| RawError::Missing {
             placeholder: placeholder.to_string(),
             given: match placeholder {
+                Placeholder::Name(_) if self.named.is_empty() => "none by name".to_owned(),
                 Placeholder::Name(_) => self.named.keys().cloned().collect::<Vec<_>>().join(", "),
                 Placeholder::Place(_) => format!("{} by place", self.positional.len()),
             },

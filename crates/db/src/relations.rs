@@ -277,8 +277,11 @@ pub async fn load_related<Q: Queries>(db: &Q, rows: Vec<Row>, includes: &[Includ
     Ok(nodes)
 }
 
+/// The values of the columns of a key.
+type Key = Vec<Value>;
+
 /// The keys of all parents without repetition, and for each parent the place of its key, if it has one without nulls.
-fn distinct_keys(nodes: &[Node], include: &Include) -> Result<(Vec<Vec<Value>>, Vec<Option<usize>>), Error> {
+fn distinct_keys(nodes: &[Node], include: &Include) -> Result<(Vec<Key>, Vec<Option<usize>>), Error> {
     let mut seen: HashMap<Vec<Vec<u8>>, usize> = HashMap::new();
     let mut keys = Vec::new();
     let mut places = Vec::with_capacity(nodes.len());
@@ -298,15 +301,18 @@ fn distinct_keys(nodes: &[Node], include: &Include) -> Result<(Vec<Vec<Value>>, 
     Ok((keys, places))
 }
 
+/// The rows that belong to one key.
+type Group = Vec<Node>;
+
 /// The related rows of each key, with what is nested in them.
 fn load_groups<'a, Q: Queries>(
     db: &'a Q,
     include: &'a Include,
-    keys: &'a [Vec<Value>],
-) -> Pin<Box<dyn Future<Output = Result<Vec<Vec<Node>>, Error>> + Send + 'a>> {
+    keys: &'a [Key],
+) -> Pin<Box<dyn Future<Output = Result<Vec<Group>, Error>> + Send + 'a>> {
     // boxed, as relations are nested
     Box::pin(async move {
-        let mut groups: Vec<Vec<Node>> = keys.iter().map(|_| Vec::new()).collect();
+        let mut groups: Vec<Group> = keys.iter().map(|_| Vec::new()).collect();
         if keys.is_empty() {
             return Ok(groups);
         }

@@ -25,6 +25,8 @@ struct Target {
     by_text: Vec<bool>,
     /// Whether `COPY` into the table does what an insert does.
     can_copy: bool,
+    /// Whether a row that was written says if it is new.
+    has_versions: bool,
 }
 
 /// What the catalog says of one column.
@@ -33,6 +35,7 @@ struct ColumnFacts {
     is_generated: bool,
     has_no_equality: bool,
     can_copy: bool,
+    has_versions: bool,
 }
 
 /// What an attempt has done.
@@ -173,6 +176,7 @@ impl Bulk {
             columns: &self.columns,
             types: &target.type_names,
             by_text: &target.by_text,
+            has_versions: target.has_versions,
             operation: &self.operation,
         };
         let way = self.way(chunk.len(), target);
@@ -186,7 +190,8 @@ impl Bulk {
         match way {
             Way::CopyHere => {
                 let copied = self.copy(tx, &shape.copy(Given::Values(0)), target, rows, chunk).await?;
-                return Ok(Counts { inserted: copied, ..Counts::default() });
+                let left_out = (chunk.len() as u64).saturating_sub(copied);
+                return Ok(Counts { inserted: copied, unchanged: left_out, ..Counts::default() });
             }
             Way::CopyAside => {
                 tx.batch_execute(&shape.make_stage()).await?;
@@ -306,10 +311,11 @@ impl Bulk {
                 is_generated: row.try_get("is_generated")?,
                 has_no_equality: row.try_get("has_no_equality")?,
                 can_copy: row.try_get("can_copy")?,
+                has_versions: row.try_get("has_versions")?,
             };
             known.push((row.try_get::<_, String>("name")?, facts));
         }
-        let (mut type_names, mut by_text, mut can_copy) = (Vec::new(), Vec::new(), true);
+        let (mut type_names, mut by_text, mut can_copy, mut has_versions) = (Vec::new(), Vec::new(), true, true);
         for column in &self.columns {
             let facts = self.located(&known, column, Dialect::Postgres)?;
             if facts.is_generated {
@@ -318,9 +324,10 @@ impl Bulk {
             type_names.push(facts.type_name.clone());
             by_text.push(facts.has_no_equality);
             can_copy &= facts.can_copy;
+            has_versions &= facts.has_versions;
         }
         let types = tx.prepare(&typed_parameters(&type_names)).await?.params().to_vec();
-        Ok(Target { types, type_names, by_text, can_copy })
+        Ok(Target { types, type_names, by_text, can_copy, has_versions })
     }
 }
 

@@ -56,8 +56,21 @@ struct Content {
 /// Reads and writes the cursors of one list.
 pub(super) struct Signed<'a> {
     key: &'a CursorKey,
+    marks: Marks,
+}
+
+/// What tells lists, orders and filters apart.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Marks {
     list: u64,
     filter: u64,
+}
+
+impl Marks {
+    /// `list` is the statement without filter, `filtered` the one with it; neither has a key.
+    pub(super) fn new(list: &BoundSql, filtered: &BoundSql) -> Self {
+        Self { list: fingerprint(list), filter: fingerprint(filtered) }
+    }
 }
 
 impl CursorKey {
@@ -100,17 +113,16 @@ fn mac(key: &[u8], body: &[u8]) -> Hmac<Sha256> {
 }
 
 impl<'a> Signed<'a> {
-    /// `list` is the statement without filter, `filtered` the one with it; neither has a key.
-    pub(super) fn new(key: &'a CursorKey, list: &BoundSql, filtered: &BoundSql) -> Self {
-        Self { key, list: fingerprint(list), filter: fingerprint(filtered) }
+    pub(super) fn new(key: &'a CursorKey, marks: Marks) -> Self {
+        Self { key, marks }
     }
 
     pub(super) fn write(&self, position: &Position) -> String {
         let content = Content {
             is_backward: position.walk == Walk::Backward,
             is_inclusive: position.is_inclusive,
-            list: self.list,
-            filter: self.filter,
+            list: self.marks.list,
+            filter: self.marks.filter,
             values: position.values.clone(),
         };
         let mut bytes = postcard::to_extend(&content, vec![VERSION]).expect("a key is made of plain values");
@@ -131,10 +143,10 @@ impl<'a> Signed<'a> {
             return Err(KeysetError::Signature);
         }
         let content: Content = postcard::from_bytes(content).map_err(|_| KeysetError::Damaged)?;
-        if content.list != self.list {
+        if content.list != self.marks.list {
             return Err(KeysetError::OtherOrder);
         }
-        if content.filter != self.filter {
+        if content.filter != self.marks.filter {
             return Err(KeysetError::OtherFilter);
         }
         if content.values.len() != width {
@@ -193,7 +205,7 @@ mod tests {
     #[test]
     fn cursor_says_what_was_written() {
         let key = CursorKey::new(&[7; 16]).unwrap();
-        let signed = Signed::new(&key, &statement("a", 1), &statement("b", 1));
+        let signed = Signed::new(&key, Marks::new(&statement("a", 1), &statement("b", 1)));
 
         assert_eq!(signed.read(&signed.write(&position()), 4), Ok(position()));
     }
@@ -201,7 +213,7 @@ mod tests {
     #[test]
     fn every_altered_bit_is_noticed() {
         let key = CursorKey::new(&[7; 16]).unwrap();
-        let signed = Signed::new(&key, &statement("a", 1), &statement("b", 1));
+        let signed = Signed::new(&key, Marks::new(&statement("a", 1), &statement("b", 1)));
         let bytes = URL_SAFE_NO_PAD.decode(signed.write(&position())).unwrap();
 
         for bit in 0..bytes.len() * 8 {
@@ -220,9 +232,9 @@ mod tests {
     fn cursor_of_another_list_filter_or_key_says_which() {
         let (key, other) = (CursorKey::new(&[7; 16]).unwrap(), CursorKey::new(&[8; 16]).unwrap());
         let (list, filtered) = (statement("a", 1), statement("b", 1));
-        let cursor = Signed::new(&key, &list, &filtered).write(&position());
+        let cursor = Signed::new(&key, Marks::new(&list, &filtered)).write(&position());
         let read = |key: &CursorKey, list: &BoundSql, filtered: &BoundSql| {
-            Signed::new(key, list, filtered).read(&cursor, 4).map(|_| ())
+            Signed::new(key, Marks::new(list, filtered)).read(&cursor, 4).map(|_| ())
         };
 
         assert_eq!(read(&key, &statement("c", 1), &filtered), Err(KeysetError::OtherOrder));

@@ -93,7 +93,7 @@ proptest! {
 
     #[test]
     fn any_literal_keeps_what_it_holds(inside in "[ -~ä]{0,20}") {
-        let literal = format!("select '{}'", inside.replace('\'', "''"));
+        let literal = ["select '", &inside.replace('\'', "''"), "'"].concat();
         for dialect in [Dialect::Postgres, Dialect::Sqlite] {
             let sql = [literal.as_str(), ", :a"].concat();
             let sign = if dialect == Dialect::Postgres { "$1" } else { "?1" };

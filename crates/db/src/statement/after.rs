@@ -6,8 +6,8 @@
 //! - as a row value, `(a, b) > (x, y)`, as long as columns go the same way and are never null. PostgreSQL only: SQLite uses
 //!   no more than the first column of it where one of them is the row number, and reads all ties before the page;
 //! - else as one range for each way in which a row can lie after the key: equal in the first columns and beyond it in the
-//!   next one. Ranges do not overlap, each has an order and a limit of its own, and so each reads at most a page of an
-//!   index. Nulls are ranges of their own.
+//!   next one. Ranges do not overlap; on PostgreSQL each has an order and a limit of its own, and so reads at most a page of
+//!   an index, and SQLite walks them side by side. Nulls are ranges of their own.
 
 use super::selection::{Composer, Nulls, Selection, SelectionError, SortColumn, quoted};
 use super::{Dialect, Direction};
@@ -59,9 +59,17 @@ impl KeysetShape<'_> {
             return Ok(composer.finish(sql));
         };
         let behind = self.behind(&composer, &filter, &steps)?;
-        let page = union(&columns, &source, &filter, &ranges, &steps, self.limit);
-        let order = order_of(&steps, |step| &step.name);
-        let sql = format!("select u.*, exists ({behind}) from ({page}) as u order by {order} limit {}", self.limit);
+        let (order, limit) = (order_of(&steps, |step| &step.name), self.limit);
+        let sql = match dialect {
+            Dialect::Postgres => {
+                let page = union(&columns, &source, &filter, &ranges, &steps, limit);
+                format!("select u.*, exists ({behind}) from ({page}) as u order by {order} limit {limit}")
+            }
+            Dialect::Sqlite => {
+                let columns = format!("{columns}, exists ({behind})");
+                merged(&columns, &source, &filter, &ranges, &order, limit)
+            }
+        };
         Ok(composer.finish(sql))
     }
 
@@ -86,7 +94,7 @@ impl KeysetShape<'_> {
                     false => (sort.direction, sort.nulls),
                     true => (sort.direction.reversed(), sort.nulls.reversed()),
                 };
-                let name = format!("u.{}", quoted(&sort.column));
+                let name = quoted(&sort.column);
                 Ok(Step { expression, name, direction, nulls, value: column.value, place })
             })
             .collect()
@@ -110,7 +118,7 @@ impl KeysetShape<'_> {
         Ok(union("1", &composer.source(), filter, &ranges, &back, 1))
     }
 
-    /// One condition for each way to lie after the key, nearest first; `None` without a key.
+    /// One condition for each way to lie after the key, the nearest first; `None` without a key.
     fn ranges(&self, dialect: Dialect, steps: &[Step<'_>], is_inclusive: bool) -> Option<Vec<String>> {
         let mut ranges = Vec::new();
         let mut equal: Vec<String> = Vec::new();
@@ -158,6 +166,8 @@ impl KeysetShape<'_> {
         if is_inclusive && !includes_key {
             ranges.push(equal.join(" and "));
         }
+        // what is equal in more columns is nearer
+        ranges.reverse();
         Some(ranges)
     }
 }
@@ -181,6 +191,17 @@ fn order_of<'a>(steps: &'a [Step<'a>], name: impl Fn(&'a Step<'a>) -> &'a String
     let parts: Vec<String> =
         steps.iter().map(|step| format!("{} {}{}", name(step), step.direction.word(), step.nulls.words())).collect();
     parts.join(", ")
+}
+
+/// The rows of all ranges in one order, for SQLite: it walks the ranges side by side and stops at the limit. The order is by
+/// the names of the columns, as it must be of a compound statement there.
+fn merged(columns: &str, source: &str, filter: &str, ranges: &[String], order: &str, limit: u32) -> String {
+    let part = |range: &str| format!("select {columns} from {source} where {range} and {filter}");
+    let parts: Vec<String> = ranges.iter().map(|range| part(range)).collect();
+    if parts.is_empty() {
+        return part("false");
+    }
+    format!("{} order by {order} limit {limit}", parts.join(" union all "))
 }
 
 /// The rows of all ranges, at most `limit` of each.
@@ -228,23 +249,23 @@ mod tests {
 
         assert_eq!(shown(Dialect::Postgres, &key, false), "(t.\"a\", t.\"id\") < ($1, $2)");
         assert_eq!(shown(Dialect::Postgres, &key, true), "(t.\"a\", t.\"id\") <= ($1, $2)");
-        assert_eq!(shown(Dialect::Sqlite, &key, true), "t.\"a\" < ?1 | t.\"a\" = ?1 and t.\"id\" <= ?2");
+        assert_eq!(shown(Dialect::Sqlite, &key, true), "t.\"a\" = ?1 and t.\"id\" <= ?2 | t.\"a\" < ?1");
     }
 
     #[test]
     fn other_directions_and_nulls_are_ranges_of_their_own() {
         let mixed = [(never(SortColumn::ascending("a")), 1.into()), (never(SortColumn::descending("id")), 2.into())];
-        assert_eq!(shown(Dialect::Postgres, &mixed, false), "t.\"a\" > $1 | t.\"a\" = $1 and t.\"id\" < $2");
+        assert_eq!(shown(Dialect::Postgres, &mixed, false), "t.\"a\" = $1 and t.\"id\" < $2 | t.\"a\" > $1");
 
         let id = || (never(SortColumn::ascending("id")), Value::from(2));
         let last = [(SortColumn::ascending("a"), 1.into()), id()];
         assert_eq!(
             shown(Dialect::Postgres, &last, false),
-            "t.\"a\" > $1 | t.\"a\" is null | t.\"a\" = $1 and t.\"id\" > $2"
+            "t.\"a\" = $1 and t.\"id\" > $2 | t.\"a\" is null | t.\"a\" > $1"
         );
         let null = [(SortColumn::ascending("a"), Value::Null), id()];
         assert_eq!(shown(Dialect::Postgres, &null, false), "t.\"a\" is null and t.\"id\" > $1");
         let first = [(SortColumn::descending("a").nulls(Nulls::First), Value::Null), id()];
-        assert_eq!(shown(Dialect::Postgres, &first, false), "t.\"a\" is not null | t.\"a\" is null and t.\"id\" > $1");
+        assert_eq!(shown(Dialect::Postgres, &first, false), "t.\"a\" is null and t.\"id\" > $1 | t.\"a\" is not null");
     }
 }

@@ -22,6 +22,8 @@ pub(crate) struct ManyShape<'a> {
     pub(crate) types: &'a [String],
     /// Columns whose type has no equality, by place.
     pub(crate) by_text: &'a [bool],
+    /// Whether a row that was written says if it is new.
+    pub(crate) has_versions: bool,
     pub(crate) operation: &'a Operation,
 }
 
@@ -51,14 +53,29 @@ impl ManyShape<'_> {
             Operation::Upsert { conflict, update } => {
                 let sets: Vec<String> =
                     update.iter().map(|column| format!("{0} = excluded.{0}", column.quoted())).collect();
-                format!(
-                    "with written as (insert into {table} as t ({names}) select {names} from {source} \
-                     on conflict ({}) do update set {} where {} returning t.xmax = 0 as is_new) \
-                     select count(*) filter (where is_new) as inserted, count(*) filter (where not is_new) as updated, \
-                     0::bigint as deleted, 0::bigint as found, 0::bigint as keys from written",
+                let insert = format!(
+                    "insert into {table} as t ({names}) select {names} from given as g \
+                     on conflict ({}) do update set {} where {}",
                     self::names(conflict),
                     sets.join(", "),
                     self.differs(update, "excluded")
+                );
+                let given = format!("with given as materialized (select {names} from {source})");
+                let counts = "0::bigint as deleted, 0::bigint as found, 0::bigint as keys";
+                if self.has_versions {
+                    return format!(
+                        "{given}, written as ({insert} returning t.xmax = 0 as is_new) \
+                         select count(*) filter (where is_new) as inserted, \
+                         count(*) filter (where not is_new) as updated, {counts} from written"
+                    );
+                }
+                // by what was there when the statement began: a row that somebody else inserts meanwhile counts as new
+                format!(
+                    "{given}, written as ({insert} returning 1), fresh as (select count(*) as n from given as g \
+                     where not exists (select 1 from {table} as t where {})) \
+                     select least(fresh.n, kept.n) as inserted, greatest(kept.n - fresh.n, 0) as updated, {counts} \
+                     from fresh cross join (select count(*) as n from written) as kept",
+                    same(conflict)
                 )
             }
             Operation::Update { keys } => {

@@ -2,7 +2,8 @@
 
 use super::Dialect;
 use super::selection::{Composer, Selection, SelectionError, SortColumn};
-use crate::asking::BoundSql;
+use crate::Value;
+use crate::asking::{BoundSql, Param};
 
 /// One page by number.
 pub(crate) struct OffsetShape<'a> {
@@ -24,6 +25,8 @@ impl OffsetShape<'_> {
             .collect::<Result<Vec<_>, SelectionError>>()?
             .join(", ");
         let (columns, source) = (composer.columns()?, composer.source());
+        // bound, as each text stays prepared; a limit stays a constant, as the planner goes by it
+        let skipped = composer.bind(Param::One(Value::Integer(i64::try_from(skipped).unwrap_or(i64::MAX))));
         let sql =
             format!("select {columns} from {source} where {filter} order by {order} limit {limit} offset {skipped}");
         Ok(composer.finish(sql))

@@ -32,10 +32,10 @@ impl Value {
             (Self::Bool(flag), &Type::BOOL) => out.put_u8(u8::from(*flag)),
             (Self::Integer(number), &Type::INT8) => out.put_i64(*number),
             (Self::Integer(number), &Type::INT4) => {
-                out.put_i32((*number).try_into().map_err(|_| out_of_range(number))?)
+                out.put_i32((*number).try_into().map_err(|_| out_of_range(number))?);
             }
             (Self::Integer(number), &Type::INT2) => {
-                out.put_i16((*number).try_into().map_err(|_| out_of_range(number))?)
+                out.put_i16((*number).try_into().map_err(|_| out_of_range(number))?);
             }
             (Self::Integer(number), &Type::OID) => out.put_u32((*number).try_into().map_err(|_| out_of_range(number))?),
             (Self::Integer(number), &Type::FLOAT8) => {

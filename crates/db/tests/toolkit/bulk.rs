@@ -259,3 +259,44 @@ async fn constraints_that_are_deferred_fail_for_their_row() {
     assert_eq!(report.failures.iter().map(|failure| failure.index).collect::<Vec<_>>(), [3]);
     assert_eq!(numbers(db, "select count(*) from t where a = 'x'").await, [3]);
 }
+
+#[tokio::test]
+async fn rows_of_a_partitioned_table_are_counted_like_others() {
+    let bases = Bases::new().await;
+    let db = bases.postgres();
+    run(
+        db,
+        "create table t (id integer not null primary key, a text) partition by range (id);
+         create table t_low partition of t for values from (0) to (100);
+         create table t_high partition of t for values from (100) to (200)",
+    )
+    .await;
+
+    for path in [Path::Values, Path::Arrays, Path::Copy] {
+        run(db, "truncate t").await;
+        assert_eq!(insert().path(path).run(db, pairs(90..110, "x")).await.unwrap().inserted, 20);
+        let report = upsert().path(path).run(db, pairs(100..120, "y")).await.unwrap();
+        assert_eq!(counts(&report), [10, 10, 0, 0, 0]);
+        let outside = insert().path(path).failures(Failures::PerRow).run(db, pairs(198..201, "z")).await.unwrap();
+        assert_eq!(outside.failures.iter().map(|failure| failure.index).collect::<Vec<_>>(), [2]);
+    }
+}
+
+#[tokio::test]
+async fn columns_with_any_name_and_types_without_equality_are_written() {
+    let bases = Bases::new().await;
+    let db = bases.postgres();
+    run(db, "create table \"or\"\"der\" (\"se\"\"lect\" integer primary key, \"table\" json, \"ä b\" text)").await;
+    let columns = idents(&["se\"lect", "table", "ä b"]);
+    let bulk =
+        Bulk::upsert("\"or\"\"der\"".parse().unwrap(), columns, idents(&["se\"lect"]), idents(&["table", "ä b"]));
+    let rows = |json: &str| vec![vec![Value::Integer(1), Value::Json(json.to_owned()), Value::Null]];
+
+    for path in [Path::Values, Path::Arrays, Path::Copy] {
+        run(db, "delete from \"or\"\"der\"").await;
+        let bulk = bulk.as_ref().unwrap().clone().path(path);
+        assert_eq!(counts(&bulk.run(db, rows("{}")).await.unwrap()), [1, 0, 0, 0, 0]);
+        assert_eq!(counts(&bulk.run(db, rows("{}")).await.unwrap()), [0, 0, 0, 1, 0]);
+        assert_eq!(counts(&bulk.run(db, rows("{ }")).await.unwrap()), [0, 1, 0, 0, 0]);
+    }
+}

@@ -234,3 +234,26 @@ async fn one_row_that_fails_undoes_all_unless_it_was_asked_otherwise() {
         Ok(())
     });
 }
+
+#[tokio::test]
+async fn rows_written_in_another_order_are_found_by_the_same_comparison() {
+    let bases = bases().await;
+    let row = |text: &str| vec![1_i64.into(), Value::Null, text.into(), Value::Null, Value::Null];
+    let case = Case {
+        kind: Kind::Insert,
+        path: Path::BySize,
+        last_wins: false,
+        before: Vec::new(),
+        rows: vec![row("a"), row("b")],
+    };
+
+    for db in &bases.all {
+        prepare(db, &case).await;
+        let expected = one_by_one(db, &case).await;
+        let reversed = case.rows.iter().rev().cloned().collect();
+        case.bulk(Failures::PerRow).run(db, reversed).await.unwrap();
+
+        assert_eq!(expected.len(), 1);
+        assert_ne!(table(db, "t").await, table(db, "m").await);
+    }
+}

@@ -9,7 +9,7 @@ use tierkeep_db::{
     Comparison, Database, Direction, Error, Filter, Nulls, PageSize, Row, Selection, SelectionError, SortColumn, Value,
 };
 
-use crate::fixture::{Bases, check, idents, key, run, selection};
+use crate::fixture::{Bases, check, idents, key, numbers, run, selection};
 
 /// A row: an integer, a text, a number that is never null, and the id.
 type Model = (Option<i64>, Option<String>, f64, i64);
@@ -306,5 +306,42 @@ async fn filters_are_refused_by_name_or_hold_what_they_say() {
             found(Filter::All(vec![Filter::Holds(own), Filter::compare("id", Comparison::Greater, 1_i64)])).await,
             [3]
         );
+    }
+}
+
+#[tokio::test]
+async fn cursors_keep_every_value_in_full() {
+    let bases = Bases::new().await;
+    let db = bases.postgres();
+    run(
+        db,
+        "create table t (id bigint not null primary key, at timestamptz, n numeric, f double precision, u uuid, d date,
+             b bytea, s text);
+         insert into t select i, timestamptz '2026-11-22 10:00:00.000001+00' + (i % 5) * interval '1 microsecond',
+             (array['1.0', '1.00', '1.000000000000000000001', 'NaN', '-0.1'])[i % 5 + 1]::numeric,
+             (array['0.1', '0.30000000000000004', 'NaN', 'Infinity', '-0'])[i % 5 + 1]::float8,
+             ('00000000-0000-4000-8000-00000000000' || i % 3)::uuid, date '2026-11-22' - (i % 4)::int,
+             decode(lpad(to_hex(i % 6), 2, '0'), 'hex'), chr(228 + (i % 3)::int)
+             from generate_series(1, 40) as i;
+         insert into t values (41, 'infinity', null, null, null, '-infinity', '', ''), (42, '-infinity', null, null, null, null, null, null)",
+    )
+    .await;
+    let columns = ["id", "at", "n", "f", "u", "d", "b", "s"];
+
+    for column in &columns[1..] {
+        for (order, words) in
+            [(SortColumn::ascending(column), "asc nulls last"), (SortColumn::descending(column), "desc nulls last")]
+        {
+            let order = vec![order, SortColumn::ascending("id")];
+            let keyset = Keyset::checked(db, selection("t", &columns), order, key()).await.unwrap();
+            let mut page = keyset.load(db, Start::First, PageSize::new(1).unwrap()).await.unwrap();
+            let mut walked = ids(&page.items);
+            while let Some(next) = page.next {
+                page = keyset.load(db, Start::At(&next), PageSize::new(1).unwrap()).await.unwrap();
+                walked.extend(ids(&page.items));
+            }
+            let sql = ["select id from t order by ", column, " ", words, ", id"].concat();
+            assert_eq!(walked, numbers(db, &sql).await, "{column} {words}");
+        }
     }
 }
