@@ -14,6 +14,7 @@
 //! - Facts: [`columns_postgres`] and [`columns_sqlite`] say which columns a table has.
 //! - Changes: [`feed`], an ordered feed of the changes of watched tables, whoever writes them.
 //! - Statistics: [`statistics`], what the databases know of statements, tables and indexes.
+//! - Answers that are kept until a table changes: `query_cache`, with the feature `cache`.
 //! - Pages: [`Cursor`], [`PageSize`] and [`Page`], by key instead of by offset.
 //!
 //! # Examples
@@ -48,6 +49,8 @@ mod fence;
 mod migrate;
 mod page;
 mod postgres;
+#[cfg(feature = "cache")]
+pub mod query_cache;
 mod sqlite;
 mod statement;
 pub mod statistics;

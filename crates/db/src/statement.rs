@@ -9,9 +9,13 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 mod condition;
+#[cfg(feature = "cache")]
+mod opcodes;
 mod rows;
 
 pub use condition::{Comparison, Condition, Operand, Relation, UnknownColumn};
+#[cfg(feature = "cache")]
+pub(crate) use opcodes::opcodes_of;
 pub use rows::{Conversion, WrittenColumn, delete_rows, insert_row, lock_row, update_row};
 
 /// Longest name PostgreSQL keeps; longer ones it would cut without an error.
