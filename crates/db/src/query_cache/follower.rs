@@ -21,6 +21,8 @@ const QUESTIONS_PER_BOUND: u32 = 8;
 pub(super) struct Follower {
     clock: Clock,
     bound: Duration,
+    /// The tags of all tables, and the one of any.
+    all: Vec<Tag>,
     /// When the last question began that was answered, in milliseconds of the clock; 0 = never.
     asked: AtomicU64,
     broken: RwLock<Option<Arc<[String]>>>,
@@ -28,7 +30,7 @@ pub(super) struct Follower {
     taken: tokio::sync::Mutex<Taken>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Taken {
     position: u64,
     /// Absent before the first answer.
@@ -37,17 +39,25 @@ struct Taken {
 }
 
 /// What a question brought.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum News {
-    /// Changes of rows, or none.
-    Rows,
+#[derive(Debug, PartialEq, Eq)]
+enum News {
+    /// Rows of these tables changed.
+    Tables(Vec<Tag>),
     /// What was known before means nothing: the schema may have changed, too.
     Everything,
 }
 
 impl Follower {
-    pub(super) fn new(clock: Clock, bound: Duration) -> Self {
-        Self { clock, bound, asked: AtomicU64::new(0), broken: RwLock::default(), taken: tokio::sync::Mutex::default() }
+    pub(super) fn new<'a>(clock: Clock, bound: Duration, sources: impl Iterator<Item = &'a str>) -> Self {
+        let all = sources.map(table_tag).chain([everything()]).collect();
+        Self {
+            clock,
+            bound,
+            all,
+            asked: AtomicU64::new(0),
+            broken: RwLock::default(),
+            taken: tokio::sync::Mutex::default(),
+        }
     }
 
     /// Why nothing may be served that was kept, if there is a reason.
@@ -62,37 +72,48 @@ impl Follower {
         Some(broken.as_ref().map_or(Bypass::Silent, |problems| Bypass::Broken(problems.to_vec())))
     }
 
-    /// Asks for everything up to now and forgets what it outdates.
-    pub(super) async fn catch_up<F, Fut>(&self, cache: &Cache, poll: F) -> Result<News, FeedError>
+    /// The tags of everything that depends on any table.
+    pub(super) fn all(&self) -> &[Tag] {
+        &self.all
+    }
+
+    /// Asks for everything up to now and forgets what it outdates; `forget` is for what depends on the schema.
+    ///
+    /// If the future is dropped, the same is asked again next time.
+    pub(super) async fn catch_up<F, Fut>(&self, cache: &Cache, forget: impl Fn(), poll: F) -> Result<(), FeedError>
     where
         F: Fn(u64) -> Fut,
         Fut: Future<Output = Result<Polled, FeedError>>,
     {
         let mut taken = self.taken.lock().await;
-        let mut news = News::Rows;
         loop {
             // Before the question: what commits meanwhile may be missing in its answer.
             let began = self.clock.now().as_millis();
             let polled = poll(taken.position).await?;
-            let tags = taken.take_in(&polled);
-            if tags.contains(&everything()) {
-                news = News::Everything;
-            }
+            let mut next = taken.clone();
+            let tags = match next.take_in(&polled) {
+                News::Tables(tags) => tags,
+                News::Everything => {
+                    forget();
+                    self.all.clone()
+                }
+            };
             // In memory it is done when this returns, whatever other tiers of a shared cache say; those repeat it.
             let _ = cache.invalidate_tags(&tags).await;
+            // Only now: what was not forgotten is asked for again.
+            let was_broken = std::mem::replace(&mut *taken, next).is_broken;
             let is_whole = polled.health == FeedHealth::Whole;
             if let FeedHealth::Broken(problems) = polled.health {
                 *self.broken.write().unwrap_or_else(PoisonError::into_inner) = Some(problems.into());
-            } else if taken.is_broken {
+            } else if was_broken {
                 *self.broken.write().unwrap_or_else(PoisonError::into_inner) = None;
             }
-            taken.is_broken = !is_whole;
             if polled.more {
                 continue;
             }
             // Only what was asked of a whole feed vouches for what is kept.
             self.asked.store(if is_whole { began.max(1) } else { 0 }, Ordering::Release);
-            return Ok(news);
+            return Ok(());
         }
     }
 
@@ -118,15 +139,13 @@ impl Follower {
 }
 
 impl Taken {
-    /// The tags of what has changed.
-    fn take_in(&mut self, polled: &Polled) -> Vec<Tag> {
-        let is_first = self.epoch.is_none();
-        let is_another = self.epoch.is_some_and(|epoch| epoch != polled.epoch);
+    fn take_in(&mut self, polled: &Polled) -> News {
+        // Whoever shares the cache may have kept something before the first answer.
+        let is_another = self.epoch != Some(polled.epoch);
         let sources: BTreeSet<&str> = polled.events.iter().map(|event| event.source.as_str()).collect();
         let is_broken = polled.health != FeedHealth::Whole;
-        // Nothing was kept before the first answer.
-        let nothing_holds = !is_first && (is_another || polled.gap || polled.position < self.position);
-        let changed = self.is_broken != is_broken;
+        let nothing_holds = is_another || polled.gap || polled.position < self.position;
+        let changed = std::mem::replace(&mut self.is_broken, is_broken) != is_broken;
         self.epoch = Some(polled.epoch);
         // With more to come the events end before the feed's position. After a gap there is nothing to catch up with.
         self.position = match polled.events.last() {
@@ -134,9 +153,9 @@ impl Taken {
             _ => polled.position,
         };
         if nothing_holds || changed || sources.contains("") {
-            return vec![everything()];
+            return News::Everything;
         }
-        sources.into_iter().map(table_tag).collect()
+        News::Tables(sources.into_iter().map(table_tag).collect())
     }
 }
 
@@ -168,7 +187,7 @@ mod tests {
 
     fn taken() -> Taken {
         let mut taken = Taken::default();
-        assert_eq!(taken.take_in(&polled(5, &[])), []);
+        assert_eq!(taken.take_in(&polled(5, &[])), News::Everything, "what was kept before the first answer");
         taken
     }
 
@@ -176,7 +195,7 @@ mod tests {
     fn events_become_the_tags_of_their_tables_once() {
         let mut taken = taken();
 
-        assert_eq!(taken.take_in(&polled(9, &["t", "u", "t"])), [table_tag("t"), table_tag("u")]);
+        assert_eq!(taken.take_in(&polled(9, &["t", "u", "t"])), News::Tables(vec![table_tag("t"), table_tag("u")]));
         assert_eq!(taken.position, 9);
     }
 
@@ -190,7 +209,7 @@ mod tests {
             polled(4, &[]),
             polled(9, &["t", ""]),
         ] {
-            assert_eq!(taken().take_in(&doubtful), [everything()], "{doubtful:?}");
+            assert_eq!(taken().take_in(&doubtful), News::Everything, "{doubtful:?}");
         }
     }
 
@@ -208,11 +227,11 @@ mod tests {
     #[tokio::test]
     async fn nothing_is_served_before_the_first_answer_nor_after_the_bound() {
         let clock = Clock::manual();
-        let follower = Follower::new(clock.clone(), Duration::from_secs(1));
+        let follower = Follower::new(clock.clone(), Duration::from_secs(1), ["t"].into_iter());
         let cache = Cache::builder("t").build().unwrap();
         assert_eq!(follower.objection(), Some(Bypass::Silent));
 
-        follower.catch_up(&cache, async |_| Ok(polled(5, &[]))).await.unwrap();
+        follower.catch_up(&cache, || (), async |_| Ok(polled(5, &[]))).await.unwrap();
         clock.advance(Duration::from_millis(999));
         assert_eq!(follower.objection(), None);
         clock.advance(Duration::from_millis(1));
@@ -222,13 +241,13 @@ mod tests {
 
     #[tokio::test]
     async fn broken_feed_is_an_objection_until_it_is_whole() {
-        let follower = Follower::new(Clock::manual(), Duration::from_secs(1));
+        let follower = Follower::new(Clock::manual(), Duration::from_secs(1), ["t"].into_iter());
         let cache = Cache::builder("t").build().unwrap();
         let broken = || Polled { health: FeedHealth::Broken(vec!["gone".to_owned()]), ..polled(5, &[]) };
 
-        follower.catch_up(&cache, async |_| Ok(broken())).await.unwrap();
+        follower.catch_up(&cache, || (), async |_| Ok(broken())).await.unwrap();
         assert_eq!(follower.objection(), Some(Bypass::Broken(vec!["gone".to_owned()])));
-        follower.catch_up(&cache, async |_| Ok(polled(6, &[""]))).await.unwrap();
+        follower.catch_up(&cache, || (), async |_| Ok(polled(6, &[""]))).await.unwrap();
 
         assert_eq!(follower.objection(), None);
     }

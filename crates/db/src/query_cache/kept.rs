@@ -9,7 +9,8 @@ use tierkeep_cache::{BuildError, Cache, CacheKey, Clock, KeyWriter, LoadContext,
 use super::follower::Follower;
 use super::plans::{Plan, Plans};
 use super::{Bypass, ParameterKey};
-use crate::{Dialect, Error, feed::FeedError};
+use crate::feed::{Feed, FeedError};
+use crate::{Dialect, Error};
 
 /// How answers are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,8 +64,8 @@ pub enum QueryError {
     #[error(transparent)]
     Database(Arc<Error>),
     /// The cache could not load: too many loads wait, a load took more than 30 s, or the cache was closed.
-    #[error("the query was not run")]
-    NotRun(#[source] LoadError<Error>),
+    #[error("the query was not run: {0}")]
+    NotRun(String),
     /// The cache cannot be made: the name of its view is taken.
     #[error("the answers cannot be kept")]
     Cache(#[from] BuildError),
@@ -76,6 +77,29 @@ pub enum QueryError {
 impl From<Error> for QueryError {
     fn from(error: Error) -> Self {
         Self::Database(Arc::new(error))
+    }
+}
+
+/// Why a load brings nothing that may be shared.
+#[derive(Debug)]
+pub(super) enum LoadFailure {
+    Database(Arc<Error>),
+    /// What this connection would answer is not for those who wait.
+    OtherSession,
+}
+
+impl From<Error> for LoadFailure {
+    fn from(error: Error) -> Self {
+        Self::Database(Arc::new(error))
+    }
+}
+
+impl fmt::Display for LoadFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Database(error) => error.fmt(f),
+            Self::OtherSession => Bypass::OtherSession.fmt(f),
+        }
     }
 }
 
@@ -114,6 +138,7 @@ impl<R: Send + Sync + 'static> Kept<R> {
     pub(super) fn new(
         cache: &Cache,
         settings: &QuerySettings,
+        feed: &Feed,
         dialect: Dialect,
         weigh: impl Fn(&R) -> usize + Send + Sync + 'static,
     ) -> Result<Self, QueryError> {
@@ -129,34 +154,37 @@ impl<R: Send + Sync + 'static> Kept<R> {
             cache: cache.clone(),
             view,
             plans: Plans::new(dialect, settings.ttl),
-            follower: Follower::new(clock.clone(), settings.bound),
+            follower: Follower::new(clock.clone(), settings.bound, feed.sources().iter().map(|source| source.name)),
             clock,
         })
     }
 
-    /// The answer under a key, or what `load` brings.
+    /// The answer under a key, or what `load` brings; `None` if that, or the load of whoever it waited for, found another
+    /// session.
     ///
     /// The load borrows from its caller; if that goes away, whoever waits for it loads anew.
-    pub(super) async fn answer<F, Fut>(&self, key: &EncodedKey, load: F) -> Result<Answer<R>, QueryError>
+    pub(super) async fn answer<F, Fut>(&self, key: &EncodedKey, load: F) -> Result<Option<Answer<R>>, QueryError>
     where
         F: FnOnce(LoadContext<Vec<R>>) -> Fut + Send,
-        Fut: Future<Output = Result<(Vec<R>, Origin), Error>> + Send,
+        Fut: Future<Output = Result<Vec<R>, LoadFailure>> + Send,
     {
         let mut origin = Origin::Cache;
         let told = &mut origin;
         let rows = self
             .view
             .get_or_load_here(key, |context| async move {
-                let (rows, origin) = load(context).await?;
-                *told = origin;
-                Ok::<_, Error>(rows)
+                *told = Origin::Database;
+                load(context).await
             })
-            .await
-            .map_err(|error| match error {
-                LoadError::Loader(error) => QueryError::Database(error),
-                other => QueryError::NotRun(other),
-            })?;
-        Ok(Answer { rows, origin })
+            .await;
+        match rows {
+            Ok(rows) => Ok(Some(Answer { rows, origin })),
+            Err(LoadError::Loader(failure)) => match &*failure {
+                LoadFailure::Database(error) => Err(QueryError::Database(Arc::clone(error))),
+                LoadFailure::OtherSession => Ok(None),
+            },
+            Err(other) => Err(QueryError::NotRun(other.to_string())),
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use crate::Dialect;
 /// Returns a text without comments, with single spaces, and in lower case where it is not quoted.
 ///
 /// Texts that become equal are the same statement: what is inside of quotes, dollar quotes, and on SQLite of backquotes
-/// and brackets, is kept byte for byte. A text that ends within a quote or a comment is kept as it is from there on.
+/// and brackets, is kept byte for byte, as are SQLite's named parameters. A text that ends within a quote or a comment is kept as it is from there on.
 /// Cost: one pass.
 ///
 /// # Examples
@@ -127,6 +127,11 @@ fn quoted(dialect: Dialect, text: &str, has_escapes: bool) -> Option<usize> {
     let end = match (first, dialect) {
         ('\'' | '"', _) | ('`', Dialect::Sqlite) => first,
         ('[', Dialect::Sqlite) => ']',
+        // `:Name` and `:name` are two parameters.
+        (':' | '@' | '$', Dialect::Sqlite) => {
+            let name = text[1..].find(|c: char| !c.is_alphanumeric() && c != '_');
+            return Some(name.map_or(text.len(), |end| end + 1));
+        }
         ('$', Dialect::Postgres) => return dollar_quoted(text),
         _ => return None,
     };

@@ -30,6 +30,11 @@ pub(super) struct Plan {
 }
 
 impl Plan {
+    /// What its answers carry.
+    pub(super) fn tags(&self) -> &[Tag] {
+        self.verdict.as_deref().unwrap_or_default()
+    }
+
     pub(super) fn cachable(self: Arc<Self>) -> Result<Arc<Self>, Bypass> {
         match &self.verdict {
             Ok(_) => Ok(self),
@@ -73,6 +78,7 @@ impl Plans {
         let verdict = verdict
             .map(|sources| sources.into_iter().map(table_tag).chain([everything()]).collect::<Vec<Tag>>())
             .map_err(Arc::new);
+        // At the beginning of time nothing has expired.
         let before = self.get(&normal, Tick::default());
         let number = match before {
             Some(before) if before.verdict == verdict => before.number,

@@ -3,18 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use tierkeep_cache::{Cache, Counts};
+use tierkeep_cache::{Cache, Counts, LoadContext};
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Row};
 use tokio_util::sync::CancellationToken;
 
-use super::follower::{EVENTS, News};
-use super::kept::{EncodedKey, Kept};
+use super::follower::EVENTS;
+use super::kept::{EncodedKey, Kept, LoadFailure};
 use super::plans::{LONGEST, Plan, Verdict};
 use super::reads::Reads;
 use super::{Answer, Bypass, Origin, Parameter, ParameterKey, QueryError, QuerySettings, Uncachable};
 use crate::feed::{Feed, FeedSource, WatchedRows};
-use crate::{Connection, Error, Pool, columns_postgres};
+use crate::{Connection, Dialect, Error, Pool, columns_postgres};
 
 /// How deep views are followed.
 const DEEPEST: usize = 16;
@@ -110,7 +110,7 @@ impl PostgresQueries {
     ///
     /// [`QueryError::Cache`] if the name of the view is taken; [`QueryError::Database`] and [`QueryError::Feed`].
     pub async fn new(pool: Pool, feed: Feed, cache: &Cache, settings: &QuerySettings) -> Result<Self, QueryError> {
-        let kept = Kept::new(cache, settings, crate::Dialect::Postgres, |row: &Row| {
+        let kept = Kept::new(cache, settings, &feed, Dialect::Postgres, |row: &Row| {
             size_of::<Row>() + row.raw_size_bytes() + row.len() * size_of::<std::ops::Range<usize>>()
         })?;
         let session = session(&*pool.get().await?).await?;
@@ -122,7 +122,7 @@ impl PostgresQueries {
     /// Returns the rows of a query.
     ///
     /// Parameters are bound with the types that [`KeyPart::part_type`](super::KeyPart::part_type) says; the server converts
-    /// them to no other. Statements are not prepared, so this works behind a pooler in transaction mode.
+    /// them to no other. Statements are not prepared.
     ///
     /// Costs some hundred nanoseconds if the answer is kept, and else the query with one more round trip on the same
     /// connection; the first time of a text some round trips to the catalogs.
@@ -136,27 +136,23 @@ impl PostgresQueries {
         parameters.iter().for_each(|parameter| parameter.write(&mut encoded));
         let plan = match self.cachable(sql, &encoded).await? {
             Ok(plan) => plan,
-            Err(bypass) => {
-                let rows = run(&*pool.get().await?, sql, parameters).await?;
-                return Ok(Answer { rows: Arc::new(rows), origin: Origin::Bypassed(bypass) });
-            }
+            Err(bypass) => return self.bypass(sql, parameters, bypass).await,
         };
         let key = EncodedKey::new(&plan, &encoded);
-        kept.answer(&key, |context| async move {
-            if let Ok(tags) = &plan.verdict {
-                tags.iter().for_each(|tag| {
-                    context.tag(tag);
-                });
-            }
+        let load = |context: LoadContext<Vec<Row>>| async move {
+            plan.tags().iter().for_each(|tag| {
+                context.tag(tag);
+            });
             let connection = pool.get().await?;
-            let is_usual = session(&connection).await? == *usual;
-            if !is_usual {
-                context.do_not_store();
+            if session(&connection).await? != *usual {
+                return Err(LoadFailure::OtherSession);
             }
-            let rows = run(&connection, sql, parameters).await?;
-            Ok((rows, if is_usual { Origin::Database } else { Origin::Bypassed(Bypass::OtherSession) }))
-        })
-        .await
+            Ok(run(&connection, sql, parameters).await?)
+        };
+        match kept.answer(&key, load).await? {
+            Some(answer) => Ok(answer),
+            None => self.bypass(sql, parameters, Bypass::OtherSession).await,
+        }
     }
 
     /// Whether the answers of a text can be kept, and if not why. Looks at the catalogs the first time.
@@ -178,10 +174,7 @@ impl PostgresQueries {
         let Inner { pool, feed, kept, .. } = &*self.inner;
         let connection = pool.get().await?;
         let poll = |after| feed.poll_postgres(&connection, after, EVENTS);
-        if kept.follower.catch_up(&kept.cache, poll).await? == News::Everything {
-            kept.plans.forget();
-        }
-        Ok(())
+        Ok(kept.follower.catch_up(&kept.cache, || kept.plans.forget(), poll).await?)
     }
 
     /// Asks eight times within the bound until `stop`; questions that fail are asked again.
@@ -198,13 +191,23 @@ impl PostgresQueries {
         let Inner { kept, .. } = &*self.inner;
         kept.plans.forget();
         // Other tiers of a shared cache repeat it until it is done.
-        let _ = kept.cache.invalidate_tag(&super::everything()).await;
+        let _ = kept.cache.invalidate_tags(kept.follower.all()).await;
     }
 
     /// What the cache has counted: hits, loads, answers in memory.
     #[must_use]
     pub fn counts(&self) -> Counts {
         self.inner.kept.view.counts()
+    }
+
+    async fn bypass(
+        &self,
+        sql: &str,
+        parameters: &[&dyn Parameter],
+        bypass: Bypass,
+    ) -> Result<Answer<Row>, QueryError> {
+        let rows = run(&*self.inner.pool.get().await?, sql, parameters).await?;
+        Ok(Answer { rows: Arc::new(rows), origin: Origin::Bypassed(bypass) })
     }
 
     async fn cachable(&self, sql: &str, encoded: &ParameterKey) -> Result<Result<Arc<Plan>, Bypass>, QueryError> {

@@ -41,8 +41,28 @@ const CHANGEABLE: [&str; 12] = [
     "user",
 ];
 
-/// Columns of every table that change though no row does.
-const CHANGEABLE_COLUMNS: [&str; 6] = ["cmax", "cmin", "ctid", "tableoid", "xmax", "xmin"];
+/// Columns of every table that change though no row does, and types whose values are looked up in the catalogs or depend on
+/// today's offset.
+const CHANGEABLE_NAMES: [&str; 18] = [
+    "cmax",
+    "cmin",
+    "ctid",
+    "regclass",
+    "regcollation",
+    "regconfig",
+    "regdictionary",
+    "regnamespace",
+    "regoper",
+    "regoperator",
+    "regproc",
+    "regprocedure",
+    "regrole",
+    "regtype",
+    "tableoid",
+    "timetz",
+    "xmax",
+    "xmin",
+];
 
 /// What looks like a call and is none in the catalog.
 const FORMS: [&str; 6] = ["coalesce", "greatest", "grouping", "least", "nullif", "trim"];
@@ -79,8 +99,14 @@ impl Reads {
                     let name = name_of(word);
                     let is_behind_point = at > 0 && tokens[at - 1] == Token::Period;
                     let is_keyword = word.quote_style.is_none() && !is_behind_point;
-                    if (is_keyword && CHANGEABLE.contains(&name.as_str()))
-                        || CHANGEABLE_COLUMNS.contains(&name.as_str())
+                    if (is_keyword && CHANGEABLE.contains(&name.as_str())) || CHANGEABLE_NAMES.contains(&name.as_str())
+                    {
+                        return Err(Uncachable::Changeable(name));
+                    }
+                    // `time with time zone`
+                    if is_keyword
+                        && name == "time"
+                        && matches!(&tokens[at + 1..], [Token::Word(next), ..] if next.value.eq_ignore_ascii_case("with"))
                     {
                         return Err(Uncachable::Changeable(name));
                     }

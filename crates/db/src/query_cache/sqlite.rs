@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use rusqlite::types::Value;
 use rusqlite::{Connection, params_from_iter};
-use tierkeep_cache::{Cache, Counts};
+use tierkeep_cache::{Cache, Counts, LoadContext};
 use tokio_util::sync::CancellationToken;
 
-use super::follower::{EVENTS, News};
+use super::follower::EVENTS;
 use super::kept::{EncodedKey, Kept};
 use super::plans::{LONGEST, Plan, Verdict};
 use super::postgres::completeness;
@@ -99,7 +99,7 @@ impl SqliteQueries {
         cache: &Cache,
         settings: &QuerySettings,
     ) -> Result<Self, QueryError> {
-        let kept = Kept::new(cache, settings, Dialect::Sqlite, weight)?;
+        let kept = Kept::new(cache, settings, &feed, Dialect::Sqlite, weight)?;
         let queries = Self { inner: Arc::new(Inner { db, feed, kept }) };
         queries.catch_up().await?;
         Ok(queries)
@@ -118,21 +118,19 @@ impl SqliteQueries {
         parameters.iter().for_each(|parameter| write(parameter, &mut encoded));
         let plan = match self.cachable(sql).await? {
             Ok(plan) => plan,
-            Err(bypass) => {
-                let rows = run(db, sql, parameters).await?;
-                return Ok(Answer { rows: Arc::new(rows), origin: Origin::Bypassed(bypass) });
-            }
+            Err(bypass) => return self.bypass(sql, parameters, bypass).await,
         };
         let key = EncodedKey::new(&plan, &encoded);
-        kept.answer(&key, |context| async move {
-            if let Ok(tags) = &plan.verdict {
-                tags.iter().for_each(|tag| {
-                    context.tag(tag);
-                });
-            }
-            Ok((run(db, sql, parameters).await?, Origin::Database))
-        })
-        .await
+        let load = |context: LoadContext<Vec<Vec<Value>>>| async move {
+            plan.tags().iter().for_each(|tag| {
+                context.tag(tag);
+            });
+            Ok(run(db, sql, parameters).await?)
+        };
+        match kept.answer(&key, load).await? {
+            Some(answer) => Ok(answer),
+            None => self.bypass(sql, parameters, Bypass::OtherSession).await,
+        }
     }
 
     /// Whether the answers of a text can be kept, and if not why.
@@ -156,10 +154,7 @@ impl SqliteQueries {
             let feed = feed.clone();
             db.read(move |connection| feed.poll_sqlite(connection, after, EVENTS))
         };
-        if kept.follower.catch_up(&kept.cache, poll).await? == News::Everything {
-            kept.plans.forget();
-        }
-        Ok(())
+        Ok(kept.follower.catch_up(&kept.cache, || kept.plans.forget(), poll).await?)
     }
 
     /// Asks eight times within the bound until `stop`; questions that fail are asked again.
@@ -176,13 +171,18 @@ impl SqliteQueries {
         let Inner { kept, .. } = &*self.inner;
         kept.plans.forget();
         // Other tiers of a shared cache repeat it until it is done.
-        let _ = kept.cache.invalidate_tag(&super::everything()).await;
+        let _ = kept.cache.invalidate_tags(kept.follower.all()).await;
     }
 
     /// What the cache has counted: hits, loads, answers in memory.
     #[must_use]
     pub fn counts(&self) -> Counts {
         self.inner.kept.view.counts()
+    }
+
+    async fn bypass(&self, sql: &str, parameters: &[Value], bypass: Bypass) -> Result<Answer<Vec<Value>>, QueryError> {
+        let rows = run(&self.inner.db, sql, parameters).await?;
+        Ok(Answer { rows: Arc::new(rows), origin: Origin::Bypassed(bypass) })
     }
 
     async fn cachable(&self, sql: &str) -> Result<Result<Arc<Plan>, Bypass>, QueryError> {

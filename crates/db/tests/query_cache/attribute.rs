@@ -30,4 +30,12 @@ async fn function_with_the_tag_of_a_table_is_forgotten_when_that_changes() {
     shop.writer.batch_execute("update orders set price = 1 where customer = 1").await.unwrap();
     shop.queries.catch_up().await.unwrap();
     assert_eq!((spent().await, LOADS.load(Ordering::SeqCst)), (Some(2), 2));
+
+    // The feed is told of a gap by an event of everything, which concerns this function, too.
+    shop.writer
+        .batch_execute("truncate tierkeep_outbox; update orders set price = 5 where customer = 1")
+        .await
+        .unwrap();
+    shop.queries.catch_up().await.unwrap();
+    assert_eq!((spent().await, LOADS.load(Ordering::SeqCst)), (Some(10), 3));
 }

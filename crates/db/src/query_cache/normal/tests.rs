@@ -36,6 +36,7 @@ fn what_is_quoted_is_kept() {
         assert_eq!(pg(text), text);
     }
     assert_eq!(normalised(Dialect::Sqlite, "SELECT [A  b], `C  d` FROM T"), "select [A  b], `C  d` from t");
+    assert_ne!(normalised(Dialect::Sqlite, "select :A, :a"), normalised(Dialect::Sqlite, "select :a, :a"));
     assert_eq!(pg("'a  "), "'a  ", "as it is, if it does not end");
     assert_eq!(pg("A /* b  "), "a /* b  ");
 }
