@@ -161,6 +161,11 @@ impl Taken {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
+    use tierkeep_cache::remote::{InProcess, RemoteTier};
+    use tierkeep_cache::testing::{CallFaults, FaultyRemote};
+
     use super::*;
     use crate::feed::FeedEvent;
 
@@ -237,6 +242,28 @@ mod tests {
         clock.advance(Duration::from_millis(1));
 
         assert_eq!(follower.objection(), Some(Bypass::Silent));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn question_that_was_given_up_before_its_answer_was_acted_upon_is_asked_again() {
+        let remote = Arc::new(FaultyRemote::new(Arc::new(InProcess::new(Clock::manual())), 1));
+        let cache = Cache::builder("t").remote(Arc::clone(&remote) as Arc<dyn RemoteTier>).build().unwrap();
+        let follower = Follower::new(Clock::manual(), Duration::from_secs(1), ["t"].into_iter());
+        follower.catch_up(&cache, || (), async |_| Ok(polled(5, &[]))).await.unwrap();
+        let asked = Mutex::new(Vec::new());
+        let poll = |after| {
+            asked.lock().unwrap().push(after);
+            std::future::ready(Ok(polled(9, &["t"])))
+        };
+
+        remote.set(CallFaults { black_hole: true, ..CallFaults::default() });
+        let given_up = tokio::time::timeout(Duration::from_millis(100), follower.catch_up(&cache, || (), poll)).await;
+        remote.set(CallFaults::default());
+        follower.catch_up(&cache, || (), poll).await.unwrap();
+        follower.catch_up(&cache, || (), poll).await.unwrap();
+
+        assert!(given_up.is_err());
+        assert_eq!(*asked.lock().unwrap(), [5, 5, 9]);
     }
 
     #[tokio::test]

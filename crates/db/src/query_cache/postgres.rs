@@ -222,7 +222,7 @@ impl PostgresQueries {
 
     async fn plan(&self, sql: &str) -> Result<Result<Arc<Plan>, Bypass>, QueryError> {
         let Inner { pool, feed, kept, session: usual } = &*self.inner;
-        let now = kept.clock.now();
+        let (now, era) = (kept.clock.now(), kept.plans.era());
         if let Some(plan) = kept.plans.get(sql, now).or_else(|| kept.plans.get_normal(sql, now)) {
             return Ok(plan.cachable());
         }
@@ -232,7 +232,7 @@ impl PostgresQueries {
             return Ok(Err(Bypass::OtherSession));
         }
         let verdict = Box::pin(examine(&connection, feed, sql)).await?;
-        Ok(kept.plans.note(sql, verdict, now).cachable())
+        Ok(kept.plans.note(sql, verdict, era, now).cachable())
     }
 }
 

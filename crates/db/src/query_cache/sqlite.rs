@@ -194,13 +194,13 @@ impl SqliteQueries {
 
     async fn plan(&self, sql: &str) -> Result<Result<Arc<Plan>, Bypass>, QueryError> {
         let Inner { db, feed, kept } = &*self.inner;
-        let now = kept.clock.now();
+        let (now, era) = (kept.clock.now(), kept.plans.era());
         if let Some(plan) = kept.plans.get(sql, now).or_else(|| kept.plans.get_normal(sql, now)) {
             return Ok(plan.cachable());
         }
         let (feed, text) = (feed.clone(), sql.to_owned());
         let verdict = db.read(move |connection| examine(connection, &feed, &text)).await?;
-        Ok(kept.plans.note(sql, verdict, now).cachable())
+        Ok(kept.plans.note(sql, verdict, era, now).cachable())
     }
 }
 
