@@ -380,6 +380,11 @@ impl Feed {
         Ok(Self { definition: Definition::new(key_type, sources) })
     }
 
+    /// Returns what is watched.
+    pub fn sources(&self) -> &[FeedSource] {
+        &self.definition.sources
+    }
+
     /// On PostgreSQL, takes a change of the schema of these columns for "everything changed": one that is dropped, renamed
     /// or rewritten (`alter column … type … using …`) changes values without any trigger. Columns that do not exist are
     /// looked for all the same. Not for columns of partitions, which follow their parents.

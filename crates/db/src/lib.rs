@@ -22,6 +22,7 @@
 //! - Statistics: [`statistics`], what the databases know of statements, tables and indexes.
 //! - Advice (feature `advice`): `query` says what a statement reads, `plan` where its time goes, `advice` which indexes a
 //!   workload is missing and how to make them safely.
+//! - Answers that are kept until a table changes: `query_cache`, with the feature `cache`.
 //!
 //! # Examples
 //!
@@ -65,6 +66,8 @@ pub mod plan;
 mod postgres;
 #[cfg(feature = "advice")]
 pub mod query;
+#[cfg(feature = "cache")]
+pub mod query_cache;
 pub mod raw;
 pub mod relations;
 mod row;

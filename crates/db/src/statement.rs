@@ -16,6 +16,8 @@ pub(crate) mod explain;
 #[cfg(feature = "advice")]
 mod index;
 mod many;
+#[cfg(feature = "cache")]
+mod opcodes;
 mod paged;
 mod rows;
 #[cfg(feature = "advice")]
@@ -30,6 +32,8 @@ pub(crate) use index::Creation;
 #[cfg(feature = "advice")]
 pub use index::{IndexDefinition, IndexKey, IndexPredicate, KeyFunction, KeyOrder, Keyed, drop_index};
 pub(crate) use many::{Given, ManyShape, one_row_sqlite, typed_parameters};
+#[cfg(feature = "cache")]
+pub(crate) use opcodes::opcodes_of;
 pub(crate) use paged::OffsetShape;
 pub use rows::{Conversion, WrittenColumn, delete_rows, insert_row, lock_row, update_row};
 pub use selection::{Direction, Filter, Nulls, Selection, SelectionError, SortColumn};

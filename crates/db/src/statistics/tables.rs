@@ -117,7 +117,7 @@ fn table_postgres(row: &Row) -> Result<TableStatistics, Error> {
         Examined::not_examined(format!("smaller than {BLOAT_FLOOR}"))
     } else if !may_read {
         Examined::NotPermitted {
-            needs: format!("SELECT on {table}"),
+            needs: format!("the right SELECT on {table}"),
             command: format!("grant select on {} to {role}", table.quoted()),
         }
     } else if analysed_columns < columns || row.try_get::<_, f64>("rows")? < 0.0 {

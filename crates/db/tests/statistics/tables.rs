@@ -119,7 +119,7 @@ async fn table_that_may_not_be_read_is_told_as_such_and_the_command_helps() {
     let hidden = read(&nobody, "public.secret").await;
 
     let Examined::NotPermitted { needs, command } = &hidden.bloat else { panic!("{:?}", hidden.bloat) };
-    assert_eq!(needs, "SELECT on public.secret");
+    assert_eq!(needs, "the right SELECT on public.secret");
     assert!(hidden.table_size.found().is_some(), "sizes are no secret");
     client.batch_execute(command).await.unwrap();
     assert!(read(&nobody, "public.secret").await.bloat.found().is_some());

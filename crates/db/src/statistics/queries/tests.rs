@@ -45,7 +45,7 @@ impl Server {
             .iter()
             .map(|(query_id, (since, times))| QueryCounters {
                 key: key(*query_id),
-                text: format!("select {query_id}"),
+                text: format!("statement {query_id}"),
                 calls: times.len() as u64,
                 plans: 0,
                 rows: 2 * times.len() as u64,

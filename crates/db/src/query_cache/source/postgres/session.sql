@@ -1,0 +1,25 @@
+select array[
+    cast(current_user as text),
+    cast(session_user as text),
+    cast(current_database() as text),
+    -- Temporary tables hide others.
+    cast(pg_my_temp_schema() as text),
+    current_setting('search_path'),
+    current_setting('TimeZone'),
+    current_setting('DateStyle'),
+    current_setting('IntervalStyle'),
+    current_setting('extra_float_digits'),
+    current_setting('bytea_output'),
+    current_setting('xmlbinary'),
+    current_setting('xmloption'),
+    current_setting('lc_monetary'),
+    current_setting('lc_numeric'),
+    current_setting('lc_time'),
+    current_setting('default_text_search_config'),
+    current_setting('standard_conforming_strings'),
+    current_setting('quote_all_identifiers'),
+    current_setting('transform_null_equals'),
+    current_setting('array_nulls'),
+    current_setting('row_security'),
+    current_setting('session_replication_role')
+] as session
