@@ -264,7 +264,8 @@ pub async fn advise(db: &Database, workload: &Workload, options: &AdviceOptions)
                 lock_timeout: options.lock_timeout,
             };
             let hypothetical =
-                whatif::hypothetical::Hypothetical::begin(pool, &limits, problem.queries(), problem.candidates()).await?;
+                whatif::hypothetical::Hypothetical::begin(pool, &limits, problem.queries(), problem.candidates())
+                    .await?;
             match hypothetical {
                 Some(mut planner) => {
                     let advice = search::search(problem, &mut planner, Method::Hypothetical, options).await;

@@ -127,7 +127,9 @@ pub enum PlanError {
         found: &'static str,
     },
     /// A statement with parameters cannot be run without their values. Nothing was sent.
-    #[error("the statement has {parameters} parameters and cannot be run without values: write values, or do not measure")]
+    #[error(
+        "the statement has {parameters} parameters and cannot be run without values: write values, or do not measure"
+    )]
     ValuesMissing {
         /// The highest number of a parameter.
         parameters: u16,

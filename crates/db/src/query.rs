@@ -66,6 +66,9 @@ pub struct Query {
     parameters: u16,
 }
 
+/// A statement as it was written, and what was understood of it.
+pub type Parsed = (String, Result<Query, QueryError>);
+
 /// Why a text is not one statement that can be analysed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -126,7 +129,7 @@ impl Query {
     /// # Errors
     ///
     /// [`QueryError`] if the text cannot even be split: a quote that is not closed, or more than fits.
-    pub fn parse_all(dialect: Dialect, text: &str) -> Result<Vec<(String, Result<Self, QueryError>)>, QueryError> {
+    pub fn parse_all(dialect: Dialect, text: &str) -> Result<Vec<Parsed>, QueryError> {
         let pieces = split(dialect, text)?;
         Ok(pieces.into_iter().map(|piece| (piece.text.clone(), Self::from_piece(dialect, piece))).collect())
     }

@@ -21,10 +21,17 @@ const PARTIAL_VALUES: f64 = 20.0;
 /// Largest share of rows in a partial index; a larger one is no better than a whole one.
 const PARTIAL_ROWS: f64 = 0.3;
 
-/// With which values columns are compared, over the whole workload: calls by value, and calls in all.
+/// With which values columns are compared, over the whole workload.
 #[derive(Debug, Default)]
 pub(super) struct Constants {
-    by_column: BTreeMap<(TableName, Ident), (BTreeMap<Option<Literal>, f64>, f64)>,
+    by_column: BTreeMap<(TableName, Ident), Comparisons>,
+}
+
+/// Calls that compare a column: by value, and in all.
+#[derive(Debug, Default)]
+struct Comparisons {
+    by_value: BTreeMap<Option<Literal>, f64>,
+    total: f64,
 }
 
 impl Constants {
@@ -32,22 +39,27 @@ impl Constants {
     pub(super) fn count(&mut self, scan: &Scan, calls: f64) {
         for filter in &scan.filters {
             let (Keyed::Column(column), Test::Equal) = (&filter.on, filter.test) else { continue };
-            let (by_value, total) = self.by_column.entry((scan.table.clone(), column.clone())).or_default();
-            *by_value.entry(filter.value.clone()).or_default() += calls;
-            *total += calls;
+            let comparisons = self.by_column.entry((scan.table.clone(), column.clone())).or_default();
+            *comparisons.by_value.entry(filter.value.clone()).or_default() += calls;
+            comparisons.total += calls;
         }
     }
 
     /// Whether nearly all comparisons of a column are with this value.
     fn is_usual(&self, table: &TableName, column: &Ident, value: &Literal) -> bool {
-        self.by_column.get(&(table.clone(), column.clone())).is_some_and(|(by_value, total)| {
-            by_value.get(&Some(value.clone())).is_some_and(|calls| *calls >= PARTIAL_CALLS * total)
-        })
+        let Some(comparisons) = self.by_column.get(&(table.clone(), column.clone())) else { return false };
+        let calls = comparisons.by_value.get(&Some(value.clone())).copied().unwrap_or(0.0);
+        calls > 0.0 && calls >= PARTIAL_CALLS * comparisons.total
     }
 }
 
 /// The candidates for a scan, those that serve it best first.
-pub(super) fn candidates(dialect: Dialect, scan: &Scan, facts: &TableFacts, constants: &Constants) -> Vec<IndexDefinition> {
+pub(super) fn candidates(
+    dialect: Dialect,
+    scan: &Scan,
+    facts: &TableFacts,
+    constants: &Constants,
+) -> Vec<IndexDefinition> {
     let wishes = Wishes::of(dialect, scan, facts);
     let mut found = Found { dialect, scan, facts, indexes: Vec::new() };
     for partial in std::iter::once(None).chain(partials(scan, facts, constants).into_iter().map(Some)) {
@@ -162,7 +174,9 @@ pub(super) fn predicates(scan: &Scan) -> Vec<(IndexPredicate, Option<Literal>)> 
             (Test::Equal, Some(Literal::Boolean(true))) => IndexPredicate::IsTrue(column),
             (Test::Equal, Some(Literal::Boolean(false))) => IndexPredicate::IsFalse(column),
             // A backslash may or may not mean itself.
-            (Test::Equal, Some(Literal::Text(text))) if !text.contains('\\') => IndexPredicate::TextIs(column, text.clone()),
+            (Test::Equal, Some(Literal::Text(text))) if !text.contains('\\') => {
+                IndexPredicate::TextIs(column, text.clone())
+            }
             (Test::Equal, Some(Literal::Number(number))) => match number.parse() {
                 Ok(number) => IndexPredicate::NumberIs(column, number),
                 Err(_) => continue,
@@ -199,7 +213,8 @@ impl Found<'_> {
         if keys.is_empty() {
             return;
         }
-        let index = IndexDefinition { table: self.scan.table.clone(), keys, include: Vec::new(), predicate: predicate.clone() };
+        let index =
+            IndexDefinition { table: self.scan.table.clone(), keys, include: Vec::new(), predicate: predicate.clone() };
         let keyed: BTreeSet<&Ident> = index.keys.iter().filter_map(|key| plain_column(&key.by)).collect();
         let left: Vec<Ident> = self.scan.columns.iter().filter(|column| !keyed.contains(column)).cloned().collect();
         // A function of a column is recomputed from the column, which the index would have to have as well.

@@ -103,11 +103,8 @@ pub(super) fn choose(matrix: &Matrix, limits: Limits) -> Choice {
         return Choice { chosen, is_optimal };
     }
     let is_optimal = worthwhile.len() <= EXACT;
-    let mut chosen = if is_optimal {
-        exact(matrix, &worthwhile, Some(limits))
-    } else {
-        greedy(matrix, &worthwhile, Some(limits))
-    };
+    let mut chosen =
+        if is_optimal { exact(matrix, &worthwhile, Some(limits)) } else { greedy(matrix, &worthwhile, Some(limits)) };
     chosen.sort_unstable();
     Choice { chosen, is_optimal }
 }

@@ -109,6 +109,14 @@ pub enum CreateError {
         #[source]
         source: Error,
     },
+    /// It was made and is not there, or not valid: somebody else dropped it, or the table.
+    #[error("{name} was made on {table} and is not there any more: somebody else changes the indexes of this table")]
+    Gone {
+        /// The table.
+        table: TableName,
+        /// The name of the index.
+        name: Ident,
+    },
     /// The database could not be asked.
     #[error("the database could not be asked for an index")]
     Database(#[from] Error),
@@ -118,6 +126,8 @@ pub enum CreateError {
 ///
 /// On PostgreSQL writers go on meanwhile; it takes as long as two passes over the table, and waits for every transaction
 /// that is older than it. One process at a time makes an index on a table. On SQLite writers wait.
+///
+/// Takes two connections of the pool; the one that made the index is closed.
 ///
 /// If the future is dropped, the server goes on. Should that end without an index, what it leaves is removed by the next
 /// call.
@@ -132,7 +142,11 @@ pub async fn create(db: &Database, index: &IndexDefinition, options: &CreateOpti
     }
 }
 
-async fn create_postgres(pool: &Pool, index: &IndexDefinition, options: &CreateOptions) -> Result<Created, CreateError> {
+async fn create_postgres(
+    pool: &Pool,
+    index: &IndexDefinition,
+    options: &CreateOptions,
+) -> Result<Created, CreateError> {
     let connection = Private::get(pool).await?;
     // Closed at the end: the lock and the settings are of the session.
     lock_table(&connection, index, options).await?;
@@ -150,11 +164,7 @@ async fn create_postgres(pool: &Pool, index: &IndexDefinition, options: &CreateO
         let Err(error) = connection.batch_execute(&sql).await else {
             return match is_valid(&connection, index).await? {
                 true => Ok(Created::New { name: index.name(), failed_attempts }),
-                false => Err(left(index, Error::InvalidSetting {
-                    setting: "indisvalid",
-                    given: "false".to_owned(),
-                    accepted: "true after create index concurrently",
-                })),
+                false => Err(CreateError::Gone { table: index.table.clone(), name: index.name() }),
             };
         };
         // Another connection: this one may be gone.
@@ -213,7 +223,9 @@ async fn lock_table(connection: &Private, index: &IndexDefinition, options: &Cre
 async fn present(connection: &Private, index: &IndexDefinition) -> Result<Option<Ident>, CreateError> {
     let existing = postgres::indexes(connection, &index.table).await?;
     let name = index.name();
-    if let Some(found) = existing.iter().find(|existing| existing.is_valid && (existing.is(index) || existing.serves(index))) {
+    if let Some(found) =
+        existing.iter().find(|existing| existing.is_valid && (existing.is(index) || existing.serves(index)))
+    {
         return Ok(Some(found.name.clone()));
     }
     let is_ours = existing.iter().any(|existing| is_leftover(existing, index));

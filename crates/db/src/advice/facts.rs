@@ -134,8 +134,7 @@ impl TableFacts {
 
     /// Bytes that an index would take.
     pub(super) fn index_bytes(&self, index: &IndexDefinition) -> u64 {
-        let width: f64 =
-            index.columns().map(|column| self.columns.get(column).map_or(8.0, |facts| facts.width)).sum();
+        let width: f64 = index.columns().map(|column| self.columns.get(column).map_or(8.0, |facts| facts.width)).sum();
         let entries = self.row_count() * self.covered(index.predicate.as_ref());
         // Aligned to 8 bytes; never less than the page that says where the others are, and one.
         let bytes = entries * ((width / 8.0).ceil() * 8.0 + ENTRY_BYTES) / FILL;

@@ -70,14 +70,15 @@ fn reason(
 /// Whether whatever `index` serves is served by `by` as well: the same rows, and keys and columns that begin with its own.
 fn begins_like(by: &ExistingIndex, index: &ExistingIndex) -> bool {
     let is_same_predicate = by.predicate.as_deref().map(plain) == index.predicate.as_deref().map(plain);
-    let has = |column: &Ident| {
-        by.include.contains(column) || by.keys.iter().any(|key| key.column.as_ref() == Some(column))
-    };
+    let has =
+        |column: &Ident| by.include.contains(column) || by.keys.iter().any(|key| key.column.as_ref() == Some(column));
     is_same_predicate
         && by.keys.len() >= index.keys.len()
         && by.keys.iter().zip(&index.keys).all(|(a, b)| {
             let is_same_expression = a.expression.as_deref().map(plain) == b.expression.as_deref().map(plain);
-            a.column == b.column && is_same_expression && (a.is_descending, a.nulls_first, a.is_default) == (b.is_descending, b.nulls_first, b.is_default)
+            a.column == b.column
+                && is_same_expression
+                && (a.is_descending, a.nulls_first, a.is_default) == (b.is_descending, b.nulls_first, b.is_default)
         })
         && index.include.iter().all(has)
 }

@@ -12,9 +12,7 @@ use super::facts::{Facts, TableFacts};
 use super::redundant::redundant;
 use super::whatif::statistics::{Statistics, written_rows};
 use super::whatif::{Candidates, Evaluation, WhatIf};
-use super::{
-    Advice, AdviceOptions, Gain, Method, Omission, OmissionReason, SMALL_TABLE, Suggestion, Unit, Workload,
-};
+use super::{Advice, AdviceOptions, Gain, Method, Omission, OmissionReason, SMALL_TABLE, Suggestion, Unit, Workload};
 
 /// Cost of writing one entry of an index, in the planner's unit: some comparisons and a page that becomes dirty.
 const ENTRY_COST: f64 = 1.0;
@@ -231,12 +229,11 @@ pub(super) async fn search<W: WhatIf>(
     }
     // Milliseconds only if they are known of all: costs and milliseconds cannot be added.
     let is_timed = !base.is_empty() && base.keys().all(|number| problem.statements[*number].mean_ms.is_some());
-    let weight = problem.statements.iter().enumerate().map(|(number, statement)| {
-        match (base.get(&number), statement.mean_ms) {
+    let weight =
+        problem.statements.iter().enumerate().map(|(number, statement)| match (base.get(&number), statement.mean_ms) {
             (Some(cost), Some(ms)) if is_timed => statement.calls * ms / cost.max(1e-9),
             _ => statement.calls,
-        }
-    });
+        });
     let weight: Vec<f64> = weight.collect();
     let entry = if is_timed { ENTRY_MS } else { ENTRY_COST };
     let entries: Vec<(f64, f64)> = problem.candidates.iter().map(|index| problem.entries(index)).collect();
@@ -314,7 +311,8 @@ impl<W: WhatIf> Search<'_, W> {
                 if self.problem.relevant[statement].contains(&candidate) {
                     let (cost, used) = self.call(statement, &[candidate]).await;
                     let saved = self.base[&statement] - cost;
-                    if used.contains(&candidate) && saved > WORTH * self.base[&statement]
+                    if used.contains(&candidate)
+                        && saved > WORTH * self.base[&statement]
                         && let Some(row) = savings.get_mut(&statement)
                     {
                         row[candidate] = saved * self.weight[statement];

@@ -18,7 +18,9 @@ pub(super) fn read(text: &str) -> Result<Plan, PlanError> {
         _ => return Err(malformed("accepted is one plan".to_owned())),
     };
     let Value::Object(mut answer) = answer else { return Err(malformed("the plan is no object".to_owned())) };
-    let Some(Value::Object(root)) = answer.remove("Plan") else { return Err(malformed("there is no \"Plan\"".to_owned())) };
+    let Some(Value::Object(root)) = answer.remove("Plan") else {
+        return Err(malformed("there is no \"Plan\"".to_owned()));
+    };
     let number = |name: &str| answer.get(name).and_then(Value::as_f64);
     let jit_ms = answer.get("JIT").and_then(|jit| {
         let timing = jit.get("Timing")?;

@@ -112,7 +112,9 @@ fn is_equal(expr: &Expr, of: &str) -> bool {
 fn has_bound(expr: &Expr) -> bool {
     match expr {
         Expr::Nested(inner) => has_bound(inner),
-        Expr::BinaryOp { left, op: BinaryOperator::And | BinaryOperator::Or, right } => has_bound(left) || has_bound(right),
+        Expr::BinaryOp { left, op: BinaryOperator::And | BinaryOperator::Or, right } => {
+            has_bound(left) || has_bound(right)
+        }
         expr => bound(expr).is_some(),
     }
 }

@@ -132,11 +132,9 @@ async fn add_table_rows(connection: &Connection, plan: &mut Plan) -> Result<(), 
 fn classify(error: tokio_postgres::Error, options: &Options) -> PlanError {
     match error.code() {
         Some(code) if *code == SqlState::READ_ONLY_SQL_TRANSACTION => PlanError::Writes(error),
-        Some(code) if *code == SqlState::QUERY_CANCELED || *code == SqlState::LOCK_NOT_AVAILABLE => PlanError::TimedOut {
-            limit: options.statement_timeout,
-            lock_limit: options.lock_timeout,
-            source: error,
-        },
+        Some(code) if *code == SqlState::QUERY_CANCELED || *code == SqlState::LOCK_NOT_AVAILABLE => {
+            PlanError::TimedOut { limit: options.statement_timeout, lock_limit: options.lock_timeout, source: error }
+        }
         _ => PlanError::Database(Error::Postgres(error)),
     }
 }

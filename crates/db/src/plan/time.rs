@@ -99,8 +99,7 @@ fn find_readers(node: &Node, part: &Node, path: &mut Vec<usize>, readers: &mut V
 
 /// Whether a text names `$1` and not only `$10`.
 fn mentions(text: &str, needle: &str) -> bool {
-    text.match_indices(needle)
-        .any(|(at, found)| !text[at + found.len()..].starts_with(|c: char| c.is_ascii_digit()))
+    text.match_indices(needle).any(|(at, found)| !text[at + found.len()..].starts_with(|c: char| c.is_ascii_digit()))
 }
 
 fn own(node: &mut Node, path: &mut Vec<usize>, borrowed: &Borrowed) {

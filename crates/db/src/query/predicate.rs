@@ -3,7 +3,8 @@
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{
-    BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, UnaryOperator, Value, Visit, Visitor,
+    BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, UnaryOperator, Value, Visit,
+    Visitor,
 };
 
 use super::Schema;
@@ -53,7 +54,8 @@ pub(super) fn placed(dialect: Dialect, schema: &Schema, condition: &Expr, scope:
     let mut all: Vec<(usize, Filter)> = Vec::with_capacity(arms.len());
     for arm in arms {
         // The first condition of `a = 1 and b = 2` already bounds what the arm can match.
-        let first = conjuncts(arm).into_iter().find_map(|part| filters(dialect, schema, part, scope).into_iter().next());
+        let first =
+            conjuncts(arm).into_iter().find_map(|part| filters(dialect, schema, part, scope).into_iter().next());
         let Some(first) = first else { return Placed::Nothing };
         all.push(first);
     }
@@ -110,9 +112,7 @@ fn filters(dialect: Dialect, schema: &Schema, condition: &Expr, scope: &Scope<'_
         Expr::IsNotNull(expr) => one(expr, Test::IsNotNull, None),
         Expr::IsTrue(expr) => one(expr, Test::Equal, Some(Literal::Boolean(true))),
         Expr::IsFalse(expr) => one(expr, Test::Equal, Some(Literal::Boolean(false))),
-        Expr::Identifier(_) | Expr::CompoundIdentifier(_) => {
-            one(condition, Test::Equal, Some(Literal::Boolean(true)))
-        }
+        Expr::Identifier(_) | Expr::CompoundIdentifier(_) => one(condition, Test::Equal, Some(Literal::Boolean(true))),
         Expr::UnaryOp { op: UnaryOperator::Not, expr } => match &**expr {
             Expr::Identifier(_) | Expr::CompoundIdentifier(_) => one(expr, Test::Equal, Some(Literal::Boolean(false))),
             _ => Vec::new(),

@@ -28,7 +28,11 @@ impl Schema {
     /// Makes one without relations. `path` names the schemas in which a name without one is looked up, in order; on
     /// SQLite that is `main`.
     pub fn new(dialect: Dialect, path: &[Ident]) -> Self {
-        Self { dialect, path: path.iter().map(|schema| schema.as_str().to_owned()).collect(), relations: BTreeMap::new() }
+        Self {
+            dialect,
+            path: path.iter().map(|schema| schema.as_str().to_owned()).collect(),
+            relations: BTreeMap::new(),
+        }
     }
 
     /// Adds a table.
@@ -84,8 +88,7 @@ impl Schema {
     ///
     /// [`Error::Sqlite`].
     pub(crate) fn load_sqlite(connection: &rusqlite::Connection) -> Result<Self, Error> {
-        let mut schema =
-            Self { dialect: Dialect::Sqlite, path: vec!["main".to_owned()], relations: BTreeMap::new() };
+        let mut schema = Self { dialect: Dialect::Sqlite, path: vec!["main".to_owned()], relations: BTreeMap::new() };
         let mut statement = connection.prepare_cached(include_str!("sql/sqlite/relations.sql"))?;
         let mut rows = statement.query([])?;
         let mut columns: Vec<String> = Vec::new();

@@ -52,7 +52,8 @@ pub(super) fn read(dialect: Dialect, statement: &Statement, schema: &Schema) -> 
                     ast::AssignmentTarget::ColumnName(name) => std::slice::from_ref(name),
                     ast::AssignmentTarget::Tuple(names) => names.as_slice(),
                 };
-                columns.extend(targets.iter().filter_map(|name| last(name)).filter_map(|name| walk.column(table, name)));
+                columns
+                    .extend(targets.iter().filter_map(|name| last(name)).filter_map(|name| walk.column(table, name)));
             }
             let values = update.assignments.iter().map(|assignment| &assignment.value).collect::<Vec<_>>();
             walk.written(&update.table, from, update.selection.as_ref(), &values)?;
@@ -106,9 +107,7 @@ struct Source {
 
 impl<'a> Walk<'a> {
     fn relation(&self, name: &ObjectName) -> Result<&'a SchemaRelation, ReadingError> {
-        self.schema
-            .find(&parts(name))
-            .ok_or_else(|| ReadingError::UnknownRelation { name: name.to_string() })
+        self.schema.find(&parts(name)).ok_or_else(|| ReadingError::UnknownRelation { name: name.to_string() })
     }
 
     fn target(&self, table: &TableWithJoins) -> Result<&'a SchemaRelation, ReadingError> {
@@ -295,7 +294,10 @@ impl<'a> Walk<'a> {
             self.ordered(&orders, is_limited && !is_aggregate && select.distinct.is_none());
         } else if order.is_empty() {
             self.extreme(select, &scope);
-            if is_limited && !is_aggregate && let [source] = scope.sources.as_slice() {
+            if is_limited
+                && !is_aggregate
+                && let [source] = scope.sources.as_slice()
+            {
                 let scans: Vec<usize> = source.columns.iter().filter_map(|(_, o)| o.as_ref().map(|o| o.0)).collect();
                 if let Some(scan) = scans.first() {
                     self.reading.scans[*scan].is_limited = true;
@@ -467,9 +469,8 @@ impl<'a> Walk<'a> {
                     None => {
                         let scan = self.reading.scans.len();
                         self.reading.scans.push(Scan::new(relation.name.clone()));
-                        let origin = |column: &Ident| {
-                            (self.schema.folded(column.as_str()), Some((scan, column.clone())))
-                        };
+                        let origin =
+                            |column: &Ident| (self.schema.folded(column.as_str()), Some((scan, column.clone())));
                         relation.columns.iter().map(origin).collect()
                     }
                 }
@@ -612,7 +613,8 @@ impl<'a> Walk<'a> {
 
     /// `select max(a) from t` reads one end of an index.
     fn extreme(&mut self, select: &Select, scope: &Scope<'_>) {
-        let [SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }] = select.projection.as_slice() else {
+        let [SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }] = select.projection.as_slice()
+        else {
             return;
         };
         let Expr::Function(function) = expr else { return };
@@ -737,8 +739,20 @@ impl Visitor for Parts {
 
 /// Aggregates of both databases that statements commonly use.
 const AGGREGATES: [&str; 14] = [
-    "count", "sum", "avg", "min", "max", "total", "array_agg", "string_agg", "group_concat", "json_agg", "jsonb_agg",
-    "bool_and", "bool_or", "every",
+    "count",
+    "sum",
+    "avg",
+    "min",
+    "max",
+    "total",
+    "array_agg",
+    "string_agg",
+    "group_concat",
+    "json_agg",
+    "jsonb_agg",
+    "bool_and",
+    "bool_or",
+    "every",
 ];
 
 fn has_aggregate(item: &SelectItem) -> bool {
@@ -756,8 +770,7 @@ fn has_aggregate(item: &SelectItem) -> bool {
         fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
             match expr {
                 Expr::Function(Function { name, over: None, .. })
-                    if self.0 == 0
-                        && AGGREGATES.iter().any(|known| name.to_string().eq_ignore_ascii_case(known)) =>
+                    if self.0 == 0 && AGGREGATES.iter().any(|known| name.to_string().eq_ignore_ascii_case(known)) =>
                 {
                     ControlFlow::Break(())
                 }

@@ -16,7 +16,12 @@ fn schema(dialect: Dialect) -> Schema {
         .table(&main, &ident("orders"), &idents("id customer state total placed note"))
         .table(&main, &ident("customers"), &idents("id name email city"))
         .table(&main, &ident("Odd"), &idents("select Name"))
-        .view(&main, &ident("open_orders"), &idents("number who"), "select id, customer from orders where state = 'open';")
+        .view(
+            &main,
+            &ident("open_orders"),
+            &idents("number who"),
+            "select id, customer from orders where state = 'open';",
+        )
 }
 
 fn read(sql: &str) -> Reading {
@@ -100,7 +105,10 @@ fn long_chains_are_refused_and_shorter_ones_walked() {
     let chain = |count: usize| format!("select 1 from orders where {}", vec!["id = 1"; count].join(" or "));
 
     assert!(matches!(parse(&chain(5000)), Err(QueryError::TooLarge { .. })));
-    assert!(matches!(parse(&format!("select {}1{}", "(".repeat(200), ")".repeat(200))), Err(QueryError::TooLarge { .. })));
+    assert!(matches!(
+        parse(&format!("select {}1{}", "(".repeat(200), ")".repeat(200))),
+        Err(QueryError::TooLarge { .. })
+    ));
     assert_eq!(shown(&read(&chain(190))), ["orders: id AnyOf(190)"]);
 }
 
@@ -141,7 +149,9 @@ fn conditions_belong_to_the_table_their_names_mean() {
 #[test]
 fn subqueries_see_outer_names_and_derived_tables_do_not() {
     assert_eq!(
-        shown(&read("select 1 from customers c where exists (select 1 from orders where customer = c.id and city = 'x')")),
+        shown(&read(
+            "select 1 from customers c where exists (select 1 from orders where customer = c.id and city = 'x')"
+        )),
         ["customers: city Equal, id Join", "orders: customer Join"]
     );
     let query = parse("select 1 from customers c, (select 1 from orders where customer = c.id) as o").unwrap();
@@ -161,7 +171,9 @@ fn conditions_reach_through_views_tables_expressions_and_subqueries() {
         ["orders: customer Equal"]
     );
     assert_eq!(
-        shown(&read("select * from (select customer, count(*) as n from orders group by 1) x where customer = 1 and n > 2")),
+        shown(&read(
+            "select * from (select customer, count(*) as n from orders group by 1) x where customer = 1 and n > 2"
+        )),
         ["orders: customer Equal"]
     );
     // The ten newest are chosen before the customer is.
@@ -199,7 +211,8 @@ fn orders_are_kept_only_if_one_table_can_give_them() {
 
 #[test]
 fn alternatives_on_several_columns_are_kept_apart() {
-    let reading = read("select 1 from orders where (customer = 1 or state = 'x' and total > 3) and (id = 1 or id in (2, 3))");
+    let reading =
+        read("select 1 from orders where (customer = 1 or state = 'x' and total > 3) and (id = 1 or id in (2, 3))");
 
     assert_eq!(shown(&reading), ["orders: id AnyOf(3)"]);
     assert_eq!(reading.scans[0].alternatives.len(), 1);
@@ -210,10 +223,15 @@ fn alternatives_on_several_columns_are_kept_apart() {
 #[test]
 fn outer_joins_filter_the_side_that_may_be_missing() {
     assert_eq!(
-        shown(&read("select 1 from customers c left join orders o on o.customer = c.id and c.city = 'x' and o.state = 'y'")),
+        shown(&read(
+            "select 1 from customers c left join orders o on o.customer = c.id and c.city = 'x' and o.state = 'y'"
+        )),
         ["customers: ", "orders: customer Join, state Equal"]
     );
-    assert_eq!(shown(&read("select 1 from orders join customers using (id)")), ["orders: id Join", "customers: id Join"]);
+    assert_eq!(
+        shown(&read("select 1 from orders join customers using (id)")),
+        ["orders: id Join", "customers: id Join"]
+    );
 }
 
 #[test]

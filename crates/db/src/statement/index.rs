@@ -134,8 +134,7 @@ impl IndexKey {
     fn render(&self, dialect: Dialect) -> String {
         let by = self.by.render();
         match (dialect, self.order) {
-            (_, KeyOrder::Ascending)
-            | (Dialect::Sqlite, KeyOrder::AscendingNullsFirst | KeyOrder::Pattern) => by,
+            (_, KeyOrder::Ascending) | (Dialect::Sqlite, KeyOrder::AscendingNullsFirst | KeyOrder::Pattern) => by,
             (_, KeyOrder::Descending) | (Dialect::Sqlite, KeyOrder::DescendingNullsLast) => format!("{by} desc"),
             (Dialect::Postgres, KeyOrder::AscendingNullsFirst) => format!("{by} asc nulls first"),
             (Dialect::Postgres, KeyOrder::DescendingNullsLast) => format!("{by} desc nulls last"),
@@ -183,8 +182,11 @@ impl IndexDefinition {
             .chain(self.keys.iter().map(|key| key.by.column().as_str()))
             .collect::<Vec<_>>()
             .join("_");
-        let plain: String =
-            words.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' }).take(44).collect();
+        let plain: String = words
+            .chars()
+            .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' })
+            .take(44)
+            .collect();
         let name = format!("{plain}_tk{:012x}", digest & 0xffff_ffff_ffff);
         Ident::new(&name).expect("letters, digits and underscores, at most 59 of them")
     }

@@ -145,7 +145,9 @@ async fn equalities_come_before_ranges_and_what_is_there_is_not_suggested() {
 async fn parameters_are_planned_for_all_values() {
     let (_database, _client, db) = database(SMALL).await;
 
-    let advice = advice(&db, &[("select * from t where a = $1 and b < $2", 10.0), ("select * from t where a = any($1)", 5.0)]).await;
+    let advice =
+        advice(&db, &[("select * from t where a = $1 and b < $2", 10.0), ("select * from t where a = any($1)", 5.0)])
+            .await;
 
     assert!(advice.omissions.is_empty(), "{advice}");
     assert!(definitions(&advice)[0].starts_with("public.t (a"), "{advice}");

@@ -89,7 +89,10 @@ async fn index_of_another_name_and_wider_one_make_it_needless() {
         .await
         .unwrap();
     let by_function = IndexDefinition {
-        keys: vec![IndexKey { by: Keyed::Function(KeyFunction::Lower, ident("b")), order: KeyOrder::DescendingNullsLast }],
+        keys: vec![IndexKey {
+            by: Keyed::Function(KeyFunction::Lower, ident("b")),
+            order: KeyOrder::DescendingNullsLast,
+        }],
         include: vec![ident("c")],
         ..on_a()
     };
@@ -97,7 +100,10 @@ async fn index_of_another_name_and_wider_one_make_it_needless() {
     assert_eq!(create(&db, &on_a(), &patient()).await.unwrap(), Created::Present { name: ident("theirs") });
     assert_eq!(create(&db, &by_function, &patient()).await.unwrap(), Created::Present { name: ident("lower_b") });
     let other = IndexDefinition { keys: vec![IndexKey::ascending(ident("c"))], ..on_a() };
-    assert!(matches!(create(&db, &other, &patient()).await.unwrap(), Created::New { .. }), "a partial one does not serve");
+    assert!(
+        matches!(create(&db, &other, &patient()).await.unwrap(), Created::New { .. }),
+        "a partial one does not serve"
+    );
 }
 
 #[tokio::test]
@@ -215,10 +221,7 @@ async fn many_that_want_the_same_index_make_one() {
 #[tokio::test]
 async fn another_process_at_the_table_is_waited_for_and_then_named() {
     let (_database, client, db) = table().await;
-    client
-        .batch_execute("select pg_advisory_lock(x'74696478'::int, hashtext('\"public\".\"t\"'))")
-        .await
-        .unwrap();
+    client.batch_execute("select pg_advisory_lock(x'74696478'::int, hashtext('\"public\".\"t\"'))").await.unwrap();
     let options = CreateOptions { patience: Duration::from_millis(100), ..patient() };
 
     let error = create(&db, &on_a(), &options).await.unwrap_err();
@@ -229,7 +232,10 @@ async fn another_process_at_the_table_is_waited_for_and_then_named() {
 #[tokio::test]
 async fn real_runs_say_whether_it_helps() {
     let (_database, client, db) = table().await;
-    client.batch_execute("insert into t select i, i % 20000, 'x', 1 from generate_series(20001, 200000) as i; analyze t").await.unwrap();
+    client
+        .batch_execute("insert into t select i, i % 20000, 'x', 1 from generate_series(20001, 200000) as i; analyze t")
+        .await
+        .unwrap();
     let statements = [("select * from t where a = 77", 10.0)];
     let runs = Runs::default();
 
@@ -249,10 +255,7 @@ async fn sqlite_makes_an_index_once_and_refuses_a_name_that_is_taken() {
     let db = Database::Sqlite(inner.clone());
     let index = IndexDefinition { table: "main.t".parse().unwrap(), include: vec![ident("c")], ..on_a() };
 
-    assert_eq!(
-        create(&db, &index, &patient()).await.unwrap(),
-        Created::New { name: index.name(), failed_attempts: 0 }
-    );
+    assert_eq!(create(&db, &index, &patient()).await.unwrap(), Created::New { name: index.name(), failed_attempts: 0 });
     assert_eq!(create(&db, &index, &patient()).await.unwrap(), Created::Present { name: index.name() });
     let other = IndexDefinition { table: "main.u".parse().unwrap(), include: vec![], ..index.clone() };
     let blocker = ["create table ", &other.name().quoted(), " (x)"].concat();

@@ -141,7 +141,8 @@ async fn parameters_get_the_plan_that_serves_all_values() {
     let (_database, client, db) = shop().await;
     client.batch_execute("create index on orders (customer); analyze orders").await.unwrap();
 
-    let plan = explain(&db, "select * from orders where customer = $1 and total < $2", &Options::default()).await.unwrap();
+    let plan =
+        explain(&db, "select * from orders where customer = $1 and total < $2", &Options::default()).await.unwrap();
 
     let text = plan.to_string();
     assert!(text.contains("customer = $1"), "{text}");
@@ -163,7 +164,11 @@ async fn findings_on_a_real_server_are_those_of_the_missing_index() {
     assert!(rules(&db, keyset, &Options::default()).await.contains(&Rule::OrKeyset));
     client.batch_execute("create index on orders (customer); analyze orders").await.unwrap();
     assert_eq!(rules(&db, by_customer, &Options::default()).await, []);
-    assert_eq!(rules(&db, "select * from orders where total < 90", &Options::default()).await, [], "most rows are kept");
+    assert_eq!(
+        rules(&db, "select * from orders where total < 90", &Options::default()).await,
+        [],
+        "most rows are kept"
+    );
 }
 
 #[tokio::test]

@@ -126,9 +126,13 @@ async fn omissions_and_redundant_indexes_are_named() {
     )
     .await;
 
-    let advice = advice(&db, &["select * from tiny where a = 1", "select 1 from t where a = ?", "pragma user_version"]).await;
+    let advice =
+        advice(&db, &["select * from tiny where a = 1", "select 1 from t where a = ?", "pragma user_version"]).await;
 
-    assert!(advice.omissions.iter().any(|omission| matches!(omission.reason, OmissionReason::SmallTable { .. })), "{advice}");
+    assert!(
+        advice.omissions.iter().any(|omission| matches!(omission.reason, OmissionReason::SmallTable { .. })),
+        "{advice}"
+    );
     assert!(advice.omissions.iter().any(|omission| omission.reason == OmissionReason::Utility), "{advice}");
     let redundant: Vec<(&str, &RedundantReason)> =
         advice.redundant.iter().map(|redundant| (redundant.index.as_str(), &redundant.reason)).collect();

@@ -29,7 +29,11 @@ fn index(name: &str, columns: &[&str]) -> ExistingIndex {
     }
 }
 
-fn reasons(indexes: Vec<ExistingIndex>, foreign_keys: &[&str], suggested: &[IndexDefinition]) -> Vec<(String, RedundantReason)> {
+fn reasons(
+    indexes: Vec<ExistingIndex>,
+    foreign_keys: &[&str],
+    suggested: &[IndexDefinition],
+) -> Vec<(String, RedundantReason)> {
     let foreign_keys = foreign_keys.iter().map(|column| vec![ident(column)]).collect();
     let table = TableFacts { indexes, foreign_keys, scans: Some(1000), ..TableFacts::default() };
     let facts = Facts { tables: [("public.t".parse().unwrap(), table)].into() };

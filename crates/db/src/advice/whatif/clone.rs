@@ -11,9 +11,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 
-use super::{Candidates, Evaluation, WhatIf};
+use super::{Candidates, Evaluation, WhatIf, root_cause};
 use crate::advice::facts::{Facts, TableFacts, sqlite};
-use crate::plan::{Node, aliases, query_plan};
+use crate::plan::{Node, PlanError, aliases, query_plan};
 use crate::query::Query;
 use crate::statement::{Creation, IndexDefinition, drop_index};
 use crate::{Dialect, Error, Ident};
@@ -59,9 +59,10 @@ impl Clone {
             let _ = connection.execute_batch(&row.get::<_, String>(0)?);
         }
         // Makes the table of statistics.
-        connection.execute_batch("create table tierkeep_nothing (a); analyze; drop table tierkeep_nothing; delete from sqlite_stat1")?;
-        let mut clone =
-            Self { connection, facts, queries, candidates, present: Vec::new(), numbers: HashMap::new() };
+        connection.execute_batch(
+            "create table tierkeep_nothing (a); analyze; drop table tierkeep_nothing; delete from sqlite_stat1",
+        )?;
+        let mut clone = Self { connection, facts, queries, candidates, present: Vec::new(), numbers: HashMap::new() };
         clone.copy_statistics(sqlite::statistics(original)?)?;
         clone.reload()?;
         Ok(clone)
@@ -132,19 +133,18 @@ impl Clone {
         self.reload()
     }
 
-    fn cost(&mut self, statement: usize, wanted: &[usize]) -> Result<Evaluation, Error> {
+    fn cost(&mut self, statement: usize, wanted: &[usize]) -> Result<Evaluation, PlanError> {
         self.set(wanted)?;
         let query = &self.queries[statement];
-        let plan = query_plan(&self.connection, query).map_err(|error| match error {
-            crate::plan::PlanError::Database(error) => error,
-            other => Error::Open { path: "explain query plan".into(), source: Box::new(other) },
-        })?;
-        let names = aliases(query.statement()).into_iter().map(|(alias, table)| (alias.to_lowercase(), table)).collect();
+        let plan = query_plan(&self.connection, query)?;
+        let names =
+            aliases(query.statement()).into_iter().map(|(alias, table)| (alias.to_lowercase(), table)).collect();
         let reckoning = Reckoning { clone: self, aliases: names };
         let cost = reckoning.steps(&plan.root).0;
         let nodes = plan.nodes();
         let words: BTreeSet<&str> = nodes.iter().flat_map(|(_, node)| node.kind.split(' ')).collect();
-        let used = wanted.iter().copied().filter(|number| words.contains(self.candidates[*number].name().as_str())).collect();
+        let used =
+            wanted.iter().copied().filter(|number| words.contains(self.candidates[*number].name().as_str())).collect();
         let others = words.into_iter().map(str::to_owned).collect();
         Ok(Evaluation { cost, used, others })
     }
@@ -152,10 +152,7 @@ impl Clone {
 
 impl WhatIf for Clone {
     async fn evaluate(&mut self, statement: usize, candidates: &[usize]) -> Result<Evaluation, String> {
-        self.cost(statement, candidates).map_err(|error| {
-            let cause = std::error::Error::source(&error).map(ToString::to_string);
-            cause.unwrap_or_else(|| error.to_string())
-        })
+        self.cost(statement, candidates).map_err(|error| root_cause(&error))
     }
 }
 
@@ -179,8 +176,11 @@ impl Reckoning<'_> {
             } else if line.starts_with("USE TEMP B-TREE FOR ") {
                 cost += rows * rows.max(2.0).log2();
             } else if line.starts_with("MULTI-INDEX OR") {
-                let (one, found) =
-                    child.children.iter().map(|arm| self.steps(arm)).fold((0.0, 0.0), |sum, arm| (sum.0 + arm.0, sum.1 + arm.1));
+                let (one, found) = child
+                    .children
+                    .iter()
+                    .map(|arm| self.steps(arm))
+                    .fold((0.0, 0.0), |sum, arm| (sum.0 + arm.0, sum.1 + arm.1));
                 cost += rows * one;
                 rows *= found;
             } else if line.starts_with("CORRELATED") {

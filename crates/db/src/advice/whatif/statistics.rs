@@ -6,11 +6,11 @@
 use std::collections::BTreeSet;
 
 use super::{Candidates, Evaluation, WhatIf};
+use crate::Ident;
 use crate::advice::candidate::predicates;
 use crate::advice::facts::{ExistingIndex, Facts, TableFacts, plain};
 use crate::query::{Filter, Literal, Ordering, Reading, Scan, Test};
 use crate::statement::{IndexDefinition, IndexPredicate, KeyOrder, Keyed};
-use crate::Ident;
 
 /// A page that is not next to the last one.
 const RANDOM_PAGE: f64 = 4.0;
@@ -119,13 +119,17 @@ fn rows_out(scan: &Scan, table: &TableFacts, with_joins: bool) -> f64 {
 /// One condition for each thing that is compared; one with a value of the statement's own rather than one with a column of
 /// another table.
 fn distinct(filters: &[Filter]) -> impl Iterator<Item = &Filter> {
-    filters.iter().enumerate().filter(|(at, filter)| {
-        let is_same = |other: &Filter| other.on == filter.on;
-        let is_preferred = |other: &Filter| is_same(other) && filter.test == Test::Join && other.test != Test::Join;
-        let comes_before = |other: &Filter| is_same(other) && (filter.test == Test::Join) == (other.test == Test::Join);
-        !filters.iter().any(is_preferred) && !filters[..*at].iter().any(comes_before)
-    })
-    .map(|(_, filter)| filter)
+    filters
+        .iter()
+        .enumerate()
+        .filter(|(at, filter)| {
+            let is_same = |other: &Filter| other.on == filter.on;
+            let is_preferred = |other: &Filter| is_same(other) && filter.test == Test::Join && other.test != Test::Join;
+            let comes_before =
+                |other: &Filter| is_same(other) && (filter.test == Test::Join) == (other.test == Test::Join);
+            !filters.iter().any(is_preferred) && !filters[..*at].iter().any(comes_before)
+        })
+        .map(|(_, filter)| filter)
 }
 
 /// Reading all of it, and sorting what is left.
@@ -147,7 +151,10 @@ fn entered(scan: &Scan, table: &TableFacts, index: &View<'_>, loops: f64) -> Opt
     let mut by_join = false;
     for (key, _) in &index.keys {
         let Some(key) = key else { break };
-        let Some(filter) = distinct(&scan.filters).find(|filter| filter.on == *key && filter.test != Test::IsNotNull) else { break };
+        let Some(filter) = distinct(&scan.filters).find(|filter| filter.on == *key && filter.test != Test::IsNotNull)
+        else {
+            break;
+        };
         share *= table.selectivity(filter);
         used += 1;
         by_join |= filter.test == Test::Join;
@@ -221,9 +228,11 @@ fn ordered(order: &[Ordering], index: &View<'_>, scan: &Scan) -> bool {
 }
 
 fn groups(scan: &Scan, index: &View<'_>) -> bool {
-    let mut columns = index.keys.iter().filter_map(|(key, _)| key.as_ref()).skip_while(|key| {
-        scan.filters.iter().any(|filter| filter.on == **key && filter.test == Test::Equal)
-    });
+    let mut columns = index
+        .keys
+        .iter()
+        .filter_map(|(key, _)| key.as_ref())
+        .skip_while(|key| scan.filters.iter().any(|filter| filter.on == **key && filter.test == Test::Equal));
     scan.group.iter().all(|column| columns.next().is_some_and(|key| *key == Keyed::Column(column.clone())))
 }
 
@@ -260,4 +269,3 @@ pub(in crate::advice) fn written_rows(reading: &Reading, facts: &Facts) -> f64 {
         _ => 1.0,
     }
 }
-

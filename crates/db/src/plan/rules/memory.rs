@@ -13,9 +13,11 @@ pub(super) fn sort_spill(at: &At<'_>) -> Option<Finding> {
         return None;
     }
     let kilobytes = disk(&at.node.details)
-        + at.node.details.get("Workers").and_then(Value::as_array).map_or(0.0, |workers| {
-            workers.iter().filter_map(Value::as_object).map(disk).sum::<f64>()
-        });
+        + at.node
+            .details
+            .get("Workers")
+            .and_then(Value::as_array)
+            .map_or(0.0, |workers| workers.iter().filter_map(Value::as_object).map(disk).sum::<f64>());
     let below: f64 = at.node.children.iter().filter_map(|child| child.number("Temp Written Blocks")).sum();
     let written = (at.node.number("Temp Written Blocks").unwrap_or(0.0) - below).max(0.0);
     if kilobytes == 0.0 && written == 0.0 {
@@ -30,7 +32,10 @@ pub(super) fn sort_spill(at: &At<'_>) -> Option<Finding> {
         format!("{} kB do not fit into work_mem and are written to disk and read back", count(amount)),
         if is_sort {
             let key = at.node.details.get("Sort Key").map(ToString::to_string).unwrap_or_default();
-            format!("an index that gives the order {key}, or for this statement a work_mem of some {} kB", count(amount * 2.5))
+            format!(
+                "an index that gives the order {key}, or for this statement a work_mem of some {} kB",
+                count(amount * 2.5)
+            )
         } else {
             format!("for this statement a work_mem of some {} kB", count(amount * 2.0))
         },
@@ -55,11 +60,17 @@ pub(super) fn hash_spill(at: &At<'_>) -> Option<Finding> {
         Rule::HashSpill,
         Confidence::High,
         vec![("Hash Batches", batches), ("Original Hash Batches", original), ("Peak Memory Usage kB", peak)],
-        format!("the hash table is {} times too large for memory and is worked off in parts, through disk", count(batches)),
+        format!(
+            "the hash table is {} times too large for memory and is worked off in parts, through disk",
+            count(batches)
+        ),
         if batches > original {
             "the planner expected fewer rows: analyze, or extended statistics on what is hashed".to_owned()
         } else {
-            format!("for this statement a work_mem of some {} kB, or fewer columns and rows in it", count(peak.max(1.0) * batches))
+            format!(
+                "for this statement a work_mem of some {} kB, or fewer columns and rows in it",
+                count(peak.max(1.0) * batches)
+            )
         },
     )
 }
@@ -74,7 +85,11 @@ pub(super) fn lossy_bitmap(at: &At<'_>) -> Option<Finding> {
         Rule::LossyBitmap,
         Confidence::High,
         vec![("Lossy Heap Blocks", lossy), ("Rows Removed by Index Recheck", rechecked)],
-        format!("{} pages are remembered only as a whole, so {} rows are checked again", count(lossy), count(rechecked)),
+        format!(
+            "{} pages are remembered only as a whole, so {} rows are checked again",
+            count(lossy),
+            count(rechecked)
+        ),
         "a larger work_mem for this statement, or an index that finds fewer rows".to_owned(),
     )
 }

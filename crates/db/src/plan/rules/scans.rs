@@ -104,7 +104,10 @@ pub(super) fn heap_fetches(at: &At<'_>) -> Option<Finding> {
         Rule::HeapFetches,
         Confidence::High,
         vec![("Heap Fetches", fetches), ("Actual Rows", rows)],
-        format!("the index has all columns, and the table was still asked {} times whether rows are visible", count(fetches)),
+        format!(
+            "the index has all columns, and the table was still asked {} times whether rows are visible",
+            count(fetches)
+        ),
         format!("vacuum {table}, and let autovacuum come more often if it happens again"),
     )
 }
@@ -113,7 +116,8 @@ pub(super) fn deep_offset(at: &At<'_>) -> Option<Finding> {
     if at.node.kind != "Limit" {
         return None;
     }
-    let [below] = at.node.children.iter().filter(|c| c.text("Parent Relationship") != Some("InitPlan")).collect::<Vec<_>>()[..]
+    let [below] =
+        at.node.children.iter().filter(|c| c.text("Parent Relationship") != Some("InitPlan")).collect::<Vec<_>>()[..]
     else {
         return None;
     };

@@ -9,7 +9,10 @@ fn definition() -> IndexDefinition {
         table: "public.orders".parse().unwrap(),
         keys: vec![
             IndexKey::ascending(ident("customer")),
-            IndexKey { by: Keyed::Function(KeyFunction::Lower, ident("e\"mail")), order: KeyOrder::DescendingNullsLast },
+            IndexKey {
+                by: Keyed::Function(KeyFunction::Lower, ident("e\"mail")),
+                order: KeyOrder::DescendingNullsLast,
+            },
         ],
         include: vec![ident("total")],
         predicate: Some(IndexPredicate::TextIs(ident("state"), "it's".to_owned())),
@@ -51,9 +54,6 @@ fn name_follows_the_definition_and_fits() {
 
 #[test]
 fn dropping_names_the_schema() {
-    assert_eq!(
-        drop_index(Dialect::Postgres, Some(&ident("s")), &ident("i")),
-        "drop index concurrently \"s\".\"i\""
-    );
+    assert_eq!(drop_index(Dialect::Postgres, Some(&ident("s")), &ident("i")), "drop index concurrently \"s\".\"i\"");
     assert_eq!(drop_index(Dialect::Sqlite, None, &ident("i")), "drop index \"i\"");
 }
