@@ -18,6 +18,7 @@ mod predicate;
 mod scan;
 mod schema;
 mod scope;
+mod walk;
 
 pub use fingerprint::Fingerprint;
 pub use scan::{Filter, Literal, Ordering, Reading, ReadingError, Scan, Test, Written};
@@ -183,7 +184,7 @@ impl Query {
     ///
     /// [`ReadingError`] if a table does not exist in `schema`, a view cannot be read, or the statement is a utility.
     pub fn read(&self, schema: &Schema) -> Result<Reading, ReadingError> {
-        scope::read(self.dialect, &self.statement, schema)
+        walk::read(self.dialect, &self.statement, schema)
     }
 
     /// The statement as a tree.

@@ -135,6 +135,28 @@ pub enum CreateError {
 /// # Errors
 ///
 /// [`CreateError`], one variant per thing that can be done.
+///
+/// # Examples
+///
+/// ```no_run
+/// use tierkeep_db::advice::create::{CreateOptions, Runs, Verdict, create, judge, measure};
+/// use tierkeep_db::{Database, Ident, IndexDefinition, IndexKey};
+///
+/// # async fn example(db: Database) -> Result<(), Box<dyn std::error::Error>> {
+/// let index = IndexDefinition {
+///     table: "public.orders".parse()?,
+///     keys: vec![IndexKey::ascending(Ident::new("customer")?)],
+///     include: Vec::new(),
+///     predicate: None,
+/// };
+/// let statements = [("select * from orders where customer = 7", 1000.0)];
+///
+/// let before = measure(&db, &statements, &Runs::default()).await?;
+/// create(&db, &index, &CreateOptions::default()).await?;
+/// let after = measure(&db, &statements, &Runs::default()).await?;
+/// assert_ne!(judge(&before, &after).verdict, Verdict::Harmful);
+/// # Ok(()) }
+/// ```
 pub async fn create(db: &Database, index: &IndexDefinition, options: &CreateOptions) -> Result<Created, CreateError> {
     match db {
         Database::Postgres(pool) => create_postgres(pool, index, options).await,

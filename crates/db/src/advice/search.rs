@@ -83,6 +83,7 @@ impl Problem {
         for name in &read.tables {
             let reason = match facts.tables.get(name) {
                 Some(table) if !table.is_readable => OmissionReason::NotPermitted,
+                Some(table) if table.is_partitioned => OmissionReason::Partitioned,
                 Some(table) => match table.rows {
                     // No statistics of any column: nobody ever looked, or there are none to see.
                     Some(rows) if table.columns.is_empty() && rows >= SMALL_TABLE => OmissionReason::NoStatistics,

@@ -213,6 +213,9 @@ async fn what_is_not_looked_at_is_named_with_its_reason() {
              insert into fresh select generate_series(1, 5000);
              create table secret (a int); insert into secret select generate_series(1, 5000); analyze secret;
              create function bad(int) returns int language sql immutable as 'select 1/($1 - $1)';
+             create table parts (a int) partition by range (a);
+             create table part partition of parts for values from (0) to (10000);
+             insert into parts select generate_series(1, 5000); analyze parts;
              drop role if exists advised; create role advised login; grant select on t, tiny, fresh to advised;",
         )
         .await
@@ -226,6 +229,7 @@ async fn what_is_not_looked_at_is_named_with_its_reason() {
         ("select * from t where bad(3) = a", 1.0),
         ("select * from t where a = 1", 1.0),
         ("select * from secret where a = 1", 1.0),
+        ("select * from parts where a = 1", 1.0),
     ]);
     let url = database.url().replace("postgres@", "advised@").parse::<PostgresUrl>().unwrap();
     let limited = Database::Postgres(Pool::new(&url, PoolConfig::default()).unwrap());
@@ -241,6 +245,7 @@ async fn what_is_not_looked_at_is_named_with_its_reason() {
     assert!(matches!(reason(&advice, "nowhere"), OmissionReason::Unreadable { .. }));
     assert_eq!(reason(&advice, "public.tiny"), OmissionReason::SmallTable { rows: 10.0 });
     assert_eq!(reason(&advice, "public.fresh"), OmissionReason::NoStatistics);
+    assert_eq!(reason(&advice, "public.parts"), OmissionReason::Partitioned);
     assert!(matches!(reason(&advice, "bad(3)"), OmissionReason::NotPlanned { .. }));
     assert_eq!(definitions(&advice).len(), 2, "the others are looked at all the same: {advice}");
 

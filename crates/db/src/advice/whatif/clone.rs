@@ -219,19 +219,22 @@ impl Reckoning<'_> {
             let found = (rows / 100.0).max(1.0);
             return (rows * rows.max(2.0).log2() + found, found);
         }
-        let found = match index.and_then(|index| self.clone.numbers.get(index)) {
+        // `ANY(a)` enters the index once for each value of `a`.
+        let skipped = condition.matches("ANY(").count();
+        let (entries, found) = match index.and_then(|index| self.clone.numbers.get(index)) {
             Some(numbers) => {
                 let all = numbers.first().copied().unwrap_or(rows);
-                let found = if equal == 0 { all } else { numbers.get(equal).copied().unwrap_or(1.0) };
-                found * share
+                let agreeing = |keys: usize| if keys == 0 { all } else { numbers.get(keys).copied().unwrap_or(1.0) };
+                let entries = all / agreeing(skipped).max(1.0);
+                (entries, entries * agreeing(skipped + equal) * share)
             }
             // By the number of the row.
-            None if equal > 0 => 1.0,
-            None => rows * share,
+            None if equal > 0 => (1.0, 1.0),
+            None => (1.0, rows * share),
         };
         let found = found.max(1.0);
         let per_row = if is_covering || index.is_none() { 1.0 } else { THROUGH_INDEX };
-        (rows.max(2.0).log2() + found * per_row, found)
+        (entries * rows.max(2.0).log2() + found * per_row, found)
     }
 
     fn rows(&self, table: &str) -> f64 {
