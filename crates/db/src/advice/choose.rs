@@ -55,7 +55,8 @@ impl Matrix {
         best.iter().map(|(_, saving)| saving).sum()
     }
 
-    fn fits(&self, set: &[usize], limits: Limits) -> bool {
+    /// Whether a set is within limits.
+    pub(super) fn fits(&self, set: &[usize], limits: Limits) -> bool {
         set.len() <= limits.count && set.iter().map(|candidate| self.bytes[*candidate]).sum::<u64>() <= limits.bytes
     }
 

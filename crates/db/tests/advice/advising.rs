@@ -306,3 +306,50 @@ async fn connection_that_gave_advice_knows_nothing_of_it_afterwards() {
 
     assert_eq!((hypothetical, prepared), (0, 0));
 }
+
+/// Makes what is suggested; the names of the indexes that the statement's plan uses then.
+async fn used_after(client: &DatabaseClient, db: &Database, sql: &'static str) -> (Advice, Vec<String>) {
+    let advice = advice(db, &[(sql, 100.0)]).await;
+    for suggestion in &advice.suggestions {
+        client.batch_execute(&suggestion.statement).await.unwrap();
+    }
+    client.batch_execute("analyze t").await.unwrap();
+    let plan = tierkeep_db::plan::explain(db, sql, &tierkeep_db::plan::Options::default()).await.unwrap();
+    let used = plan.nodes().iter().filter_map(|(_, node)| node.text("Index Name").map(str::to_owned)).collect();
+    (advice, used)
+}
+
+#[tokio::test]
+async fn kinds_of_conditions_get_the_index_that_serves_them() {
+    for (sql, expected) in [
+        ("select * from t where a = 5 or b = 7", vec!["public.t (a)", "public.t (b)"]),
+        ("select * from t order by a, b desc limit 5", vec!["public.t (a, b desc)"]),
+        (
+            "select * from t order by a desc nulls last, b desc nulls last limit 5",
+            vec!["public.t (a desc nulls last, b desc nulls last)"],
+        ),
+        ("select * from t where name like 'name 77%'", vec!["public.t (name text_pattern_ops)"]),
+        ("select * from t where upper(name) = 'NAME 77'", vec!["public.t (upper(name))"]),
+        ("select * from t where (a, b) > (2990, 3) order by a, b limit 5", vec!["public.t (a, b)"]),
+        ("select * from t x join t y on y.a = x.b where x.a = 5", vec!["public.t (a)"]),
+    ] {
+        let (_database, client, db) = database(SMALL).await;
+        let statements = [
+            "alter table t add column name text collate \"und-x-icu\"",
+            "update t set name = 'name ' || a",
+            "vacuum full analyze t",
+        ];
+        for statement in statements {
+            client.batch_execute(statement).await.unwrap();
+        }
+
+        let (advice, used) = used_after(&client, &db, sql).await;
+
+        let mut found = definitions(&advice);
+        found.sort();
+        assert_eq!(found, expected, "{sql}\n{advice}");
+        for suggestion in &advice.suggestions {
+            assert!(used.contains(&suggestion.index.name().to_string()), "{sql}: {used:?}");
+        }
+    }
+}
