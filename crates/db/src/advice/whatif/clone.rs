@@ -35,6 +35,8 @@ pub(in crate::advice) struct Clone {
     present: Vec<usize>,
     /// Rows, and rows of equal keys, by index.
     numbers: HashMap<String, Vec<f64>>,
+    /// Tables that were analysed in the original. Of the others its planner knows nothing, so that of the copy must not.
+    analysed: BTreeSet<String>,
 }
 
 impl Clone {
@@ -62,8 +64,18 @@ impl Clone {
         connection.execute_batch(
             "create table tierkeep_nothing (a); analyze; drop table tierkeep_nothing; delete from sqlite_stat1",
         )?;
-        let mut clone = Self { connection, facts, queries, candidates, present: Vec::new(), numbers: HashMap::new() };
-        clone.copy_statistics(sqlite::statistics(original)?)?;
+        let mut clone = Self {
+            connection,
+            facts,
+            queries,
+            candidates,
+            present: Vec::new(),
+            numbers: HashMap::new(),
+            analysed: BTreeSet::new(),
+        };
+        let known = sqlite::statistics(original)?;
+        clone.analysed = known.keys().map(|(table, _)| table.clone()).collect();
+        clone.copy_statistics(known)?;
         clone.reload()?;
         Ok(clone)
     }
@@ -92,13 +104,15 @@ impl Clone {
         Ok(())
     }
 
-    /// Writes the statistics of an index, or with no name those of a table.
+    /// Notes the statistics of an index, or with no name those of a table.
     fn state(&mut self, table: &str, index: &str, numbers: &[f64]) -> Result<(), Error> {
-        let text: Vec<String> = numbers.iter().map(|number| format!("{number:.0}")).collect();
-        self.connection.execute(
-            "insert into sqlite_stat1 (tbl, idx, stat) values (?1, nullif(?2, ''), ?3)",
-            (table, index, text.join(" ")),
-        )?;
+        if self.analysed.contains(table) {
+            let text: Vec<String> = numbers.iter().map(|number| format!("{number:.0}")).collect();
+            self.connection.execute(
+                "insert into sqlite_stat1 (tbl, idx, stat) values (?1, nullif(?2, ''), ?3)",
+                (table, index, text.join(" ")),
+            )?;
+        }
         self.numbers.insert(index.to_owned(), numbers.to_vec());
         Ok(())
     }
