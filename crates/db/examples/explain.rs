@@ -11,7 +11,7 @@ use tierkeep_db::{Database, DatabaseUrl, Error, Pool, PoolConfig, SqliteConfig, 
 const SETUP: &str = "
     create table orders (id integer primary key, customer integer not null, placed text not null);
     with recursive i (i) as (select 1 union all select i + 1 from i where i < 50000)
-    insert into orders select i, i % 3000, date('2024-01-01', i / 100 || ' days') from i;
+    insert into orders select i, i % 3000, date('2024-01-01', (i / 100) || ' days') from i;
     analyze;";
 
 #[tokio::main(flavor = "current_thread")]

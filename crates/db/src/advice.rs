@@ -196,6 +196,8 @@ pub enum OmissionReason {
     NoStatistics,
     /// This role may not read the table, so that its statistics are hidden.
     NotPermitted,
+    /// Its rows are in partitions, each of which has indexes of its own: add statements on the partitions.
+    Partitioned,
 }
 
 /// Why there is no advice.

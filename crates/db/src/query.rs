@@ -18,6 +18,7 @@ mod predicate;
 mod scan;
 mod schema;
 mod scope;
+mod walk;
 
 pub use fingerprint::Fingerprint;
 pub use scan::{Filter, Literal, Ordering, Reading, ReadingError, Scan, Test, Written};
@@ -65,6 +66,9 @@ pub struct Query {
     fingerprint: Fingerprint,
     parameters: u16,
 }
+
+/// A statement as it was written, and what was understood of it.
+pub type Parsed = (String, Result<Query, QueryError>);
 
 /// Why a text is not one statement that can be analysed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -126,7 +130,7 @@ impl Query {
     /// # Errors
     ///
     /// [`QueryError`] if the text cannot even be split: a quote that is not closed, or more than fits.
-    pub fn parse_all(dialect: Dialect, text: &str) -> Result<Vec<(String, Result<Self, QueryError>)>, QueryError> {
+    pub fn parse_all(dialect: Dialect, text: &str) -> Result<Vec<Parsed>, QueryError> {
         let pieces = split(dialect, text)?;
         Ok(pieces.into_iter().map(|piece| (piece.text.clone(), Self::from_piece(dialect, piece))).collect())
     }
@@ -180,7 +184,7 @@ impl Query {
     ///
     /// [`ReadingError`] if a table does not exist in `schema`, a view cannot be read, or the statement is a utility.
     pub fn read(&self, schema: &Schema) -> Result<Reading, ReadingError> {
-        scope::read(self.dialect, &self.statement, schema)
+        walk::read(self.dialect, &self.statement, schema)
     }
 
     /// The statement as a tree.

@@ -21,10 +21,17 @@ const PARTIAL_VALUES: f64 = 20.0;
 /// Largest share of rows in a partial index; a larger one is no better than a whole one.
 const PARTIAL_ROWS: f64 = 0.3;
 
-/// With which values columns are compared, over the whole workload: calls by value, and calls in all.
+/// With which values columns are compared, over the whole workload.
 #[derive(Debug, Default)]
 pub(super) struct Constants {
-    by_column: BTreeMap<(TableName, Ident), (BTreeMap<Option<Literal>, f64>, f64)>,
+    by_column: BTreeMap<(TableName, Ident), Comparisons>,
+}
+
+/// Calls that compare a column: by value, and in all.
+#[derive(Debug, Default)]
+struct Comparisons {
+    by_value: BTreeMap<Option<Literal>, f64>,
+    total: f64,
 }
 
 impl Constants {
@@ -32,17 +39,17 @@ impl Constants {
     pub(super) fn count(&mut self, scan: &Scan, calls: f64) {
         for filter in &scan.filters {
             let (Keyed::Column(column), Test::Equal) = (&filter.on, filter.test) else { continue };
-            let (by_value, total) = self.by_column.entry((scan.table.clone(), column.clone())).or_default();
-            *by_value.entry(filter.value.clone()).or_default() += calls;
-            *total += calls;
+            let comparisons = self.by_column.entry((scan.table.clone(), column.clone())).or_default();
+            *comparisons.by_value.entry(filter.value.clone()).or_default() += calls;
+            comparisons.total += calls;
         }
     }
 
     /// Whether nearly all comparisons of a column are with this value.
     fn is_usual(&self, table: &TableName, column: &Ident, value: &Literal) -> bool {
-        self.by_column.get(&(table.clone(), column.clone())).is_some_and(|(by_value, total)| {
-            by_value.get(&Some(value.clone())).is_some_and(|calls| *calls >= PARTIAL_CALLS * total)
-        })
+        let Some(comparisons) = self.by_column.get(&(table.clone(), column.clone())) else { return false };
+        let calls = comparisons.by_value.get(&Some(value.clone())).copied().unwrap_or(0.0);
+        calls > 0.0 && calls >= PARTIAL_CALLS * comparisons.total
     }
 }
 

@@ -55,8 +55,25 @@ impl Matrix {
         best.iter().map(|(_, saving)| saving).sum()
     }
 
-    fn fits(&self, set: &[usize], limits: Limits) -> bool {
+    /// Whether a set is within limits.
+    pub(super) fn fits(&self, set: &[usize], limits: Limits) -> bool {
         set.len() <= limits.count && set.iter().map(|candidate| self.bytes[*candidate]).sum::<u64>() <= limits.bytes
+    }
+
+    /// A set, ascending, without those whose place the others take at no loss.
+    fn without_idle(&self, mut set: Vec<usize>) -> Vec<usize> {
+        set.sort_unstable();
+        let mut at = 0;
+        while at < set.len() {
+            let without: Vec<usize> = set.iter().copied().filter(|candidate| *candidate != set[at]).collect();
+            if self.net(&without) >= self.net(&set) - 1e-9 {
+                set = without;
+                at = 0;
+            } else {
+                at += 1;
+            }
+        }
+        set
     }
 
     /// Candidates that save more than they cost and that no other one replaces at no cost.
@@ -98,15 +115,14 @@ pub(super) fn choose(matrix: &Matrix, limits: Limits) -> Choice {
             chosen.extend(greedy(matrix, &own, None));
         }
     }
-    chosen.sort_unstable();
+    chosen = matrix.without_idle(chosen);
     if matrix.fits(&chosen, limits) {
         return Choice { chosen, is_optimal };
     }
     let is_optimal = worthwhile.len() <= EXACT;
-    let mut chosen =
+    let chosen =
         if is_optimal { exact(matrix, &worthwhile, Some(limits)) } else { greedy(matrix, &worthwhile, Some(limits)) };
-    chosen.sort_unstable();
-    Choice { chosen, is_optimal }
+    Choice { chosen: matrix.without_idle(chosen), is_optimal }
 }
 
 /// Branch and bound: a branch is left as soon as even all that is undecided could not make it better than the best set.

@@ -109,6 +109,14 @@ pub enum CreateError {
         #[source]
         source: Error,
     },
+    /// It was made and is not there, or not valid: somebody else dropped it, or the table.
+    #[error("{name} was made on {table} and is not there any more: somebody else changes the indexes of this table")]
+    Gone {
+        /// The table.
+        table: TableName,
+        /// The name of the index.
+        name: Ident,
+    },
     /// The database could not be asked.
     #[error("the database could not be asked for an index")]
     Database(#[from] Error),
@@ -119,12 +127,36 @@ pub enum CreateError {
 /// On PostgreSQL writers go on meanwhile; it takes as long as two passes over the table, and waits for every transaction
 /// that is older than it. One process at a time makes an index on a table. On SQLite writers wait.
 ///
+/// Takes two connections of the pool; the one that made the index is closed.
+///
 /// If the future is dropped, the server goes on. Should that end without an index, what it leaves is removed by the next
 /// call.
 ///
 /// # Errors
 ///
 /// [`CreateError`], one variant per thing that can be done.
+///
+/// # Examples
+///
+/// ```no_run
+/// use tierkeep_db::advice::create::{CreateOptions, Runs, Verdict, create, judge, measure};
+/// use tierkeep_db::{Database, Ident, IndexDefinition, IndexKey};
+///
+/// # async fn example(db: Database) -> Result<(), Box<dyn std::error::Error>> {
+/// let index = IndexDefinition {
+///     table: "public.orders".parse()?,
+///     keys: vec![IndexKey::ascending(Ident::new("customer")?)],
+///     include: Vec::new(),
+///     predicate: None,
+/// };
+/// let statements = [("select * from orders where customer = 7", 1000.0)];
+///
+/// let before = measure(&db, &statements, &Runs::default()).await?;
+/// create(&db, &index, &CreateOptions::default()).await?;
+/// let after = measure(&db, &statements, &Runs::default()).await?;
+/// assert_ne!(judge(&before, &after).verdict, Verdict::Harmful);
+/// # Ok(()) }
+/// ```
 pub async fn create(db: &Database, index: &IndexDefinition, options: &CreateOptions) -> Result<Created, CreateError> {
     match db {
         Database::Postgres(pool) => create_postgres(pool, index, options).await,
@@ -154,14 +186,7 @@ async fn create_postgres(
         let Err(error) = connection.batch_execute(&sql).await else {
             return match is_valid(&connection, index).await? {
                 true => Ok(Created::New { name: index.name(), failed_attempts }),
-                false => Err(left(
-                    index,
-                    Error::InvalidSetting {
-                        setting: "indisvalid",
-                        given: "false".to_owned(),
-                        accepted: "true after create index concurrently",
-                    },
-                )),
+                false => Err(CreateError::Gone { table: index.table.clone(), name: index.name() }),
             };
         };
         // Another connection: this one may be gone.

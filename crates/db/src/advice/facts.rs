@@ -36,6 +36,8 @@ pub(super) struct TableFacts {
     pub(super) foreign_keys: Vec<Vec<Ident>>,
     /// Scans of the table and its indexes since statistics were reset, where that is counted.
     pub(super) scans: Option<i64>,
+    /// Whether its rows are in other tables.
+    pub(super) is_partitioned: bool,
     /// Whether this role may read it.
     pub(super) is_readable: bool,
 }

@@ -83,6 +83,7 @@ impl Problem {
         for name in &read.tables {
             let reason = match facts.tables.get(name) {
                 Some(table) if !table.is_readable => OmissionReason::NotPermitted,
+                Some(table) if table.is_partitioned => OmissionReason::Partitioned,
                 Some(table) => match table.rows {
                     // No statistics of any column: nobody ever looked, or there are none to see.
                     Some(rows) if table.columns.is_empty() && rows >= SMALL_TABLE => OmissionReason::NoStatistics,
@@ -202,6 +203,8 @@ struct Search<'a, W> {
     /// From the cost of a call to what the whole workload pays for it, by statement.
     weight: Vec<f64>,
     upkeep: Vec<f64>,
+    /// Candidates that a statement uses together, such as those of both sides of an `or`.
+    groups: Vec<Vec<usize>>,
 }
 
 /// Chooses indexes for a problem.
@@ -238,7 +241,7 @@ pub(super) async fn search<W: WhatIf>(
     let entry = if is_timed { ENTRY_MS } else { ENTRY_COST };
     let entries: Vec<(f64, f64)> = problem.candidates.iter().map(|index| problem.entries(index)).collect();
     let upkeep: Vec<f64> = entries.iter().map(|(entries, _)| entries * entry).collect();
-    let mut search = Search { problem: &problem, asked, base, weight, upkeep };
+    let mut search = Search { problem: &problem, asked, base, weight, upkeep, groups: Vec::new() };
 
     let matrix = search.matrix().await;
     let limits = Limits { count: options.max_indexes, bytes: options.max_bytes };
@@ -344,6 +347,7 @@ impl<W: WhatIf> Search<'_, W> {
             let Some(row) = savings.get_mut(&statement) else { continue };
             let alone = row.iter().copied().fold(0.0, f64::max);
             if used.len() > 1 && saved > alone * (1.0 + WORTH) {
+                self.groups.push(used.iter().copied().collect());
                 for candidate in &used {
                     row[*candidate] = row[*candidate].max(saved / used.len() as f64);
                 }
@@ -355,13 +359,13 @@ impl<W: WhatIf> Search<'_, W> {
         self.problem.facts.tables.get(&index.table).map_or(0, |table| table.index_bytes(index))
     }
 
-    /// What leaving a candidate out of a set costs.
-    async fn loss(&mut self, out: usize, set: &[usize]) -> f64 {
-        let without: Vec<usize> = set.iter().copied().filter(|candidate| *candidate != out).collect();
+    /// What leaving candidates out of a set costs.
+    async fn loss(&mut self, out: &[usize], set: &[usize]) -> f64 {
+        let without: Vec<usize> = set.iter().copied().filter(|candidate| !out.contains(candidate)).collect();
         let statements: Vec<usize> = self.base.keys().copied().collect();
         let mut loss = 0.0;
         for statement in statements {
-            if self.usable(statement, &[out]).is_empty() {
+            if self.usable(statement, out).is_empty() {
                 continue;
             }
             let (with, _) = self.call(statement, set).await;
@@ -392,7 +396,7 @@ impl<W: WhatIf> Search<'_, W> {
         loop {
             let mut worst: Option<(f64, usize)> = None;
             for candidate in set.clone() {
-                let net = self.loss(candidate, &set).await - self.upkeep[candidate];
+                let net = self.loss(&[candidate], &set).await - self.upkeep[candidate];
                 let is_useless = net <= 1e-9 || !self.is_noticed(candidate, &set).await;
                 if is_useless && worst.is_none_or(|(least, _)| net < least) {
                     worst = Some((net, candidate));
@@ -405,7 +409,8 @@ impl<W: WhatIf> Search<'_, W> {
         }
     }
 
-    /// Adds what the planner, asked about the whole set, finds worth its upkeep although the sums did not say so.
+    /// Adds what the planner, asked about the whole set, finds worth its upkeep although the sums did not say so: single
+    /// candidates, and those that are of use only together.
     async fn second_look(&mut self, mut set: Vec<usize>, matrix: &Matrix, limits: Limits) -> Vec<usize> {
         let mut others: Vec<(f64, usize)> = (0..matrix.upkeep.len())
             .filter(|candidate| !set.contains(candidate))
@@ -413,15 +418,23 @@ impl<W: WhatIf> Search<'_, W> {
             .filter(|(net, _)| *net > 0.0)
             .collect();
         others.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
-        for (_, candidate) in others.into_iter().take(SECOND_LOOK) {
-            let mut with = set.clone();
-            with.push(candidate);
-            let bytes: u64 = with.iter().map(|number| matrix.bytes[*number]).sum();
-            if with.len() <= limits.count
-                && bytes <= limits.bytes
-                && self.loss(candidate, &with).await > self.upkeep[candidate] + 1e-9
-                && self.is_noticed(candidate, &with).await
-            {
+        let single = others.into_iter().take(SECOND_LOOK).map(|(_, candidate)| vec![candidate]);
+        let groups: Vec<Vec<usize>> = self.groups.iter().cloned().chain(single).collect();
+        for group in groups {
+            let new: Vec<usize> = group.into_iter().filter(|candidate| !set.contains(candidate)).collect();
+            let with: Vec<usize> = set.iter().chain(&new).copied().collect();
+            if new.is_empty() || !matrix.fits(&with, limits) {
+                continue;
+            }
+            let upkeep: f64 = new.iter().map(|candidate| self.upkeep[*candidate]).sum();
+            if self.loss(&new, &with).await <= upkeep + 1e-9 {
+                continue;
+            }
+            let mut is_noticed = true;
+            for candidate in &new {
+                is_noticed &= self.is_noticed(*candidate, &with).await;
+            }
+            if is_noticed {
                 set = with;
             }
         }
@@ -465,7 +478,7 @@ impl<W: WhatIf> Search<'_, W> {
             gain(b).total_cmp(&gain(a)).then_with(|| a.sql.cmp(&b.sql))
         });
         let statement = index.create_statement(self.problem.dialect);
-        let saves = self.loss(candidate, set).await;
+        let saves = self.loss(&[candidate], set).await;
         // 1,000 rows need 1,000 entries at least, a fraction of that only where the workload says so.
         let pays_from_calls = if saved > 0.0 { 1000.0 * entry / (saved / calls.max(1e-9)) } else { f64::INFINITY };
         Suggestion {

@@ -83,6 +83,7 @@ impl fmt::Display for OmissionReason {
             Self::NotPlanned { message } => write!(f, "the planner refuses it: {message}"),
             Self::SmallTable { rows } => write!(f, "{rows:.0} rows are too few for an index"),
             Self::NoStatistics => f.write_str("there are no statistics; analyze it"),
+            Self::Partitioned => f.write_str("its partitions have indexes of their own; ask about those"),
             Self::NotPermitted => f.write_str("this role may not read it, so its statistics are hidden"),
         }
     }

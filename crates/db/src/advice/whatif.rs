@@ -36,3 +36,12 @@ pub(super) trait WhatIf: Send {
 
 /// The candidates, by their numbers.
 pub(super) type Candidates = std::sync::Arc<Vec<IndexDefinition>>;
+
+/// What the database said, without what was being done when it said so.
+fn root_cause(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}

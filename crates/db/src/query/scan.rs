@@ -107,7 +107,7 @@ pub enum Written {
 #[non_exhaustive]
 pub enum ReadingError {
     /// A table is not in the schema, or not visible to this role.
-    #[error("there is no table or view `{name}`")]
+    #[error("there is no table or view `{name}` besides those of the system")]
     UnknownRelation {
         /// Its name, as it was written.
         name: String,

@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 use crate::Ident;
 use crate::statement::{KeyFunction, Keyed};
@@ -102,11 +104,11 @@ fn kinds_are_told_apart_wherever_the_write_hides() {
 
 #[test]
 fn long_chains_are_refused_and_shorter_ones_walked() {
-    let chain = |count: usize| format!("select 1 from orders where {}", vec!["id = 1"; count].join(" or "));
+    let chain = |count: usize| ["select 1 from orders where ", &vec!["id = 1"; count].join(" or ")].concat();
 
     assert!(matches!(parse(&chain(5000)), Err(QueryError::TooLarge { .. })));
     assert!(matches!(
-        parse(&format!("select {}1{}", "(".repeat(200), ")".repeat(200))),
+        parse(&["select ", &"(".repeat(200), "1", &")".repeat(200)].concat()),
         Err(QueryError::TooLarge { .. })
     ));
     assert_eq!(shown(&read(&chain(190))), ["orders: id AnyOf(190)"]);
@@ -272,4 +274,86 @@ fn recursion_and_set_operations_are_walked() {
         )),
         ["orders: state Equal", "orders: customer Join"]
     );
+}
+
+/// Pieces of which statements are put together, sense or nonsense.
+fn pieces() -> impl Strategy<Value = String> {
+    let words = prop_oneof![
+        Just("select"),
+        Just("from"),
+        Just("where"),
+        Just("orders"),
+        Just("customers as c"),
+        Just("id"),
+        Just("c.id"),
+        Just("="),
+        Just(">"),
+        Just("and"),
+        Just("or"),
+        Just("not"),
+        Just("("),
+        Just(")"),
+        Just(","),
+        Just("*"),
+        Just("1"),
+        Just("'a;b'"),
+        Just("$1"),
+        Just("in (1, 2)"),
+        Just("order by"),
+        Just("limit 3"),
+        Just("join"),
+        Just("using (id)"),
+        Just("with x as ("),
+        Just("exists"),
+        Just("group by"),
+        Just("union all"),
+        Just("left join"),
+        Just("lateral"),
+        Just("is null"),
+        Just("between 1 and 2"),
+        Just("max(total)"),
+        Just("--"),
+        Just("/*"),
+        Just("\""),
+        Just(";"),
+        Just("delete from"),
+        Just("update"),
+        Just("set"),
+        Just("insert into"),
+        Just("values"),
+        Just("::int"),
+        Just("$$"),
+    ];
+    proptest::collection::vec(words, 0..24).prop_map(|words| words.join(" "))
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_read_or_refused(text in prop_oneof![pieces(), any::<String>()]) {
+        for dialect in [Dialect::Postgres, Dialect::Sqlite] {
+            if let Ok(query) = Query::parse(dialect, &text) {
+                prop_assert!(text.contains(query.sql()));
+                if let Ok(reading) = query.read(&schema(dialect)) {
+                    for scan in &reading.scans {
+                        let used = scan.filters.iter().map(|filter| filter.on.column());
+                        prop_assert!(used.into_iter().all(|column| scan.columns.contains(column)));
+                    }
+                }
+                // What is left of it is read in the same way.
+                let again = Query::parse(dialect, query.sql()).unwrap();
+                prop_assert_eq!(again.fingerprint(), query.fingerprint());
+                prop_assert_eq!(again.kind(), query.kind());
+            }
+        }
+    }
+
+    #[test]
+    fn values_do_not_change_what_a_statement_is(a in any::<i32>(), b in "[^'\\\\\0]{0,9}", more in 1..9_usize) {
+        let list = vec![a.to_string(); more].join(", ");
+        let sql = ["select id from orders where total = ", &a.to_string(), " and state = '", &b, "' and id in (", &list, ")"];
+        let other = "select id from orders where total = 5 and state = $1 and id in ($2)";
+
+        let (one, other) = (parse(&sql.concat()).unwrap(), parse(other).unwrap());
+        prop_assert_eq!(one.fingerprint(), other.fingerprint());
+    }
 }

@@ -252,7 +252,17 @@ pub(crate) enum Creation {
     Plain,
 }
 
-/// The statement that drops an index.
+/// The statement that drops an index; on PostgreSQL without making writers wait.
+///
+/// # Examples
+///
+/// ```
+/// use tierkeep_db::{Dialect, Ident, drop_index};
+///
+/// let sql = drop_index(Dialect::Postgres, None, &Ident::new("orders_customer")?);
+/// assert_eq!(sql, r#"drop index concurrently "orders_customer""#);
+/// # Ok::<(), tierkeep_db::StatementError>(())
+/// ```
 #[must_use]
 pub fn drop_index(dialect: Dialect, schema: Option<&Ident>, name: &Ident) -> String {
     let name = TableName::new(schema.cloned(), name.clone()).quoted();

@@ -213,6 +213,9 @@ async fn what_is_not_looked_at_is_named_with_its_reason() {
              insert into fresh select generate_series(1, 5000);
              create table secret (a int); insert into secret select generate_series(1, 5000); analyze secret;
              create function bad(int) returns int language sql immutable as 'select 1/($1 - $1)';
+             create table parts (a int) partition by range (a);
+             create table part partition of parts for values from (0) to (10000);
+             insert into parts select generate_series(1, 5000); analyze parts;
              drop role if exists advised; create role advised login; grant select on t, tiny, fresh to advised;",
         )
         .await
@@ -226,6 +229,7 @@ async fn what_is_not_looked_at_is_named_with_its_reason() {
         ("select * from t where bad(3) = a", 1.0),
         ("select * from t where a = 1", 1.0),
         ("select * from secret where a = 1", 1.0),
+        ("select * from parts where a = 1", 1.0),
     ]);
     let url = database.url().replace("postgres@", "advised@").parse::<PostgresUrl>().unwrap();
     let limited = Database::Postgres(Pool::new(&url, PoolConfig::default()).unwrap());
@@ -241,6 +245,7 @@ async fn what_is_not_looked_at_is_named_with_its_reason() {
     assert!(matches!(reason(&advice, "nowhere"), OmissionReason::Unreadable { .. }));
     assert_eq!(reason(&advice, "public.tiny"), OmissionReason::SmallTable { rows: 10.0 });
     assert_eq!(reason(&advice, "public.fresh"), OmissionReason::NoStatistics);
+    assert_eq!(reason(&advice, "public.parts"), OmissionReason::Partitioned);
     assert!(matches!(reason(&advice, "bad(3)"), OmissionReason::NotPlanned { .. }));
     assert_eq!(definitions(&advice).len(), 2, "the others are looked at all the same: {advice}");
 
@@ -300,4 +305,51 @@ async fn connection_that_gave_advice_knows_nothing_of_it_afterwards() {
         .get(0);
 
     assert_eq!((hypothetical, prepared), (0, 0));
+}
+
+/// Makes what is suggested; the names of the indexes that the statement's plan uses then.
+async fn used_after(client: &DatabaseClient, db: &Database, sql: &'static str) -> (Advice, Vec<String>) {
+    let advice = advice(db, &[(sql, 100.0)]).await;
+    for suggestion in &advice.suggestions {
+        client.batch_execute(&suggestion.statement).await.unwrap();
+    }
+    client.batch_execute("analyze t").await.unwrap();
+    let plan = tierkeep_db::plan::explain(db, sql, &tierkeep_db::plan::Options::default()).await.unwrap();
+    let used = plan.nodes().iter().filter_map(|(_, node)| node.text("Index Name").map(str::to_owned)).collect();
+    (advice, used)
+}
+
+#[tokio::test]
+async fn kinds_of_conditions_get_the_index_that_serves_them() {
+    for (sql, expected) in [
+        ("select * from t where a = 5 or b = 7", vec!["public.t (a)", "public.t (b)"]),
+        ("select * from t order by a, b desc limit 5", vec!["public.t (a, b desc)"]),
+        (
+            "select * from t order by a desc nulls last, b desc nulls last limit 5",
+            vec!["public.t (a desc nulls last, b desc nulls last)"],
+        ),
+        ("select * from t where name like 'name 77%'", vec!["public.t (name text_pattern_ops)"]),
+        ("select * from t where upper(name) = 'NAME 77'", vec!["public.t (upper(name))"]),
+        ("select * from t where (a, b) > (2990, 3) order by a, b limit 5", vec!["public.t (a, b)"]),
+        ("select * from t x join t y on y.a = x.b where x.a = 5", vec!["public.t (a)"]),
+    ] {
+        let (_database, client, db) = database(SMALL).await;
+        let statements = [
+            "alter table t add column name text collate \"und-x-icu\"",
+            "update t set name = 'name ' || a",
+            "vacuum full analyze t",
+        ];
+        for statement in statements {
+            client.batch_execute(statement).await.unwrap();
+        }
+
+        let (advice, used) = used_after(&client, &db, sql).await;
+
+        let mut found = definitions(&advice);
+        found.sort();
+        assert_eq!(found, expected, "{sql}\n{advice}");
+        for suggestion in &advice.suggestions {
+            assert!(used.contains(&suggestion.index.name().to_string()), "{sql}: {used:?}");
+        }
+    }
 }

@@ -150,6 +150,23 @@ async fn cancelled_index_leaves_nothing() {
     assert!(matches!(create(&db, &on_a(), &patient()).await.unwrap(), Created::New { .. }));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn caller_that_goes_away_leaves_an_index_or_nothing() {
+    let (database, client, db) = table().await;
+    let older = database.client().await.unwrap();
+    older.batch_execute("begin; insert into t values (-1, 1, '', 1)").await.unwrap();
+    let (task_db, index) = (db.clone(), on_a());
+    let task = tokio::spawn(async move { create(&task_db, &index, &patient()).await });
+    until(&client, WAITING).await;
+
+    task.abort();
+    assert!(task.await.unwrap_err().is_cancelled());
+    older.batch_execute("rollback").await.unwrap();
+    create(&db, &on_a(), &patient()).await.unwrap();
+
+    assert_eq!(indexes(&client).await, [(on_a().name().to_string(), true)]);
+}
+
 #[tokio::test]
 async fn leftover_of_an_earlier_attempt_is_replaced_and_one_of_others_is_not() {
     let (_database, client, db) = table().await;

@@ -173,14 +173,11 @@ async fn findings_on_a_real_server_are_those_of_the_missing_index() {
 
 #[tokio::test]
 async fn spilling_sort_is_found_on_a_real_server() {
-    let (_database, client, db) = shop().await;
-    let Database::Postgres(pool) = &db else { panic!("another database") };
-    client.batch_execute("alter role postgres set work_mem to '64kB'").await.unwrap();
-    pool.renew();
+    let (database, client, db) = shop().await;
+    client.batch_execute(&["alter database ", database.name(), " set work_mem to '64kB'"].concat()).await.unwrap();
 
     let found = rules(&db, "select * from orders order by note, total desc, id", &measured()).await;
 
-    client.batch_execute("alter role postgres reset work_mem").await.unwrap();
     assert!(found.contains(&Rule::SortSpill), "{found:?}");
 }
 

@@ -23,6 +23,7 @@ pub(in crate::advice) async fn load(client: &Client, tables: &[TableName]) -> Re
             rows: (rows >= 0.0).then_some(rows),
             pages: row.try_get("pages")?,
             scans: row.try_get("scans")?,
+            is_partitioned: row.try_get("is_partitioned")?,
             is_readable: row.try_get("is_readable")?,
             ..TableFacts::default()
         };

@@ -11,9 +11,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 
-use super::{Candidates, Evaluation, WhatIf};
+use super::{Candidates, Evaluation, WhatIf, root_cause};
 use crate::advice::facts::{Facts, TableFacts, sqlite};
-use crate::plan::{Node, aliases, query_plan};
+use crate::plan::{Node, PlanError, aliases, query_plan};
 use crate::query::Query;
 use crate::statement::{Creation, IndexDefinition, drop_index};
 use crate::{Dialect, Error, Ident};
@@ -35,6 +35,8 @@ pub(in crate::advice) struct Clone {
     present: Vec<usize>,
     /// Rows, and rows of equal keys, by index.
     numbers: HashMap<String, Vec<f64>>,
+    /// Tables that were analysed in the original. Of the others its planner knows nothing, so that of the copy must not.
+    analysed: BTreeSet<String>,
 }
 
 impl Clone {
@@ -62,8 +64,18 @@ impl Clone {
         connection.execute_batch(
             "create table tierkeep_nothing (a); analyze; drop table tierkeep_nothing; delete from sqlite_stat1",
         )?;
-        let mut clone = Self { connection, facts, queries, candidates, present: Vec::new(), numbers: HashMap::new() };
-        clone.copy_statistics(sqlite::statistics(original)?)?;
+        let mut clone = Self {
+            connection,
+            facts,
+            queries,
+            candidates,
+            present: Vec::new(),
+            numbers: HashMap::new(),
+            analysed: BTreeSet::new(),
+        };
+        let known = sqlite::statistics(original)?;
+        clone.analysed = known.keys().map(|(table, _)| table.clone()).collect();
+        clone.copy_statistics(known)?;
         clone.reload()?;
         Ok(clone)
     }
@@ -92,13 +104,15 @@ impl Clone {
         Ok(())
     }
 
-    /// Writes the statistics of an index, or with no name those of a table.
+    /// Notes the statistics of an index, or with no name those of a table.
     fn state(&mut self, table: &str, index: &str, numbers: &[f64]) -> Result<(), Error> {
-        let text: Vec<String> = numbers.iter().map(|number| format!("{number:.0}")).collect();
-        self.connection.execute(
-            "insert into sqlite_stat1 (tbl, idx, stat) values (?1, nullif(?2, ''), ?3)",
-            (table, index, text.join(" ")),
-        )?;
+        if self.analysed.contains(table) {
+            let text: Vec<String> = numbers.iter().map(|number| format!("{number:.0}")).collect();
+            self.connection.execute(
+                "insert into sqlite_stat1 (tbl, idx, stat) values (?1, nullif(?2, ''), ?3)",
+                (table, index, text.join(" ")),
+            )?;
+        }
         self.numbers.insert(index.to_owned(), numbers.to_vec());
         Ok(())
     }
@@ -133,13 +147,10 @@ impl Clone {
         self.reload()
     }
 
-    fn cost(&mut self, statement: usize, wanted: &[usize]) -> Result<Evaluation, Error> {
+    fn cost(&mut self, statement: usize, wanted: &[usize]) -> Result<Evaluation, PlanError> {
         self.set(wanted)?;
         let query = &self.queries[statement];
-        let plan = query_plan(&self.connection, query).map_err(|error| match error {
-            crate::plan::PlanError::Database(error) => error,
-            other => Error::Open { path: "explain query plan".into(), source: Box::new(other) },
-        })?;
+        let plan = query_plan(&self.connection, query)?;
         let names =
             aliases(query.statement()).into_iter().map(|(alias, table)| (alias.to_lowercase(), table)).collect();
         let reckoning = Reckoning { clone: self, aliases: names };
@@ -155,10 +166,7 @@ impl Clone {
 
 impl WhatIf for Clone {
     async fn evaluate(&mut self, statement: usize, candidates: &[usize]) -> Result<Evaluation, String> {
-        self.cost(statement, candidates).map_err(|error| {
-            let cause = std::error::Error::source(&error).map(ToString::to_string);
-            cause.unwrap_or_else(|| error.to_string())
-        })
+        self.cost(statement, candidates).map_err(|error| root_cause(&error))
     }
 }
 
@@ -225,19 +233,22 @@ impl Reckoning<'_> {
             let found = (rows / 100.0).max(1.0);
             return (rows * rows.max(2.0).log2() + found, found);
         }
-        let found = match index.and_then(|index| self.clone.numbers.get(index)) {
+        // `ANY(a)` enters the index once for each value of `a`.
+        let skipped = condition.matches("ANY(").count();
+        let (entries, found) = match index.and_then(|index| self.clone.numbers.get(index)) {
             Some(numbers) => {
                 let all = numbers.first().copied().unwrap_or(rows);
-                let found = if equal == 0 { all } else { numbers.get(equal).copied().unwrap_or(1.0) };
-                found * share
+                let agreeing = |keys: usize| if keys == 0 { all } else { numbers.get(keys).copied().unwrap_or(1.0) };
+                let entries = all / agreeing(skipped).max(1.0);
+                (entries, entries * agreeing(skipped + equal) * share)
             }
             // By the number of the row.
-            None if equal > 0 => 1.0,
-            None => rows * share,
+            None if equal > 0 => (1.0, 1.0),
+            None => (1.0, rows * share),
         };
         let found = found.max(1.0);
         let per_row = if is_covering || index.is_none() { 1.0 } else { THROUGH_INDEX };
-        (rows.max(2.0).log2() + found * per_row, found)
+        (entries * rows.max(2.0).log2() + found * per_row, found)
     }
 
     fn rows(&self, table: &str) -> f64 {

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use tokio_postgres::SimpleQueryMessage;
 use tokio_postgres::types::Type;
 
-use super::{Candidates, Evaluation, WhatIf};
-use crate::plan::{Options, Plan, Private, begin, set_local};
+use super::{Candidates, Evaluation, WhatIf, root_cause};
+use crate::plan::{Options, Plan, PlanError, Private, begin, set_local};
 use crate::query::Query;
 use crate::statement::Creation;
 use crate::statement::explain::{deallocate, explain_prepared, prepare};
@@ -75,22 +75,22 @@ impl Hypothetical {
         Ok(())
     }
 
-    async fn plan(&mut self, statement: usize) -> Result<Plan, Error> {
+    async fn plan(&mut self, statement: usize) -> Result<Plan, PlanError> {
         let query = &self.queries[statement];
         // A plan for all values, or that of the values that stand there; the same within a statement, so that costs can be
         // compared.
         let mode = if query.parameters() > 0 { "force_generic_plan" } else { "force_custom_plan" };
         set_local(&self.connection, "plan_cache_mode", mode).await?;
-        self.connection.query_typed(&prepare(query.sql()), &[]).await?;
+        self.connection.query_typed(&prepare(query.sql()), &[]).await.map_err(Error::from)?;
         // Our own text, so that it may be two statements.
         let both = [explain_prepared(false, query.parameters()), deallocate()].join("; ");
         let answer = match self.connection.simple_query(&both).await {
             Ok(messages) => messages,
             Err(error) => {
-                self.connection.batch_execute("rollback").await?;
-                self.connection.batch_execute(&deallocate()).await?;
+                self.connection.batch_execute("rollback").await.map_err(Error::from)?;
+                self.connection.batch_execute(&deallocate()).await.map_err(Error::from)?;
                 begin(&self.connection, &self.options).await?;
-                return Err(error.into());
+                return Err(Error::from(error).into());
             }
         };
         let json = answer.into_iter().find_map(|message| match message {
@@ -98,7 +98,6 @@ impl Hypothetical {
             _ => None,
         });
         Plan::from_json(&json.unwrap_or_default())
-            .map_err(|error| Error::Open { path: "explain".into(), source: Box::new(error) })
     }
 }
 
@@ -106,7 +105,7 @@ impl WhatIf for Hypothetical {
     async fn evaluate(&mut self, statement: usize, candidates: &[usize]) -> Result<Evaluation, String> {
         let result = match self.set(candidates).await {
             Ok(()) => self.plan(statement).await,
-            Err(error) => Err(error),
+            Err(error) => Err(error.into()),
         };
         match result {
             Ok(plan) => {
@@ -122,8 +121,7 @@ impl WhatIf for Hypothetical {
                 // A request that failed has ended the transaction; the hypothetical indexes outlive it.
                 let _ = self.connection.batch_execute("rollback").await;
                 begin(&self.connection, &self.options).await.map_err(|error| error.to_string())?;
-                let cause = std::error::Error::source(&error).map(ToString::to_string);
-                Err(cause.unwrap_or_else(|| error.to_string()))
+                Err(root_cause(&error))
             }
         }
     }

@@ -5,6 +5,7 @@ select
     c.reltuples::float8 as row_count,
     c.relpages::float8 as pages,
     s.seq_scan + coalesce(s.idx_scan, 0) as scans,
+    c.relkind = 'p' as is_partitioned,
     has_table_privilege(c.oid, 'select') as is_readable
 from pg_class as c
 inner join pg_namespace as n on c.relnamespace = n.oid
