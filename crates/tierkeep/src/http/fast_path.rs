@@ -20,6 +20,7 @@ use super::learner::{self, in_language};
 use super::observe::Observer;
 use super::position::X_TIERKEEP_POSITION;
 use crate::request;
+use crate::telemetry::Span;
 use crate::tiers::Question;
 
 /// What was found of a request's right to an answer. A look counts against the client's limit, so there is one for each
@@ -55,6 +56,7 @@ pub(super) fn answer<B>(observer: &Observer, request: &mut Request<B>) -> Option
     let id = observer.id_of(request.headers());
     Some(request::during_sync(id.clone(), || {
         observer.end(request.method(), Some(route), began, &mut response, id);
+        Span::request(request.headers(), request.method(), Some(route), began).answered(&response);
         response
     }))
 }
@@ -78,7 +80,8 @@ fn named(app: &App, uri: &Uri, headers: &HeaderMap) -> Option<Asked> {
     }
     let (user, statistic) = path.strip_prefix("/v1/users/")?.split_once('/')?;
     let user = || user.parse::<UserId>().ok();
-    let of = |route, question: Result<Question, ApiError>| Some(Asked { route, question: question.ok()?, language: None });
+    let of =
+        |route, question: Result<Question, ApiError>| Some(Asked { route, question: question.ok()?, language: None });
     match statistic {
         "stats/daily" => of("/v1/users/{id}/stats/daily", learner::daily_of(user()?, &query().ok()?)),
         "stats/weekly" => of("/v1/users/{id}/stats/weekly", learner::weekly_of(user()?, &query().ok()?)),
