@@ -125,9 +125,13 @@ mod tests {
     fn a_state_goes_with_the_trace_unless_it_cannot_be_read() {
         let named = format!("00-{TRACE}-{SPAN}-01");
         let long = format!("a={}", "x".repeat(LONGEST_STATE));
-        for (given, taken) in
-            [(vec!["a=1", "b=2"], "a=1,b=2"), (vec![], ""), (vec!["=,="], ""), (vec![long.as_str()], "")]
-        {
+        for (given, taken) in [
+            (vec!["a=1", "b=2"], "a=1,b=2"),
+            (vec![], ""),
+            (vec!["Upper=1"], ""),
+            (vec!["none"], ""),
+            (vec![long.as_str()], ""),
+        ] {
             let mut all = vec![(TRACEPARENT, named.as_str())];
             all.extend(given.into_iter().map(|value| (TRACESTATE, value)));
 
