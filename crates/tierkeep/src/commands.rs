@@ -45,6 +45,7 @@ use crate::log;
 use crate::metrics::Metrics;
 use crate::tasks::precompute::Precomputing;
 use crate::tasks::{Notices, Workshop};
+use crate::telemetry;
 use crate::tiers::{KeepingOptions, Tiers};
 
 /// How a command ends when it does not simply succeed.
@@ -170,6 +171,7 @@ pub fn run(cli: Cli, console: Console) -> Result<(), Failure> {
     }
     let context = Context::new(&cli.global, &cli.command, console)?;
     log::start(&context.config().log);
+    telemetry::start(&context.config().telemetry);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let done = runtime.block_on(async {
         match cli.command {
@@ -198,6 +200,7 @@ pub fn run(cli: Cli, console: Console) -> Result<(), Failure> {
             Command::Openapi | Command::Completions { .. } | Command::Man { .. } => Ok(()),
         }
     });
+    telemetry::end();
     // a thread may still wait for a file that nobody writes to; the stores are closed by now
     runtime.shutdown_background();
     done

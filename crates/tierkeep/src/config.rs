@@ -13,6 +13,7 @@ mod redis_url;
 mod retention;
 mod schedule;
 mod setting;
+mod telemetry;
 
 use std::collections::BTreeMap;
 use std::env;
@@ -38,6 +39,7 @@ pub use self::redis_url::{RedisUrl, RedisUrlError};
 pub use self::retention::{Ages, Days, DaysError, Deletion, Hours, Retention, Work};
 pub use self::schedule::{Notify, Plan, Precompute, Schedule, TaskKind};
 use self::setting::{Given, settings};
+pub use self::telemetry::{OtlpEndpoint, OtlpEndpointError, Telemetry};
 
 /// The annotated sample: every key with its default.
 pub const SAMPLE: &str = include_str!("../tierkeep.sample.toml");
@@ -49,6 +51,8 @@ const DEFAULT_FILES: [&str; 2] = ["tierkeep.toml", "/etc/tierkeep/tierkeep.toml"
 pub struct Config {
     /// `[log]`
     pub log: Log,
+    /// `[telemetry]`
+    pub telemetry: Telemetry,
     /// `[database]`
     pub database: Database,
     /// `[redis]`
@@ -192,6 +196,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             log: Log::default(),
+            telemetry: Telemetry::default(),
             database: Database {
                 url: DatabaseUrl::Sqlite(SqlitePath::new("tierkeep.db")),
                 pool: PoolConfig::default(),

@@ -28,6 +28,7 @@ pub mod node;
 mod request;
 pub mod signals;
 pub mod tasks;
+mod telemetry;
 pub mod tiers;
 pub mod upkeep;
 mod watch;

@@ -20,6 +20,7 @@ use crate::chain::Chain;
 use crate::cleanup::Desk;
 use crate::clock::Clock;
 use crate::config::{Config, TaskKind};
+use crate::telemetry;
 use crate::tiers::Tiers;
 
 pub use self::notify::Notices;
@@ -42,7 +43,7 @@ impl Workshop {
     #[must_use]
     pub fn scheduler(&self, config: &Config) -> Option<Scheduler> {
         let db = self.store().database()?;
-        let tasks = TaskKind::ALL.map(|kind| (config.task(kind), self.job(kind, config)));
+        let tasks = TaskKind::ALL.map(|kind| (config.task(kind), telemetry::traced(kind, self.job(kind, config))));
         let scheduler = Scheduler::new(db, tasks.into());
         Some(match &config.notify.on_failure {
             None => scheduler,

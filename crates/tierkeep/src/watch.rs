@@ -24,6 +24,7 @@ use self::loads::{Load, Loads};
 use self::ratios::Ratios;
 use self::slow::SlowLog;
 use crate::request;
+use crate::telemetry::Span;
 use crate::tiers::{Tier, ViewState};
 
 /// What a node knows of the time that its answers take.
@@ -72,8 +73,10 @@ impl Watch {
         basis: impl Fn(&T) -> Option<Basis>,
     ) -> Result<T, E> {
         let began = Instant::now();
-        let (answer, effort) = Effort::of(computing).await;
+        let load = Span::load(subject.kind);
+        let (answer, effort) = load.during(Effort::of(computing)).await;
         let took = began.elapsed();
+        load.computed(effort, || answer.as_ref().ok().and_then(&basis).map(Tier::computed));
         if self.slow.is_worth_remembering(took) {
             let basis = answer.as_ref().ok().and_then(&basis);
             self.loads.remember(Load { subject, ended: Instant::now(), took, effort, basis });

@@ -18,7 +18,7 @@ use crate::config::{Config, Origin};
 use crate::console::Output;
 use crate::http;
 use crate::node::Node;
-use crate::{demo, signals};
+use crate::{demo, signals, telemetry};
 
 /// The database of `--demo`.
 const DEMO_FILE: &str = "tierkeep-demo.db";
@@ -76,7 +76,9 @@ async fn serve(
     let node = Node::begin(Arc::clone(&app), context.config(), scheduler, stop.clone())?;
     let connections = context.config().http.connections.clone();
     let served = http::serve(listener, http::api(app), connections, stop.clone()).await;
-    node.end().await?;
+    // at the same time: what is left of the time is for both
+    let (ended, ()) = tokio::join!(node.end(), telemetry::flush());
+    ended?;
     console.note("stopped");
     Ok(served?)
 }

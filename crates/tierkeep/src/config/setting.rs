@@ -4,6 +4,7 @@ mod http;
 pub(super) mod log;
 mod retention;
 mod schedule;
+mod telemetry;
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -77,10 +78,12 @@ macro_rules! ttl {
 
 /// All keys, in the order of the sample.
 pub(super) fn settings() -> impl Iterator<Item = &'static Setting> {
-    [log::SETTINGS, EARLIER, retention::SETTINGS, schedule::SETTINGS, LATER, http::SETTINGS].into_iter().flatten()
+    [log::SETTINGS, telemetry::SETTINGS, EARLIER, retention::SETTINGS, schedule::SETTINGS, LATER, http::SETTINGS]
+        .into_iter()
+        .flatten()
 }
 
-/// What comes between `[log]` and `[retention]`.
+/// What comes between `[telemetry]` and `[retention]`.
 const EARLIER: &[Setting] = &[
     Setting {
         key: "database.url",

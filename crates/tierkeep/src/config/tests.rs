@@ -17,7 +17,8 @@ fn values(loaded: &Loaded) -> Vec<(&'static str, Value)> {
 }
 
 /// What is unset unless it is said.
-const WITHOUT_DEFAULT: [&str; 7] = [
+const WITHOUT_DEFAULT: [&str; 8] = [
+    "telemetry.otlp_endpoint",
     "redis.url",
     "retention.delete_after_days",
     "retention.stop_file",
@@ -73,6 +74,9 @@ fn every_key_says_what_it_accepts() {
         ("[log]\nfilter = 1", "log.filter", "off, error"),
         ("[log]\nformat = \"yaml\"", "log.format", "\"text\" or \"json\""),
         ("[log]\nslow = 250", "log.slow", "0 to 1h"),
+        ("[telemetry]\notlp_endpoint = \"localhost:4318\"", "telemetry.otlp_endpoint", "http://"),
+        ("[telemetry]\nservice_name = \" \"", "telemetry.service_name", "1 to 255"),
+        ("[telemetry]\nsample = 1.5", "telemetry.sample", "0 to 1"),
         ("[database]\nurl = \"mysql://x\"", "database.url", "sqlite://"),
         ("[database]\nsize = 0", "database.size", "1 to 10000"),
         ("[database]\nsize = \"20\"", "database.size", "1 to 10000"),
@@ -188,6 +192,7 @@ fn no_message_shows_a_password() {
         "[database]\nurl = \"postgres://app:secret@host\"",
         "[database]\nurl = \"mysql://app:secret@host/db\"",
         "[redis]\nurl = \"http://:secret@host\"",
+        "[telemetry]\notlp_endpoint = \"https://app:secret@host\"",
     ] {
         assert!(!refusal(text).contains("secret"), "{}", refusal(text));
     }
@@ -282,5 +287,22 @@ fn a_share_may_be_written_as_a_whole_number() {
     for (text, share) in [("0", 0.0), ("1", 1.0), ("0.35", 0.35), ("1e-3", 0.001)] {
         let read = read(&format!("[retention]\nmax_fraction = {text}")).unwrap();
         assert!((read.config.retention.work.max_fraction - share).abs() < f64::EPSILON, "{text}");
+    }
+}
+
+#[test]
+fn a_collector_is_refused_where_nothing_can_be_sent_to_it() {
+    let given = read("[telemetry]\notlp_endpoint = \"http://app:secret@collector.example\"");
+
+    if cfg!(feature = "otel") {
+        let shown = values(&given.unwrap());
+        let endpoint = shown.iter().find(|(key, _)| *key == "telemetry.otlp_endpoint").map(|(_, value)| value.clone());
+        assert_eq!(endpoint, Some(Value::from("http://app:***@collector.example:4318")));
+    } else {
+        assert_eq!(
+            given.expect_err("it lacks the feature").to_string(),
+            "t.toml:2: `telemetry.otlp_endpoint` is not usable: this binary lacks the feature `otel`; accepted: nothing by \
+             this binary; by one built with `cargo build --features otel`, http://host:4318"
+        );
     }
 }

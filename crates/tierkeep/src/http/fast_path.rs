@@ -20,6 +20,7 @@ use super::learner::{self, in_language};
 use super::observe::Observer;
 use super::position::X_TIERKEEP_POSITION;
 use crate::request;
+use crate::telemetry::Span;
 use crate::tiers::Question;
 
 /// What was found of a request's right to an answer. A look counts against the client's limit, so there is one for each
@@ -51,6 +52,7 @@ pub(super) fn answer<B>(observer: &Observer, request: &mut Request<B>) -> Option
             response = in_language(response, language);
         }
         observer.end(request.method(), Some(route), began, &mut response, id.clone());
+        Span::request(request.headers(), request.method(), Some(route), began).answered(&response);
         Some(response)
     };
     let answered = request::during_sync(id.clone(), answer);

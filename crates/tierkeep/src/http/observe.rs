@@ -13,6 +13,7 @@ use super::answer::X_CACHE;
 use super::secure::secure;
 use super::{App, encoding};
 use crate::request::{self, Ids, X_REQUEST_ID};
+use crate::telemetry::Span;
 
 /// What the outermost layer needs.
 #[derive(Debug, Clone)]
@@ -62,9 +63,11 @@ pub(super) async fn observed(State(observer): State<Observer>, request: Request,
     let route = request.extensions().get::<MatchedPath>().cloned();
     let route_name = route.as_ref().map(MatchedPath::as_str);
     let span = tracing::debug_span!("request", %method, route = route_name);
+    let traced = Span::request(request.headers(), &method, route_name, began);
     let answering = async {
-        let mut response = next.run(request).instrument(span).await;
+        let mut response = traced.during(next.run(request).instrument(span)).await;
         observer.end(&method, route_name, began, &mut response, id.clone());
+        traced.answered(&response);
         response
     };
     request::during(id.clone(), answering).await

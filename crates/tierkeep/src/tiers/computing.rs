@@ -16,6 +16,7 @@ use super::feed::{Feed, Standing};
 use super::question::Question;
 use super::warmup::Warmed;
 use super::{Found, FoundByUser, Tier, answers, of_many};
+use crate::telemetry::Span;
 use crate::watch::{SharedWatch, about};
 
 /// What is computed before anybody asks, where it goes, and what vouches for it.
@@ -54,10 +55,12 @@ pub(super) fn computing(
     refused: Refused,
 ) -> impl Fn(Vec<Question>) -> LoadingMany + Send + Sync + 'static {
     let (statistics, feed) = (statistics.clone(), Arc::clone(feed));
+    // loads have tasks of their own
+    let traced = Span::current();
     move |questions| {
         let (statistics, feed, refused) = (statistics.clone(), Arc::clone(&feed), Arc::clone(&refused));
         let watch = watch.clone();
-        Box::pin(async move {
+        Box::pin(traced.during(async move {
             let position = feed.position();
             let users: Vec<UserId> = questions.iter().filter_map(Question::user).collect();
             let Some(question) = questions.first() else { return Ok(Vec::new()) };
@@ -77,7 +80,7 @@ pub(super) fn computing(
                 }
             }
             Ok(computed)
-        })
+        }))
     }
 }
 

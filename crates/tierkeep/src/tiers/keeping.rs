@@ -247,7 +247,7 @@ impl Keeping {
         let ttl = self.options.cache.ttl.of(question.kind());
         let compute = {
             let (statistics, watch, feed) = (statistics.clone(), Arc::clone(watch), Arc::clone(&self.feed));
-            let asking = Span::current();
+            let (asking, traced) = (Span::current(), crate::telemetry::Span::current());
             move |_| {
                 let computing = async move {
                     // before anything is read: what changes from here on makes the answer too old
@@ -255,7 +255,7 @@ impl Keeping {
                     let body = answer(&statistics, &watch, question, now).await?;
                     Ok::<_, ServiceError>(loaded(body, position, ttl, now))
                 };
-                computing.instrument(asking)
+                traced.during(computing.instrument(asking))
             }
         };
         let began = Instant::now();
