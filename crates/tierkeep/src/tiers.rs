@@ -14,6 +14,8 @@ mod learned;
 mod policy;
 mod precompute;
 mod question;
+mod state;
+mod tier;
 mod told;
 mod warmup;
 
@@ -30,82 +32,19 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::body::Body;
 pub use self::feed::{Polls, Standing};
-pub use self::keeping::{KeepingOptions, OpenError, SharedTier, State, ViewState};
+pub use self::keeping::{KeepingOptions, OpenError};
 pub use self::learned::LearnedState;
 pub(crate) use self::policy::default_ttl;
 pub use self::policy::{global_tag, named_tag, user_tag};
 pub use self::precompute::{FailedAnswer, Precomputed};
 pub use self::question::{Question, QuestionError};
+pub use self::state::{SharedTier, State, ViewState};
+pub use self::tier::{Found, Tier};
 pub use self::warmup::WarmupCounts;
 
 use self::keeping::Keeping;
 use crate::audit::AuditCounts;
 use crate::watch::{LOOK, SharedWatch, Subject, Waited, Watch, Way, about};
-
-/// Where an answer came from, the nearest first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tier {
-    /// The memory of this process.
-    L1,
-    /// Redis.
-    L2,
-    /// The database, from stored summaries.
-    L3,
-    /// Rows: no tier had it.
-    Miss,
-    /// A kept answer that may be out of date, because the database cannot be asked.
-    Stale,
-}
-
-impl Tier {
-    /// All, the nearest first.
-    pub(crate) const ALL: [Self; 5] = [Self::L1, Self::L2, Self::L3, Self::Miss, Self::Stale];
-
-    /// The farthest of some tiers; a kept answer that may be out of date is worse than any that was computed.
-    pub fn worst(tiers: impl IntoIterator<Item = Self>) -> Option<Self> {
-        tiers.into_iter().max_by_key(|tier| *tier as u8)
-    }
-
-    /// Its name in the header `X-Cache`.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::L1 => "l1",
-            Self::L2 => "l2",
-            Self::L3 => "l3",
-            Self::Miss => "miss",
-            Self::Stale => "stale",
-        }
-    }
-
-    /// That of an answer that was computed.
-    pub(crate) fn computed(basis: Basis) -> Self {
-        match basis {
-            Basis::Summaries => Self::L3,
-            Basis::Rows => Self::Miss,
-        }
-    }
-}
-
-/// An answer and where it came from.
-#[derive(Debug, Clone)]
-pub struct Found {
-    /// What is sent.
-    pub body: Arc<Body>,
-    /// Where it came from.
-    pub tier: Tier,
-    /// Time since it was computed.
-    pub age: Duration,
-    /// What it was waited for.
-    pub(crate) waited: Waited,
-}
-
-impl Found {
-    fn computed(body: Body) -> Self {
-        let tier = Tier::computed(body.basis());
-        Self { tier, body: Arc::new(body), age: Duration::ZERO, waited: Waited::default() }
-    }
-}
 
 /// The statistics behind their tiers.
 #[derive(Debug)]
