@@ -160,10 +160,11 @@ impl<R: Send + Sync + 'static> Kept<R> {
     /// The number of a text whose answers are known to be kept, without a look at anything else.
     #[inline]
     pub(super) fn number(&self, text: &str, is_about_now: bool) -> Option<u64> {
-        if is_about_now || self.follower.objection().is_some() {
+        let now = self.clock.now();
+        if is_about_now || !self.follower.vouches(now) {
             return None;
         }
-        self.plans.number(text, self.clock.now())
+        self.plans.number(text, now)
     }
 
     /// The answer under a key, or what `load` brings; `None` if that, or the load of whoever it waited for, found another

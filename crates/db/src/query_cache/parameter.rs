@@ -76,7 +76,7 @@ pub(super) const TIME_WORDS: [&str; 4] = ["now", "today", "tomorrow", "yesterday
 /// Bytes of the number of a text.
 const NUMBER: usize = size_of::<u64>();
 /// Bytes that the keys of most queries need no more than.
-const SHORT: usize = 64;
+const SHORT: usize = 40;
 
 impl Default for ParameterKey {
     fn default() -> Self {
@@ -91,17 +91,24 @@ impl ParameterKey {
         begin.copy_from_slice(&number.to_be_bytes());
     }
 
+    #[inline]
     pub(super) fn as_bytes(&self) -> &[u8] {
         if self.long.is_empty() { &self.short[..self.length] } else { &self.long }
     }
 
+    #[inline]
     fn extend(&mut self, bytes: &[u8]) {
         let end = self.length + bytes.len();
         if self.long.is_empty() && end <= SHORT {
             self.short[self.length..end].copy_from_slice(bytes);
             self.length = end;
-            return;
+        } else {
+            self.extend_long(bytes);
         }
+    }
+
+    #[cold]
+    fn extend_long(&mut self, bytes: &[u8]) {
         if self.long.is_empty() {
             self.long.extend_from_slice(&self.short[..self.length]);
         }
@@ -109,6 +116,7 @@ impl ParameterKey {
     }
 
     /// Bytes whose number the type fixes.
+    #[inline]
     pub fn fixed<const N: usize>(&mut self, bytes: [u8; N]) {
         self.extend(&bytes);
     }
