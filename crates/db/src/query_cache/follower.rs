@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use tierkeep_cache::{Cache, Clock, Tag};
+use tierkeep_cache::{Cache, Clock, Tag, Tick};
 use tokio_util::sync::CancellationToken;
 
 use super::{Bypass, everything, table_tag};
@@ -60,12 +60,16 @@ impl Follower {
         }
     }
 
-    /// Why nothing may be served that was kept, if there is a reason.
+    /// Whether what was kept may be served.
     #[inline]
-    pub(super) fn objection(&self) -> Option<Bypass> {
+    pub(super) fn vouches(&self, now: Tick) -> bool {
         let asked = self.asked.load(Ordering::Acquire);
-        let now = self.clock.now().as_millis();
-        if asked > 0 && Duration::from_millis(now.saturating_sub(asked)) < self.bound {
+        asked > 0 && now < Tick::from_millis(asked).after(self.bound)
+    }
+
+    /// Why nothing may be served that was kept, if there is a reason.
+    pub(super) fn objection(&self) -> Option<Bypass> {
+        if self.vouches(self.clock.now()) {
             return None;
         }
         let broken = self.broken.read().unwrap_or_else(PoisonError::into_inner);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tierkeep_cache::{BuildError, Cache, CacheKey, Clock, KeyWriter, LoadContext, LoadError, Policy, View};
 
 use super::follower::Follower;
-use super::plans::{Plan, Plans};
+use super::plans::Plans;
 use super::{Bypass, ParameterKey};
 use crate::feed::{Feed, FeedError};
 use crate::{Dialect, Error};
@@ -104,24 +104,22 @@ impl fmt::Display for LoadFailure {
 }
 
 /// A key that is encoded already.
-pub(super) struct EncodedKey(Vec<u8>);
+pub(super) struct EncodedKey(ParameterKey);
 
 impl CacheKey for EncodedKey {
     fn write(&self, key: &mut KeyWriter) {
-        key.bytes(&self.0);
+        key.bytes(self.0.as_bytes());
     }
 
     fn whole(&self) -> Option<&[u8]> {
-        Some(&self.0)
+        Some(self.0.as_bytes())
     }
 }
 
 impl EncodedKey {
-    pub(super) fn new(plan: &Plan, parameters: &ParameterKey) -> Self {
-        let mut bytes = Vec::with_capacity(8 + parameters.bytes.len());
-        bytes.extend_from_slice(&plan.number.to_be_bytes());
-        bytes.extend_from_slice(&parameters.bytes);
-        Self(bytes)
+    pub(super) fn new(number: u64, mut parameters: ParameterKey) -> Self {
+        parameters.number(number);
+        Self(parameters)
     }
 }
 
@@ -157,6 +155,16 @@ impl<R: Send + Sync + 'static> Kept<R> {
             follower: Follower::new(clock.clone(), settings.bound, feed.sources().iter().map(|source| source.name)),
             clock,
         })
+    }
+
+    /// The number of a text whose answers are known to be kept, without a look at anything else.
+    #[inline]
+    pub(super) fn number(&self, text: &str, is_about_now: bool) -> Option<u64> {
+        let now = self.clock.now();
+        if is_about_now || !self.follower.vouches(now) {
+            return None;
+        }
+        self.plans.number(text, now)
     }
 
     /// The answer under a key, or what `load` brings; `None` if that, or the load of whoever it waited for, found another

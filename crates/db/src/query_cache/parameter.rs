@@ -59,9 +59,13 @@ pub trait KeyPart: ToSql + Sync + Send {
 }
 
 /// Collects the parameters of a key.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct ParameterKey {
-    pub(super) bytes: Vec<u8>,
+    /// Begins with room for the number of the text. Short keys need no allocation.
+    short: [u8; SHORT],
+    length: usize,
+    /// All of a key that is not short; else empty.
+    long: Vec<u8>,
     /// Whether a text may stand for the present where it becomes a time.
     pub(super) says_time: bool,
 }
@@ -69,16 +73,58 @@ pub struct ParameterKey {
 /// Words that PostgreSQL reads as times, and that are another time tomorrow.
 pub(super) const TIME_WORDS: [&str; 4] = ["now", "today", "tomorrow", "yesterday"];
 
+/// Bytes of the number of a text.
+const NUMBER: usize = size_of::<u64>();
+/// Bytes that the keys of most queries need no more than.
+const SHORT: usize = 40;
+
+impl Default for ParameterKey {
+    fn default() -> Self {
+        Self { short: [0; SHORT], length: NUMBER, long: Vec::new(), says_time: false }
+    }
+}
+
 impl ParameterKey {
+    /// Makes it the key of a text with this number.
+    pub(super) fn number(&mut self, number: u64) {
+        let begin = if self.long.is_empty() { &mut self.short[..NUMBER] } else { &mut self.long[..NUMBER] };
+        begin.copy_from_slice(&number.to_be_bytes());
+    }
+
+    #[inline]
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        if self.long.is_empty() { &self.short[..self.length] } else { &self.long }
+    }
+
+    #[inline]
+    fn extend(&mut self, bytes: &[u8]) {
+        let end = self.length + bytes.len();
+        if self.long.is_empty() && end <= SHORT {
+            self.short[self.length..end].copy_from_slice(bytes);
+            self.length = end;
+        } else {
+            self.extend_long(bytes);
+        }
+    }
+
+    #[cold]
+    fn extend_long(&mut self, bytes: &[u8]) {
+        if self.long.is_empty() {
+            self.long.extend_from_slice(&self.short[..self.length]);
+        }
+        self.long.extend_from_slice(bytes);
+    }
+
     /// Bytes whose number the type fixes.
+    #[inline]
     pub fn fixed<const N: usize>(&mut self, bytes: [u8; N]) {
-        self.bytes.extend_from_slice(&bytes);
+        self.extend(&bytes);
     }
 
     /// Bytes of any length, preceded by that length.
     pub fn any(&mut self, bytes: &[u8]) {
         self.fixed((bytes.len() as u64).to_be_bytes());
-        self.bytes.extend_from_slice(bytes);
+        self.extend(bytes);
     }
 
     /// A text, preceded by its length.
@@ -171,7 +217,7 @@ mod tests {
     fn encoded(parameters: &[&dyn Parameter]) -> Vec<u8> {
         let mut key = ParameterKey::default();
         parameters.iter().for_each(|parameter| parameter.write(&mut key));
-        key.bytes
+        key.as_bytes().to_vec()
     }
 
     /// D8: the seed's keys were made of `str(args)`.
@@ -204,6 +250,18 @@ mod tests {
             }
         }
         assert_eq!(encoded(&[&"a".to_owned()]), encoded(&[&"a"]), "whoever owns the text");
+    }
+
+    #[test]
+    fn key_of_any_length_has_all_of_its_bytes() {
+        for length in 0..200 {
+            let mut key = ParameterKey::default();
+            (0..length).for_each(|n: u8| key.fixed([n]));
+            key.number(7);
+
+            let wanted: Vec<u8> = 7_u64.to_be_bytes().into_iter().chain(0..length).collect();
+            assert_eq!(key.as_bytes(), wanted);
+        }
     }
 
     #[test]

@@ -134,15 +134,24 @@ impl PostgresQueries {
         let Inner { pool, kept, session: usual, .. } = &*self.inner;
         let mut encoded = ParameterKey::default();
         parameters.iter().for_each(|parameter| parameter.write(&mut encoded));
-        let plan = match self.cachable(sql, &encoded).await? {
-            Ok(plan) => plan,
-            Err(bypass) => return self.bypass(sql, parameters, bypass).await,
+        let number = match kept.number(sql, encoded.says_time) {
+            Some(number) => number,
+            None => match self.cachable(sql, &encoded).await? {
+                Ok(plan) => plan.number,
+                Err(bypass) => return self.bypass(sql, parameters, bypass).await,
+            },
         };
-        let key = EncodedKey::new(&plan, &encoded);
+        let key = EncodedKey::new(number, encoded);
         let load = |context: LoadContext<Vec<Row>>| async move {
-            plan.tags().iter().for_each(|tag| {
-                context.tag(tag);
-            });
+            // Absent, or another one, only if it was forgotten this moment.
+            match kept.plans.get(sql, kept.clock.now()) {
+                Some(plan) if plan.number == number => plan.tags().iter().for_each(|tag| {
+                    context.tag(tag);
+                }),
+                _ => {
+                    context.do_not_store();
+                }
+            }
             let connection = pool.get().await?;
             if session(&connection).await? != *usual {
                 return Err(LoadFailure::OtherSession);

@@ -116,15 +116,24 @@ impl SqliteQueries {
         let Inner { db, kept, .. } = &*self.inner;
         let mut encoded = ParameterKey::default();
         parameters.iter().for_each(|parameter| write(parameter, &mut encoded));
-        let plan = match self.cachable(sql).await? {
-            Ok(plan) => plan,
-            Err(bypass) => return self.bypass(sql, parameters, bypass).await,
+        let number = match kept.number(sql, false) {
+            Some(number) => number,
+            None => match self.cachable(sql).await? {
+                Ok(plan) => plan.number,
+                Err(bypass) => return self.bypass(sql, parameters, bypass).await,
+            },
         };
-        let key = EncodedKey::new(&plan, &encoded);
+        let key = EncodedKey::new(number, encoded);
         let load = |context: LoadContext<Vec<Vec<Value>>>| async move {
-            plan.tags().iter().for_each(|tag| {
-                context.tag(tag);
-            });
+            // Absent, or another one, only if it was forgotten this moment.
+            match kept.plans.get(sql, kept.clock.now()) {
+                Some(plan) if plan.number == number => plan.tags().iter().for_each(|tag| {
+                    context.tag(tag);
+                }),
+                _ => {
+                    context.do_not_store();
+                }
+            }
             Ok(run(db, sql, parameters).await?)
         };
         match kept.answer(&key, load).await? {
