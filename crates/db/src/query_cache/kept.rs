@@ -19,7 +19,8 @@ pub struct QuerySettings {
     pub view: String,
     /// How long an answer lives, even if nothing changes; default 300 s.
     pub ttl: Duration,
-    /// Longest time since the feed was asked for which an answer is served; at least 10 ms, default 1 s.
+    /// Longest time since the feed was asked for which an answer is served; at least 10 ms, default 1 s. Exact
+    /// to some milliseconds, as the cache's own clock is.
     pub bound: Duration,
     /// Largest answer that is kept, in bytes; default 1 MiB. The bound of all is that of the cache.
     pub largest: usize,
