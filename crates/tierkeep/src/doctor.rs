@@ -4,6 +4,7 @@
 //! [`Examination::tasks`].
 
 mod document;
+mod samples;
 mod task;
 
 use tierkeep_db::advice::{Advice, AdviceError, AdviceOptions, Workload, advise};
@@ -17,6 +18,7 @@ use tierkeep_db::{
 use tierkeep_learning::store::{OwnIndex, own_indexes};
 
 pub(crate) use self::document::{Document, finding, query, table};
+pub(crate) use self::samples::{GrowthByTable, note_sizes};
 pub(crate) use self::task::Task;
 
 /// Statements of the server's count that advice looks at, those that take most of the time.
@@ -31,6 +33,8 @@ pub(crate) struct Examination {
     pub(crate) statements: Examined<QuerySnapshot>,
     /// The tables.
     pub(crate) tables: Examined<Vec<TableStatistics>>,
+    /// How tables have grown in the last 90 days, as far as somebody has noted that.
+    pub(crate) growth: GrowthByTable,
     /// The indexes.
     pub(crate) indexes: IndexReading,
     /// Indexes of Tierkeep's own that are not there.
@@ -43,26 +47,32 @@ impl Examination {
     /// Looks at everything but the plans of statements. Cost: a few statements over the catalog; on SQLite every page
     /// of the file is counted.
     pub(crate) async fn of(db: &Database) -> Result<Self, Error> {
-        let (statements, tables, indexes, made) = match db {
+        let (statements, tables, growth, indexes, made) = match db {
             Database::Postgres(pool) => {
                 let client = pool.get().await?;
                 let statements = query_snapshot_postgres(&client).await?;
                 let tables = tables_postgres(&client).await?;
+                let found = tables.found().map_or(&[][..], Vec::as_slice);
+                let growth = samples::growth_postgres(&client, found).await?;
                 let indexes = indexes_postgres(&client).await?;
-                (statements, tables, indexes, made_postgres(&client).await?)
+                (statements, tables, growth, indexes, made_postgres(&client).await?)
             }
             Database::Sqlite(db) => {
-                let (tables, indexes) = db
-                    .read(|connection| Ok::<_, Error>((tables_sqlite(connection)?, indexes_sqlite(connection)?)))
+                let (tables, growth, indexes) = db
+                    .read(|connection| {
+                        let tables = tables_sqlite(connection)?;
+                        let growth = samples::growth_sqlite(connection, &tables)?;
+                        Ok::<_, Error>((tables, growth, indexes_sqlite(connection)?))
+                    })
                     .await?;
                 let statements =
                     Examined::NotExamined { why: "SQLite does not count statements".to_owned(), command: None };
-                (statements, Examined::Found(tables), indexes, made_sqlite(db).await?)
+                (statements, Examined::Found(tables), growth, indexes, made_sqlite(db).await?)
             }
         };
         let is_there = |own: &OwnIndex| indexes.indexes.iter().any(|index| index.name.name().as_str() == own.name);
         let missing = made.into_iter().filter(|own| !is_there(own)).collect();
-        Ok(Self { dialect: db.dialect(), statements, tables, indexes, missing, advice: None })
+        Ok(Self { dialect: db.dialect(), statements, tables, growth, indexes, missing, advice: None })
     }
 
     /// Asks the planner, too, which indexes the counted statements want. Cost: about 20 plans for each of up to 200

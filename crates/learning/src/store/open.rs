@@ -106,6 +106,7 @@ pub(super) const MIGRATIONS: &[(u32, &str, &str, &str)] = &[
         include_str!("migrations/postgres/V12__analytics.sql"),
         include_str!("migrations/sqlite/V12__analytics.sql"),
     ),
+    (13, "table_samples", tierkeep_db::statistics::SAMPLES_POSTGRES, tierkeep_db::statistics::SAMPLES_SQLITE),
 ];
 
 /// The migration this binary needs.

@@ -29,8 +29,8 @@ on_both!(
 
 /// The message of an error with those of its causes.
 /// Number of the last migration, and how many there are.
-const NEWEST: u32 = 12;
-const MIGRATIONS: u32 = 12;
+const NEWEST: u32 = 13;
+const MIGRATIONS: u32 = 13;
 
 pub(crate) fn message(error: &dyn Error) -> String {
     let mut message = error.to_string();

@@ -9,14 +9,15 @@ use comfy_table::{Table, TableStyle};
 use serde_json::{Value, json};
 use tierkeep_db::plan::{Options, PlanError, explain};
 use tierkeep_db::statistics::{
-    Examined, QueryCounters, QuerySnapshot, SlowQueries, SlowestBy, TableStatistics, judge, query_snapshot_postgres,
+    Bytes, Examined, Growth, QueryCounters, QuerySnapshot, SlowQueries, SlowestBy, TableStatistics, judge,
+    query_snapshot_postgres,
 };
 use tierkeep_db::{Access, Database, DatabaseUrl, Pool, SqliteConfig, SqliteDatabase};
 
 use super::{Context, Ending, Failure};
 use crate::cli::{DoctorArgs, DoctorCommand, Order};
 use crate::console::Output;
-use crate::doctor::{self, Document, Examination, Task};
+use crate::doctor::{self, Document, Examination, GrowthByTable, Task};
 
 /// Tasks that are told of where nothing else is asked.
 const MOST: usize = 5;
@@ -167,20 +168,20 @@ async fn tables(db: &Database, context: &Context) -> Result<(), Failure> {
     };
     match context.console.output() {
         Output::Json => {
-            let list: Vec<Value> = tables.iter().map(doctor::table).collect();
+            let list: Vec<Value> = tables.iter().map(|table| doctor::table(table, &examination.growth)).collect();
             say(&json!({ "examined": true, "tables": list }), context)
         }
-        Output::Human => Ok(context.console.result(&listed(tables))?),
+        Output::Human => Ok(context.console.result(&listed(tables, &examination.growth))?),
     }
 }
 
-fn listed(tables: &[TableStatistics]) -> String {
+fn listed(tables: &[TableStatistics], growth: &GrowthByTable) -> String {
     if tables.is_empty() {
         return "there are no tables".to_owned();
     }
     let mut list = Table::new();
     list.load_style(TableStyle::default());
-    list.set_header(["table", "rows", "dead", "size", "indexes", "bloat", "upkeep"]);
+    list.set_header(["table", "rows", "dead", "size", "indexes", "bloat", "growth a day", "upkeep"]);
     for table in tables {
         let shown = |text: String| text.strip_prefix(", ").map(str::to_owned).unwrap_or(text);
         list.add_row([
@@ -190,10 +191,17 @@ fn listed(tables: &[TableStatistics]) -> String {
             table.table_size.to_string(),
             table.index_size.to_string(),
             table.bloat.to_string(),
+            growth.get(&table.table.to_string()).map_or_else(|| "-".to_owned(), shown_growth),
             shown(table.upkeep.to_string()),
         ]);
     }
     list.to_string()
+}
+
+fn shown_growth(growth: &Growth) -> String {
+    let bytes = Bytes(growth.bytes_per_day.abs() as u64);
+    let sign = if growth.bytes_per_day < 0.0 { "-" } else { "" };
+    format!("{:.0} rows, {sign}{bytes}", growth.rows_per_day)
 }
 
 async fn indexes(db: &Database, context: &Context) -> Result<(), Failure> {

@@ -6,7 +6,7 @@ use tierkeep_db::Dialect;
 use tierkeep_db::statistics::{Examined, IndexFinding, QueryCounters, SlowQueries, TableStatistics, judge};
 use utoipa::ToSchema;
 
-use super::{Examination, Task};
+use super::{Examination, GrowthByTable, Task};
 
 /// What was found in the database. What could not be looked at is null here and named in `not_examined`.
 #[derive(Debug, Serialize, ToSchema)]
@@ -41,7 +41,10 @@ impl Document {
             },
             tasks: examination.tasks(),
             slow_queries: slow,
-            tables: examination.tables.found().map(|tables| tables.iter().map(table).collect()),
+            tables: examination
+                .tables
+                .found()
+                .map(|tables| tables.iter().map(|found| table(found, &examination.growth)).collect()),
             indexes: judge(&examination.indexes).iter().map(finding).collect(),
             not_examined: examination.omissions(),
         }
@@ -65,10 +68,13 @@ pub(crate) fn query(query: &QueryCounters) -> Value {
 }
 
 /// A table; null = not examined.
-pub(crate) fn table(table: &TableStatistics) -> Value {
+pub(crate) fn table(table: &TableStatistics, growth: &GrowthByTable) -> Value {
     let seconds = |age: Option<std::time::Duration>| age.map(|age| age.as_secs());
+    let growth = growth.get(&table.table.to_string());
     json!({
         "table": table.table.to_string(),
+        "rows_per_day": growth.map(|growth| growth.rows_per_day),
+        "bytes_per_day": growth.map(|growth| growth.bytes_per_day),
         "live_rows_estimate": table.live.found().map(|rows| rows.0),
         "dead_rows_estimate": table.dead.found().map(|rows| rows.0),
         "table_bytes": table.table_size.found().map(|size| size.0),

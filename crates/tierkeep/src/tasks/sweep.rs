@@ -10,6 +10,7 @@ use tierkeep_schedule::{Attempt, Job, JobError, ScheduleError, Scheduler};
 
 use super::{Workshop, failed, output};
 use crate::chain::Chain;
+use crate::doctor::note_sizes;
 use crate::upkeep::{self, Retention};
 
 /// Rows of a batch.
@@ -38,6 +39,8 @@ struct Report {
     runs: u64,
     /// Answers in this node's memory whose life was over.
     answers: u64,
+    /// Tables whose size was noted, once a day.
+    table_samples: u64,
 }
 
 #[async_trait]
@@ -58,7 +61,12 @@ impl Job for Sweep {
         if attempt.stop.is_cancelled() {
             return Err(JobError::Stopped);
         }
-        output(&Report { changes: pruned.changes, idempotency_keys: pruned.keys, summaries, runs, answers })
+        let table_samples = match store.database() {
+            Some(db) => note_sizes(&db).await.map_err(|error| JobError::Failed(Chain(&error).to_string()))?,
+            None => 0,
+        };
+        let (changes, idempotency_keys) = (pruned.changes, pruned.keys);
+        output(&Report { changes, idempotency_keys, summaries, runs, answers, table_samples })
     }
 }
 

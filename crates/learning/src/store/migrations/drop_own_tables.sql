@@ -28,4 +28,5 @@ drop table if exists tierkeep_base;
 drop table if exists tierkeep_learning_analytics;
 drop table if exists tierkeep_analytics_due;
 drop table if exists tierkeep_snapshot;
+drop table if exists tierkeep_table_sample;
 drop table tierkeep_migrations;

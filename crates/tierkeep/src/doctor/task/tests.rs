@@ -4,6 +4,7 @@ use tierkeep_db::TableName;
 use tierkeep_db::statistics::{Blocks, Estimate, IndexReading, QueryCounters, QueryKey, QuerySnapshot, Timing, Upkeep};
 
 use super::*;
+use crate::doctor::GrowthByTable;
 
 fn unknown<T>(command: Option<&str>) -> Examined<T> {
     Examined::NotExamined { why: "nobody looked".to_owned(), command: command.map(str::to_owned) }
@@ -14,6 +15,7 @@ fn healthy() -> Examination {
         dialect: Dialect::Postgres,
         statements: Examined::Found(snapshot(&[])),
         tables: Examined::Found(Vec::new()),
+        growth: GrowthByTable::new(),
         indexes: IndexReading { indexes: Vec::new(), foreign_keys: Vec::new(), window: unknown(None) },
         missing: Vec::new(),
         advice: None,
