@@ -56,7 +56,7 @@ impl Metrics {
             ratios: state.as_ref().map(|state| tiers.watch().hit_ratios(&state.views)).unwrap_or_default(),
             tiers: state,
             audit: tiers.audit().read(),
-            pool: tiers.statistics().store().pool_status(),
+            pool: tiers.statistics().store().pool_status().zip(tiers.statistics().store().pool_counts()),
             folded: self.upkeep.folded(),
             pruned: self.upkeep.pruned(),
             holds_lease: self.upkeep.holds_lease(),

@@ -7,7 +7,7 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use tierkeep_cache::Counts;
-use tierkeep_db::PoolStatus;
+use tierkeep_db::{ClosedConnections, PoolCounts, PoolStatus};
 use tierkeep_learning::statistic::StatisticKind;
 use tierkeep_schedule::TaskCounts;
 
@@ -29,7 +29,7 @@ pub(super) struct Snapshot {
     /// What the auditor has done.
     pub(super) audit: Audited,
     /// The connections; `None` where there is no pool.
-    pub(super) pool: Option<PoolStatus>,
+    pub(super) pool: Option<(PoolStatus, PoolCounts)>,
     pub(super) folded: u64,
     pub(super) pruned: u64,
     pub(super) holds_lease: bool,
@@ -63,7 +63,7 @@ impl Collector for Snapshot {
         page.retention(&self.retention)?;
         page.ended(&self.ended)?;
         page.told(&self.told)?;
-        self.pool.map_or(Ok(()), |pool| page.pool(pool))
+        self.pool.map_or(Ok(()), |(status, counts)| page.pool(status, counts))
     }
 }
 
@@ -283,12 +283,30 @@ impl Page<'_> {
         self.counts("tierkeep_retention_rows", "Rows that they moved, by rule", by("rule", &retention.rows))
     }
 
-    fn pool(&mut self, pool: PoolStatus) -> fmt::Result {
-        let PoolStatus { idle, in_use, waiting, max } = pool;
+    fn pool(&mut self, status: PoolStatus, counts: PoolCounts) -> fmt::Result {
+        let PoolStatus { idle, in_use, waiting, max } = status;
         let by_state = [("idle", measure(idle as u64)), ("in_use", measure(in_use as u64))];
         self.gauges("tierkeep_pool_connections", "Connections to PostgreSQL", "state", &by_state)?;
         self.gauge("tierkeep_pool_max_connections", "Connections that there may be", measure(max as u64))?;
-        self.gauge("tierkeep_pool_waiting", "Requests that wait for a connection", measure(waiting as u64))
+        self.gauge("tierkeep_pool_waiting", "Requests that wait for a connection", measure(waiting as u64))?;
+        let PoolCounts { made, refused: _, lent, timed_out, waited, longest_wait: _, closed } = counts;
+        self.count("tierkeep_pool_lent", "Connections that were lent", lent)?;
+        self.count("tierkeep_pool_timeouts", "Requests that no connection became free for in time", timed_out)?;
+        let help = "Time that requests waited for a connection";
+        let mut family = self.family("tierkeep_pool_wait_seconds", help, MetricType::Counter)?;
+        family.encode_counter::<NoLabelSet, f64, u64>(&waited.as_secs_f64(), None)?;
+        self.count("tierkeep_pool_made", "Connections that were made", made)?;
+        let ClosedConnections { overflow, recycled, dead, outdated, unfinished, discarded, ended: _ } = closed;
+        let reasons = [
+            ("overflow", overflow),
+            ("recycled", recycled),
+            ("dead", dead),
+            ("outdated", outdated),
+            ("unfinished", unfinished),
+            ("discarded", discarded),
+        ];
+        let by_reason = reasons.map(|(reason, count)| ([("reason", reason)], count));
+        self.counts("tierkeep_pool_closed", "Connections that were closed, by reason", by_reason)
     }
 }
 
