@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Query, RawPathParams, Request};
 use axum::http::request::Parts;
-use axum::http::{StatusCode, Uri, header};
+use axum::http::{HeaderMap, StatusCode, Uri, header};
 use jiff::civil::Date;
 use serde::de::DeserializeOwned;
 use tierkeep_db::PageSize;
@@ -217,6 +217,10 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for JsonBody<T> {
             let given = media_type.map_or_else(|| "none".into(), |value| String::from_utf8_lossy(value.as_bytes()));
             return Err(ApiError::MediaType(given.into_owned()));
         }
+        // what is announced as too long is not waited for
+        if announced(request.headers()) > Some(app.limits.body.get()) {
+            return Err(ApiError::TooLarge(app.limits.body));
+        }
         let bytes = Bytes::from_request(request, app).await.map_err(|rejection| {
             if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
                 ApiError::TooLarge(app.limits.body)
@@ -226,6 +230,11 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for JsonBody<T> {
         })?;
         body::read(&bytes).map(Self)
     }
+}
+
+/// The length that a body is announced with.
+fn announced(headers: &HeaderMap) -> Option<u64> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 /// `application/json`, with or without parameters, or a type built on it.
