@@ -9,11 +9,11 @@ mod task;
 
 use tierkeep_db::advice::{Advice, AdviceError, AdviceOptions, Workload, advise};
 use tierkeep_db::statistics::{
-    Examined, IndexReading, QuerySnapshot, SlowQueries, SlowestBy, TableStatistics, indexes_postgres, indexes_sqlite,
-    query_snapshot_postgres, tables_postgres, tables_sqlite,
+    Examined, IndexFinding, IndexReading, QuerySnapshot, Shortcoming, SlowQueries, SlowestBy, TableStatistics,
+    indexes_postgres, indexes_sqlite, judge, query_snapshot_postgres, tables_postgres, tables_sqlite,
 };
 use tierkeep_db::{
-    Connection, Database, Dialect, Error, SqliteDatabase, applied_version_postgres, applied_version_sqlite,
+    Connection, Database, Dialect, Error, Ident, SqliteDatabase, applied_version_postgres, applied_version_sqlite,
 };
 use tierkeep_learning::store::{OwnIndex, own_indexes};
 
@@ -37,8 +37,8 @@ pub(crate) struct Examination {
     pub(crate) growth: GrowthByTable,
     /// The indexes.
     pub(crate) indexes: IndexReading,
-    /// Indexes of Tierkeep's own that are not there.
-    pub(crate) missing: Vec<OwnIndex>,
+    /// The indexes that Tierkeep has made.
+    pub(crate) own: Vec<OwnIndex>,
     /// Which indexes the counted statements want; `None` where none were counted, or nobody asked.
     pub(crate) advice: Option<Advice>,
 }
@@ -47,7 +47,7 @@ impl Examination {
     /// Looks at everything but the plans of statements. Cost: a few statements over the catalog; on SQLite every page
     /// of the file is counted.
     pub(crate) async fn of(db: &Database) -> Result<Self, Error> {
-        let (statements, tables, growth, indexes, made) = match db {
+        let (statements, tables, growth, indexes, own) = match db {
             Database::Postgres(pool) => {
                 let client = pool.get().await?;
                 let statements = query_snapshot_postgres(&client).await?;
@@ -70,18 +70,36 @@ impl Examination {
                 (statements, Examined::Found(tables), growth, indexes, made_sqlite(db).await?)
             }
         };
-        let is_there = |own: &OwnIndex| indexes.indexes.iter().any(|index| index.name.name().as_str() == own.name);
-        let missing = made.into_iter().filter(|own| !is_there(own)).collect();
-        Ok(Self { dialect: db.dialect(), statements, tables, growth, indexes, missing, advice: None })
+        Ok(Self { dialect: db.dialect(), statements, tables, growth, indexes, own, advice: None })
     }
 
     /// Asks the planner, too, which indexes the counted statements want. Cost: about 20 plans for each of up to 200
     /// statements.
     pub(crate) async fn with_advice(mut self, db: &Database) -> Result<Self, AdviceError> {
         if let Some(workload) = workload(self.dialect, &self.statements) {
-            self.advice = Some(advise(db, &workload, &AdviceOptions::default()).await?);
+            let advice = advise(db, &workload, &AdviceOptions::default()).await?;
+            self.advice = Some(without_own(&self.own, advice));
         }
         Ok(self)
+    }
+
+    /// Indexes of Tierkeep's own that are not there.
+    pub(crate) fn missing(&self) -> impl Iterator<Item = &OwnIndex> {
+        let is_there = |own: &OwnIndex| self.indexes.indexes.iter().any(|index| index.name.name().as_str() == own.name);
+        self.own.iter().filter(move |own| !is_there(own))
+    }
+
+    /// What is wrong with indexes. Those that Tierkeep has made are for tasks that come seldom, and for what grows later: that
+    /// nobody scanned them yet, or that another one could take their place, is no reason to drop them.
+    pub(crate) fn findings(&self) -> Vec<IndexFinding> {
+        let mut findings = judge(&self.indexes);
+        findings.retain(|finding| match &finding.shortcoming {
+            Shortcoming::Duplicate { index, .. }
+            | Shortcoming::Redundant { index, .. }
+            | Shortcoming::Unused { index, .. } => !is_own(&self.own, index.name()),
+            _ => true,
+        });
+        findings
     }
 
     /// Why something was not looked at, and what would help.
@@ -92,6 +110,29 @@ impl Examination {
             .flatten()
             .collect()
     }
+}
+
+/// The advice without dropping what Tierkeep has made.
+fn without_own(own: &[OwnIndex], mut advice: Advice) -> Advice {
+    advice.redundant.retain(|redundant| !is_own(own, &redundant.index));
+    advice
+}
+
+fn is_own(own: &[OwnIndex], index: &Ident) -> bool {
+    index.as_str().starts_with("tierkeep_") || own.iter().any(|own| own.name == index.as_str())
+}
+
+/// Index advice on a database, whosever tables are in it.
+pub(crate) async fn advised(
+    db: &Database,
+    workload: &Workload,
+    options: &AdviceOptions,
+) -> Result<Advice, AdviceError> {
+    let own = match db {
+        Database::Postgres(pool) => made_postgres(&pool.get().await?).await?,
+        Database::Sqlite(db) => made_sqlite(db).await?,
+    };
+    Ok(without_own(&own, advise(db, workload, options).await?))
 }
 
 /// The indexes that Tierkeep has made here; none on a platform's tables that it was never attached to.

@@ -9,7 +9,7 @@ use comfy_table::{Table, TableStyle};
 use serde_json::{Value, json};
 use tierkeep_db::plan::{Options, PlanError, explain};
 use tierkeep_db::statistics::{
-    Bytes, Examined, Growth, QueryCounters, QuerySnapshot, SlowQueries, SlowestBy, TableStatistics, judge,
+    Bytes, Examined, Growth, QueryCounters, QuerySnapshot, SlowQueries, SlowestBy, TableStatistics,
     query_snapshot_postgres,
 };
 use tierkeep_db::{Access, Database, DatabaseUrl, Pool, SqliteConfig, SqliteDatabase};
@@ -206,20 +206,19 @@ fn shown_growth(growth: &Growth) -> String {
 
 async fn indexes(db: &Database, context: &Context) -> Result<(), Failure> {
     let examination = examined(db, context).await?;
-    let (findings, count) = (judge(&examination.indexes), examination.indexes.indexes.len());
+    let (findings, count) = (examination.findings(), examination.indexes.indexes.len());
     match context.console.output() {
         Output::Json => {
             let list: Vec<Value> = findings.iter().map(doctor::finding).collect();
             let missing: Vec<Value> = examination
-                .missing
-                .iter()
+                .missing()
                 .map(|index| json!({ "table": index.table, "index": index.name, "command": index.statement }))
                 .collect();
             say(&json!({ "indexes": count, "findings": list, "missing": missing }), context)
         }
         Output::Human => {
             let mut text = String::new();
-            for index in &examination.missing {
+            for index in examination.missing() {
                 text.push_str(&format!("{} on {} is not there: {}\n", index.name, index.table, index.statement));
             }
             for finding in &findings {

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 use tierkeep_db::Dialect;
-use tierkeep_db::statistics::{Examined, IndexFinding, QueryCounters, SlowQueries, TableStatistics, judge};
+use tierkeep_db::statistics::{Examined, IndexFinding, QueryCounters, SlowQueries, TableStatistics};
 use utoipa::ToSchema;
 
 use super::{Examination, GrowthByTable, Task};
@@ -45,7 +45,7 @@ impl Document {
                 .tables
                 .found()
                 .map(|tables| tables.iter().map(|found| table(found, &examination.growth)).collect()),
-            indexes: judge(&examination.indexes).iter().map(finding).collect(),
+            indexes: examination.findings().iter().map(finding).collect(),
             not_examined: examination.omissions(),
         }
     }

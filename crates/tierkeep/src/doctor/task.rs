@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use serde::Serialize;
 use tierkeep_db::Dialect;
-use tierkeep_db::statistics::{Bytes, Examined, IndexFinding, Shortcoming, SlowQueries, TableStatistics, judge};
+use tierkeep_db::statistics::{Bytes, Examined, IndexFinding, Shortcoming, SlowQueries, TableStatistics};
 use tierkeep_learning::store::OwnIndex;
 use utoipa::ToSchema;
 
@@ -65,8 +65,8 @@ impl Urgency {
 impl Examination {
     /// Everything worth doing, the most urgent first, in an order that does not depend on chance.
     pub(crate) fn tasks(&self) -> Vec<Task> {
-        let mut tasks: Vec<Task> = self.missing.iter().map(|index| missing(index, self.dialect)).collect();
-        tasks.extend(judge(&self.indexes).iter().map(shortcoming));
+        let mut tasks: Vec<Task> = self.missing().map(|index| missing(index, self.dialect)).collect();
+        tasks.extend(self.findings().iter().map(shortcoming));
         tasks.extend(self.advice.iter().flat_map(|advice| advice.suggestions.iter()).map(|suggestion| Task {
             urgency: Urgency::MissingIndex,
             what: format!(
@@ -126,7 +126,7 @@ fn shortcoming(finding: &IndexFinding) -> Task {
     };
     let told = finding.to_string();
     // the command stands for itself
-    let what = told.strip_suffix(&format!(": {}", finding.command)).unwrap_or(&told).to_owned();
+    let what = told.replacen(&format!(": {}", finding.command), "", 1);
     Task {
         urgency,
         what,

@@ -154,7 +154,8 @@ async fn slow_clients_are_cut_off_while_others_are_served() {
 #[tokio::test]
 async fn a_body_that_is_announced_as_too_long_is_refused_before_it_comes() {
     let server = Server::start(Connections::default(), Rates::default()).await;
-    let head = "POST /v1/stats/batch HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\nconnection: close";
+    let head =
+        "POST /v1/stats/batch HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\nconnection: close";
 
     let answer = rest(server.send(&format!("{head}\r\ncontent-length: 65537\r\n\r\n")).await).await;
 

@@ -6,7 +6,7 @@ use anyhow::{Context as _, anyhow};
 use serde_json::{Value, json};
 use tierkeep_db::Database;
 use tierkeep_db::advice::create::{Benefit, CreateOptions, Created, Runs, Timing, Verdict, create, judge, measure};
-use tierkeep_db::advice::{Advice, AdviceOptions, Suggestion, Workload, advise};
+use tierkeep_db::advice::{Advice, AdviceOptions, Suggestion, Workload};
 use tierkeep_db::plan::Options;
 
 use super::{counted, not_examined, say};
@@ -14,7 +14,7 @@ use crate::chain::Chain;
 use crate::cli::AdviseArgs;
 use crate::commands::{Context, Failure};
 use crate::console::Output;
-use crate::doctor::workload;
+use crate::doctor::{advised, workload};
 use crate::signals;
 
 /// Longest file of statements that is read, in bytes.
@@ -42,7 +42,7 @@ pub(super) async fn run(db: &Database, arguments: &AdviseArgs, context: &Context
         max_bytes: arguments.max_size.map_or(u64::MAX, |size| size.get()),
         ..AdviceOptions::default()
     };
-    let advice = advise(db, &workload, &options).await.map_err(anyhow::Error::from)?;
+    let advice = advised(db, &workload, &options).await.map_err(anyhow::Error::from)?;
     let made = if arguments.create { make(db, &advice, context).await? } else { Vec::new() };
     match context.console.output() {
         Output::Json => {

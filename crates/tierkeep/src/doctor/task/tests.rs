@@ -17,7 +17,7 @@ fn healthy() -> Examination {
         tables: Examined::Found(Vec::new()),
         growth: GrowthByTable::new(),
         indexes: IndexReading { indexes: Vec::new(), foreign_keys: Vec::new(), window: unknown(None) },
-        missing: Vec::new(),
+        own: Vec::new(),
         advice: None,
     }
 }
@@ -75,7 +75,7 @@ fn a_healthy_database_asks_for_nothing() {
 #[test]
 fn what_others_rest_on_comes_first_and_what_is_not_known_last() {
     let mut examination = healthy();
-    examination.missing = vec![OwnIndex {
+    examination.own = vec![OwnIndex {
         table: "study_sessions".to_owned(),
         name: "study_sessions_start".to_owned(),
         statement: "create index study_sessions_start on study_sessions (start_time)".to_owned(),
