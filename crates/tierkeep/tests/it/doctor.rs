@@ -43,7 +43,8 @@ async fn an_index_that_is_gone_is_named_first(dialect: Dialect) {
     let installation = grown(dialect).await;
     let (directory, url) = (TempDir::new().unwrap(), installation.url());
     let whole = json_of(&doctor(&directory, &url, &["--json"]));
-    assert!(whole["tasks"].as_array().unwrap().iter().all(|task| task["urgency"] != "broken"), "{whole:#}");
+    let is_calm = |task: &Value| task["urgency"] != "broken" && task["urgency"] != "waste";
+    assert!(whole["tasks"].as_array().unwrap().iter().all(is_calm), "nobody has read by most indexes yet: {whole:#}");
 
     installation.run("drop index study_sessions_user_start").await;
     let found = json_of(&doctor(&directory, &url, &["--json"]));
