@@ -181,7 +181,7 @@ async fn statements_that_the_server_counts_are_listed_and_advised_on() {
 
     let tasks = found["tasks"].as_array().unwrap();
     let suggested = tasks.iter().find(|task| task["urgency"] == "missing_index").unwrap_or_else(|| panic!("{found:#}"));
-    assert!(suggested["command"].as_str().unwrap().contains("(page)"), "{suggested}");
+    assert!(suggested["command"].as_str().unwrap().contains("(\"page\")"), "{suggested}");
 }
 
 #[tokio::test]

@@ -181,6 +181,7 @@ async fn no_series_comes_from_a_client(dialect: Dialect) {
         "outcome",
         "promise",
         "queue",
+        "reason",
         "route",
         "rule",
         "state",
