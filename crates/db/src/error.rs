@@ -37,13 +37,13 @@ pub enum Error {
         /// The limit that was reached, [`PoolConfig::timeout`](crate::PoolConfig).
         waited: Duration,
         /// Connections that are kept when idle.
-        size: usize,
+        size: u32,
         /// Connections that may exist beyond `size`.
-        overflow: usize,
+        overflow: u32,
         /// Connections that were lent, being made, checked or closed at that moment.
-        in_use: usize,
+        in_use: u32,
         /// Other callers that waited at that moment.
-        others: usize,
+        others: u32,
     },
     /// A pool or a database was used after `close`.
     #[error("the database was closed by this program")]

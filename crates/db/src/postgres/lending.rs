@@ -193,13 +193,15 @@ impl<C: Connector> Shared<C> {
             Ok(Err(_)) => Err(Error::Closed),
             Err(_) => {
                 self.tally.timed_out();
+                // an error that were larger would make every result that holds one larger
+                let told = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
                 Err(Error::PoolTimeout {
                     waited: self.limits.timeout,
-                    size: self.limits.size,
-                    overflow: self.limits.overflow,
-                    in_use: self.limits.max() - self.places.available_permits(),
+                    size: told(self.limits.size),
+                    overflow: told(self.limits.overflow),
+                    in_use: told(self.limits.max() - self.places.available_permits()),
                     // This caller still counts.
-                    others: self.tally.waiting().saturating_sub(1),
+                    others: told(self.tally.waiting().saturating_sub(1)),
                 })
             }
         }

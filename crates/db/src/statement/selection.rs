@@ -82,13 +82,13 @@ pub enum SelectionError {
     #[error("{table} has no column `{column}`, {}", hint(nearest.as_deref(), known))]
     UnknownColumn {
         /// What the rows are of.
-        table: String,
+        table: Box<str>,
         /// The name.
-        column: String,
+        column: Box<str>,
         /// The name that is most like it, if one is.
-        nearest: Option<String>,
+        nearest: Option<Box<str>>,
         /// All names.
-        known: String,
+        known: Box<str>,
     },
     /// A comparison with null would hold of no row.
     #[error("column `{column}` is compared with null, which holds of no row: use `Filter::Null`")]
@@ -220,10 +220,10 @@ impl Selection {
             .filter(|(distance, name)| distance * 3 <= name.chars().count().max(3))
             .map(|(_, name)| name.to_owned());
         Err(SelectionError::UnknownColumn {
-            table: self.relation.table().quoted(),
-            column: column.to_owned(),
-            nearest,
-            known: self.relation.columns().map(|(name, _)| name).collect::<Vec<_>>().join(", "),
+            table: self.relation.table().quoted().into(),
+            column: column.into(),
+            nearest: nearest.map(Into::into),
+            known: self.relation.columns().map(|(name, _)| name).collect::<Vec<_>>().join(", ").into(),
         })
     }
 
@@ -242,10 +242,10 @@ impl Selection {
             Filter::Holds(condition) => match condition.render(Dialect::Sqlite, &self.relation) {
                 Ok(_) => Ok(()),
                 Err(unknown) => Err(SelectionError::UnknownColumn {
-                    table: unknown.table,
-                    column: unknown.column,
+                    table: unknown.table.into(),
+                    column: unknown.column.into(),
                     nearest: None,
-                    known: unknown.known,
+                    known: unknown.known.into(),
                 }),
             },
         }
@@ -304,10 +304,10 @@ impl<'a> Composer<'a> {
     pub(super) fn column(&self, name: &str) -> Result<String, SelectionError> {
         self.selection.check_column(name)?;
         self.selection.relation.column(self.dialect, "t", name).map_err(|unknown| SelectionError::UnknownColumn {
-            table: unknown.table,
-            column: unknown.column,
+            table: unknown.table.into(),
+            column: unknown.column.into(),
             nearest: None,
-            known: unknown.known,
+            known: unknown.known.into(),
         })
     }
 
@@ -345,10 +345,10 @@ impl<'a> Composer<'a> {
             Filter::Holds(condition) => {
                 condition.render(self.dialect, &self.selection.relation).map_err(|unknown| {
                     SelectionError::UnknownColumn {
-                        table: unknown.table,
-                        column: unknown.column,
+                        table: unknown.table.into(),
+                        column: unknown.column.into(),
                         nearest: None,
-                        known: unknown.known,
+                        known: unknown.known.into(),
                     }
                 })?
             }
