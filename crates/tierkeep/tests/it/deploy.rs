@@ -1,5 +1,6 @@
 //! What lies in `deploy/` and `docs/`: each file can be read, and names only commands, keys, metrics and places that exist.
 
+mod chapters;
 mod commands;
 mod page;
 mod watching;

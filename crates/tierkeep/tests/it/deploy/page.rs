@@ -6,7 +6,7 @@ use super::commands::{commands_of, configuration, misfits};
 use super::{file, root};
 
 /// The blocks of a page in some language.
-fn blocks(page: &str, language: &str) -> Vec<String> {
+pub(super) fn blocks(page: &str, language: &str) -> Vec<String> {
     let mut blocks = Vec::new();
     let mut rest = page;
     while let Some((_, after)) = rest.split_once(&format!("```{language}\n")) {

@@ -11,7 +11,7 @@ use crate::fixture::ADA;
 use crate::node::Installation;
 
 /// All series of a node that has everything, without their labels, and the names of the labels of each.
-async fn told() -> BTreeMap<String, BTreeSet<String>> {
+pub(super) async fn told() -> BTreeMap<String, BTreeSet<String>> {
     let installation = Installation::new(Dialect::Postgres).await;
     let redis = RedisServer::launch().await.unwrap();
     let node = installation.node(Some(&redis.url())).await;
@@ -35,7 +35,7 @@ async fn told() -> BTreeMap<String, BTreeSet<String>> {
 }
 
 /// Names in an expression that begin as ours do, those with a colon being recorded ones.
-fn names(expression: &str) -> Vec<&str> {
+pub(super) fn names(expression: &str) -> Vec<&str> {
     // values of labels are no names
     let outside = expression.split('"').step_by(2);
     let words = outside.flat_map(|text| {
