@@ -2,6 +2,7 @@
 
 mod advising;
 
+use std::collections::BTreeSet;
 use std::io::Read as _;
 
 use anyhow::{Context as _, anyhow};
@@ -171,7 +172,13 @@ async fn tables(db: &Database, context: &Context) -> Result<(), Failure> {
             let list: Vec<Value> = tables.iter().map(|table| doctor::table(table, &examination.growth)).collect();
             say(&json!({ "examined": true, "tables": list }), context)
         }
-        Output::Human => Ok(context.console.result(&listed(tables, &examination.growth))?),
+        Output::Human => {
+            context.console.result(&listed(tables, &examination.growth))?;
+            for reason in reasons(tables) {
+                context.console.note(format_args!("?: {reason}"));
+            }
+            Ok(())
+        }
     }
 }
 
@@ -186,16 +193,30 @@ fn listed(tables: &[TableStatistics], growth: &GrowthByTable) -> String {
         let shown = |text: String| text.strip_prefix(", ").map(str::to_owned).unwrap_or(text);
         list.add_row([
             table.table.to_string(),
-            table.live.to_string(),
-            table.dead.to_string(),
-            table.table_size.to_string(),
-            table.index_size.to_string(),
-            table.bloat.to_string(),
+            cell(&table.live),
+            cell(&table.dead),
+            cell(&table.table_size),
+            cell(&table.index_size),
+            cell(&table.bloat),
             growth.get(&table.table.to_string()).map_or_else(|| "-".to_owned(), shown_growth),
             shown(table.upkeep.to_string()),
         ]);
     }
     list.to_string()
+}
+
+/// The reason would not fit into a cell.
+fn cell<T: std::fmt::Display>(examined: &Examined<T>) -> String {
+    examined.found().map_or_else(|| "?".to_owned(), ToString::to_string)
+}
+
+/// Why cells are `?`, each reason once.
+fn reasons(tables: &[TableStatistics]) -> BTreeSet<String> {
+    let of = |table: &TableStatistics| {
+        let sizes = [table.table_size.reason(), table.index_size.reason()];
+        [table.live.reason(), table.dead.reason(), table.bloat.reason()].into_iter().chain(sizes)
+    };
+    tables.iter().flat_map(of).flatten().collect()
 }
 
 fn shown_growth(growth: &Growth) -> String {

@@ -13,6 +13,7 @@ use super::{counted, not_examined, say};
 use crate::chain::Chain;
 use crate::cli::AdviseArgs;
 use crate::commands::{Context, Failure};
+use crate::config::ByteSize;
 use crate::console::Output;
 use crate::doctor::{advised, workload};
 use crate::signals;
@@ -39,7 +40,7 @@ pub(super) async fn run(db: &Database, arguments: &AdviseArgs, context: &Context
     };
     let options = AdviceOptions {
         max_indexes: usize::try_from(arguments.max_indexes).unwrap_or(usize::MAX),
-        max_bytes: arguments.max_size.map_or(u64::MAX, |size| size.get()),
+        max_bytes: arguments.max_size.map_or(u64::MAX, ByteSize::get),
         ..AdviceOptions::default()
     };
     let advice = advised(db, &workload, &options).await.map_err(anyhow::Error::from)?;
