@@ -15,6 +15,7 @@ use crate::{Database, Dialect, Error};
 
 pub use rules::{Confidence, Finding, Rule};
 
+mod effects;
 mod json;
 mod keyset;
 mod postgres;
@@ -140,6 +141,12 @@ pub enum PlanError {
     /// Something that the statement calls tried to write; nothing was changed.
     #[error("the statement calls something that writes; nothing was changed")]
     Writes(#[source] tokio_postgres::Error),
+    /// The statement calls what no transaction takes back, so it is not run. Ask without [`Options::analyze`].
+    #[error("the statement calls {function}, whose effects no transaction takes back: it is explained, but not run")]
+    BeyondTransactions {
+        /// The function.
+        function: String,
+    },
     /// The statement took longer than it may.
     #[error("the statement took longer than {limit:?}, or waited for a lock for longer than {lock_limit:?}")]
     TimedOut {
@@ -171,7 +178,8 @@ impl Default for Options {
 /// Asks for the plan of one `select`.
 ///
 /// What writes or locks is refused before anything is sent. What is sent runs in a `read only` transaction that is rolled
-/// back, so that a function which writes fails, too. A statement with parameters (`$1`) gets the plan that serves all
+/// back, so that a function which writes fails, too. With [`Options::analyze`] a statement that calls a volatile function in C is
+/// refused unless that is known to be harmless; what functions in other languages call themselves is not seen. A statement with parameters (`$1`) gets the plan that serves all
 /// values. With [`Options::analyze`] the statement is run: it takes its time and its locks, and calls its functions.
 ///
 /// Cost: a connection and six round trips on PostgreSQL. If the future is dropped, the connection is closed.

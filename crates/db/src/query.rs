@@ -26,6 +26,8 @@ pub use schema::Schema;
 
 /// Longest text that is looked at, in bytes.
 const MAX_BYTES: usize = 256 * 1024;
+/// Longest text of many statements.
+const MAX_BYTES_OF_ALL: usize = 16 * 1024 * 1024;
 /// Operators in one statement. A chain of them is as deep as it is long, and what walks it needs stack for each.
 const MAX_OPERATORS: usize = 400;
 
@@ -114,7 +116,7 @@ impl Query {
     ///
     /// [`QueryError`], one variant per reason.
     pub fn parse(dialect: Dialect, sql: &str) -> Result<Self, QueryError> {
-        let mut statements = split(dialect, sql)?;
+        let mut statements = split(dialect, sql, MAX_BYTES)?;
         if let [_, second, ..] = statements.as_slice() {
             let at = second.tokens[0].span.start;
             return Err(QueryError::Several { line: at.line, column: at.column });
@@ -131,11 +133,17 @@ impl Query {
     ///
     /// [`QueryError`] if the text cannot even be split: a quote that is not closed, or more than fits.
     pub fn parse_all(dialect: Dialect, text: &str) -> Result<Vec<Parsed>, QueryError> {
-        let pieces = split(dialect, text)?;
+        let pieces = split(dialect, text, MAX_BYTES_OF_ALL)?;
         Ok(pieces.into_iter().map(|piece| (piece.text.clone(), Self::from_piece(dialect, piece))).collect())
     }
 
     fn from_piece(dialect: Dialect, piece: Piece) -> Result<Self, QueryError> {
+        if piece.text.len() > MAX_BYTES {
+            return Err(QueryError::TooLarge {
+                what: format!("{} bytes", piece.text.len()),
+                accepted: format!("{MAX_BYTES} bytes"),
+            });
+        }
         let operators = piece.tokens.iter().filter(|token| is_operator(&token.token)).count();
         if operators > MAX_OPERATORS {
             return Err(QueryError::TooLarge {
@@ -200,23 +208,20 @@ struct Piece {
 }
 
 /// Cuts a text at the semicolons that are tokens of their own. Pieces without a token but blanks are left out.
-fn split(dialect: Dialect, sql: &str) -> Result<Vec<Piece>, QueryError> {
-    if sql.len() > MAX_BYTES {
-        return Err(QueryError::TooLarge {
-            what: format!("{} bytes", sql.len()),
-            accepted: format!("{MAX_BYTES} bytes"),
-        });
+fn split(dialect: Dialect, sql: &str, most: usize) -> Result<Vec<Piece>, QueryError> {
+    if sql.len() > most {
+        return Err(QueryError::TooLarge { what: format!("{} bytes", sql.len()), accepted: format!("{most} bytes") });
     }
     let tokens = tokenize(dialect, sql)?;
-    let mut pieces = Vec::new();
+    let (mut pieces, mut reader) = (Vec::new(), Reader::new(sql));
     // Every piece ends at a semicolon, or with the text.
     for tokens in tokens.split(|token| token.token == Token::SemiColon) {
         let is_blank = |token: &TokenWithSpan| matches!(token.token, Token::Whitespace(_) | Token::EOF);
         let Some(first) = tokens.iter().position(|token| !is_blank(token)) else { continue };
         let last = tokens.iter().rposition(|token| !is_blank(token)).unwrap_or(first);
         let tokens = tokens[first..=last].to_vec();
-        let start = offset(sql, tokens[0].span.start);
-        let end = offset(sql, tokens[tokens.len() - 1].span.end);
+        let start = reader.offset(tokens[0].span.start);
+        let end = reader.offset(tokens[tokens.len() - 1].span.end);
         pieces.push(Piece { text: sql[start..end.max(start)].to_owned(), tokens });
     }
     Ok(pieces)
@@ -234,20 +239,30 @@ fn tokenize(dialect: Dialect, sql: &str) -> Result<Vec<TokenWithSpan>, QueryErro
     })
 }
 
-/// The byte at which a line and column lie; columns count characters.
-fn offset(sql: &str, at: sqlparser::tokenizer::Location) -> usize {
-    let (mut line, mut column) = (1, 1);
-    for (offset, c) in sql.char_indices() {
-        if (line, column) == (at.line, at.column) {
-            return offset;
-        }
-        if c == '\n' {
-            (line, column) = (line + 1, 1);
-        } else {
-            column += 1;
-        }
+/// Finds the bytes at which lines and columns are, from the beginning of a text to its end.
+struct Reader<'a> {
+    sql: &'a str,
+    letters: std::iter::Peekable<std::str::CharIndices<'a>>,
+    line: u64,
+    column: u64,
+}
+
+impl<'a> Reader<'a> {
+    fn new(sql: &'a str) -> Self {
+        Self { sql, letters: sql.char_indices().peekable(), line: 1, column: 1 }
     }
-    sql.len()
+
+    /// The byte of a place that is not before the last one that was asked for; the end if the text has no such place.
+    fn offset(&mut self, at: sqlparser::tokenizer::Location) -> usize {
+        while let Some((offset, letter)) = self.letters.peek().copied() {
+            if (self.line, self.column) == (at.line, at.column) {
+                return offset;
+            }
+            (self.line, self.column) = if letter == '\n' { (self.line + 1, 1) } else { (self.line, self.column + 1) };
+            self.letters.next();
+        }
+        self.sql.len()
+    }
 }
 
 fn parse(dialect: Dialect, tokens: Vec<TokenWithSpan>) -> Result<Statement, QueryError> {

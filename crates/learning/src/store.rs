@@ -204,6 +204,9 @@ pub trait Store:
     /// The database itself, for what is no business of a store; `None` where nothing is stored.
     fn database(&self) -> Option<Database>;
 
+    /// The database itself, for whoever only looks.
+    fn looked_at(&self) -> Database;
+
     /// Whether nothing is ever stored through this store.
     fn is_read_only(&self) -> bool;
 

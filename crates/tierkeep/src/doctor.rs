@@ -7,9 +7,11 @@ mod document;
 mod samples;
 mod task;
 
-use tierkeep_db::advice::{Advice, AdviceError, AdviceOptions, Workload, advise};
+use std::time::Duration;
+
+use tierkeep_db::advice::{Advice, AdviceError, AdviceOptions, RedundantReason, Workload, advise};
 use tierkeep_db::statistics::{
-    Examined, IndexFinding, IndexReading, QuerySnapshot, Shortcoming, SlowQueries, SlowestBy, TableStatistics,
+    Bytes, Examined, IndexFinding, IndexReading, QuerySnapshot, Shortcoming, SlowQueries, SlowestBy, TableStatistics,
     indexes_postgres, indexes_sqlite, judge, query_snapshot_postgres, tables_postgres, tables_sqlite,
 };
 use tierkeep_db::{
@@ -21,6 +23,9 @@ pub(crate) use self::document::{Document, finding, query, table};
 pub(crate) use self::samples::{GrowthByTable, note_sizes};
 pub(crate) use self::task::Task;
 
+/// An index that nobody scanned for so long, and that is so large, is worth a word.
+const UNUSED_AFTER: Duration = Duration::from_secs(7 * 24 * 3600);
+const UNUSED_FLOOR: Bytes = Bytes(1 << 20);
 /// Statements of the server's count that advice looks at, those that take most of the time.
 const STATEMENTS: usize = 200;
 
@@ -94,9 +99,14 @@ impl Examination {
     pub(crate) fn findings(&self) -> Vec<IndexFinding> {
         let mut findings = judge(&self.indexes);
         findings.retain(|finding| match &finding.shortcoming {
-            Shortcoming::Duplicate { index, .. }
-            | Shortcoming::Redundant { index, .. }
-            | Shortcoming::Unused { index, .. } => !is_own(&self.own, index.name()),
+            Shortcoming::Duplicate { index, .. } | Shortcoming::Redundant { index, .. } => {
+                !is_own(&self.own, index.name())
+            }
+            Shortcoming::Unused { index, window } => {
+                let is_long = window.since_reset.is_none_or(|since| since >= UNUSED_AFTER);
+                let is_large = finding.frees.is_some_and(|size| size >= UNUSED_FLOOR);
+                is_long && is_large && !is_own(&self.own, index.name())
+            }
             _ => true,
         });
         findings
@@ -114,7 +124,10 @@ impl Examination {
 
 /// The advice without dropping what Tierkeep has made.
 fn without_own(own: &[OwnIndex], mut advice: Advice) -> Advice {
-    advice.redundant.retain(|redundant| !is_own(own, &redundant.index));
+    advice.redundant.retain(|redundant| {
+        let is_small = redundant.reason == RedundantReason::Unused && Bytes(redundant.bytes) < UNUSED_FLOOR;
+        !is_small && !is_own(own, &redundant.index)
+    });
     advice
 }
 

@@ -7,6 +7,7 @@ use tokio_postgres::SimpleQueryMessage;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 
+use super::effects::refuse_beyond_transactions;
 use super::{Options, Plan, PlanError, json};
 use crate::query::Query;
 use crate::statement::explain::{deallocate, explain_prepared, prepare};
@@ -56,7 +57,11 @@ pub(super) async fn explain(pool: &Pool, query: &Query, options: &Options) -> Re
     }
     let connection = Private::get(pool).await?;
     begin(&connection, options).await?;
-    let answer = explain_on(&connection, query, options).await;
+    let answer = if options.analyze {
+        run_on(&connection, query, options).await
+    } else {
+        explain_on(&connection, query, options).await
+    };
     let answer = match answer {
         Ok(mut plan) => add_table_rows(&connection, &mut plan).await.map(|()| plan),
         Err(error) => Err(error),
@@ -64,6 +69,13 @@ pub(super) async fn explain(pool: &Pool, query: &Query, options: &Options) -> Re
     connection.batch_execute("rollback").await.map_err(Error::from)?;
     connection.give_back();
     answer
+}
+
+/// Looks at the plan before the statement is run.
+async fn run_on(connection: &Connection, query: &Query, options: &Options) -> Result<Plan, PlanError> {
+    let planned = explain_on(connection, query, &Options { analyze: false, ..options.clone() }).await?;
+    refuse_beyond_transactions(connection, &planned).await?;
+    explain_on(connection, query, options).await
 }
 
 /// Begins a transaction that cannot write, with its time limits.

@@ -49,6 +49,36 @@ async fn count(client: &DatabaseClient) -> i64 {
 }
 
 #[tokio::test]
+async fn what_no_transaction_takes_back_is_planned_and_not_run() {
+    let (_database, client, db) = shop().await;
+    client
+        .batch_execute(
+            "create view rude as select pg_try_advisory_lock(customer) as held, customer from orders;
+             create function \"Pg Notify\"() returns int language sql volatile as 'select 1'",
+        )
+        .await
+        .unwrap();
+
+    for (sql, function) in [
+        ("select pg_stat_reset()", "pg_stat_reset"),
+        ("select pg_catalog.pg_advisory_lock(id) from orders where customer = 1", "pg_advisory_lock"),
+        ("select * from pg_ls_dir('.') where random() < 2", "pg_ls_dir"),
+        ("select customer from rude where customer < 3 and held", "pg_try_advisory_lock"),
+        ("select 1 where exists (select from orders where pg_terminate_backend(id::int))", "pg_terminate_backend"),
+    ] {
+        let error = explain(&db, sql, &measured()).await.unwrap_err();
+        assert!(
+            matches!(&error, PlanError::BeyondTransactions { function: named } if named == function),
+            "{sql}: {error}"
+        );
+        explain(&db, sql, &Options::default()).await.unwrap();
+    }
+    explain(&db, "select random(), clock_timestamp(), \"Pg Notify\"(), max(lower(state)) from orders", &measured())
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
 async fn writes_are_refused_before_anything_is_sent() {
     let unreachable = "postgres://nobody@localhost:1/none".parse().unwrap();
     let db = Database::Postgres(tierkeep_db::Pool::new(&unreachable, tierkeep_db::PoolConfig::default()).unwrap());

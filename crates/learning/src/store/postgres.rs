@@ -120,6 +120,10 @@ impl Store for PostgresStore {
         (!self.is_read_only()).then(|| Database::Postgres(self.pool.clone()))
     }
 
+    fn looked_at(&self) -> Database {
+        Database::Postgres(self.pool.clone())
+    }
+
     fn is_read_only(&self) -> bool {
         self.read_only
     }

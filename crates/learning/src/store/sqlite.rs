@@ -160,6 +160,10 @@ impl Store for SqliteStore {
         (!self.is_read_only()).then(|| Database::Sqlite(self.db.clone()))
     }
 
+    fn looked_at(&self) -> Database {
+        Database::Sqlite(self.db.clone())
+    }
+
     fn is_read_only(&self) -> bool {
         self.shared.read_only
     }

@@ -288,7 +288,7 @@ fn statement(sql: &str) -> Result<String, Failure> {
 fn refusal(error: PlanError) -> Failure {
     let ending = match &error {
         PlanError::Query(_) | PlanError::ValuesMissing { .. } | PlanError::NotMeasurable => Ending::Usage,
-        PlanError::NotASelect { .. } | PlanError::Writes(_) => Ending::Refused,
+        PlanError::NotASelect { .. } | PlanError::Writes(_) | PlanError::BeyondTransactions { .. } => Ending::Refused,
         _ => Ending::Failed,
     };
     Failure { ending, error: error.into() }

@@ -68,6 +68,8 @@ fn asked<B>(app: &App, request: &Request<B>) -> Option<Asked> {
     let headers = request.headers();
     let is_plain = *request.method() == Method::GET
         && !headers.contains_key(header::ACCEPT_ENCODING)
+        && !headers.contains_key(header::CONTENT_LENGTH)
+        && !headers.contains_key(header::TRANSFER_ENCODING)
         && !headers.contains_key(X_TIERKEEP_POSITION);
     if is_plain { named(app, request.uri(), headers) } else { None }
 }

@@ -207,6 +207,10 @@ impl Store for Watched {
         self.inner.database()
     }
 
+    fn looked_at(&self) -> tierkeep_db::Database {
+        self.inner.looked_at()
+    }
+
     fn is_read_only(&self) -> bool {
         self.inner.is_read_only()
     }

@@ -5,11 +5,12 @@ use axum::http::Request;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tierkeep_db::Dialect;
+use tierkeep_learning::store::OpenMode;
 use tierkeep_testkit::{PostgresServer, TestDatabase};
 
 use crate::cleanup::add_sessions;
-use crate::fixture::{ADA, run};
-use crate::node::{Installation, on_both};
+use crate::fixture::{ADA, NOW, run};
+use crate::node::{Installation, Node, on_both};
 
 on_both!(
     an_index_that_is_gone_is_named_first,
@@ -137,6 +138,10 @@ async fn the_api_tells_what_the_command_tells(dialect: Dialect) {
     assert_eq!(answer["pool"]["max"], if dialect == Dialect::Postgres { json!(50) } else { Value::Null });
     assert_eq!(answer["slow_queries"], Value::Null, "the server does not count statements");
     assert!(!answer["not_examined"].as_array().unwrap().is_empty());
+
+    let reader = Node::start(&installation.url(), None, NOW, OpenMode::ReadOnly).await;
+    let request = Request::get("/v1/admin/database").body(Body::empty()).unwrap();
+    assert_eq!(reader.send(request).await.json()["tasks"], answer["tasks"], "a node that only reads may look as well");
 }
 
 #[test]

@@ -12,7 +12,7 @@ use tierkeep_db::plan::Options;
 use super::{counted, not_examined, say};
 use crate::chain::Chain;
 use crate::cli::AdviseArgs;
-use crate::commands::{Context, Failure};
+use crate::commands::{Context, Ending, Failure};
 use crate::config::ByteSize;
 use crate::console::Output;
 use crate::doctor::{advised, workload};
@@ -45,6 +45,7 @@ pub(super) async fn run(db: &Database, arguments: &AdviseArgs, context: &Context
     };
     let advice = advised(db, &workload, &options).await.map_err(anyhow::Error::from)?;
     let made = if arguments.create { make(db, &advice, context).await? } else { Vec::new() };
+    let is_stopped = arguments.create && made.len() < advice.suggestions.len();
     match context.console.output() {
         Output::Json => {
             let made: Vec<Value> = made.iter().map(Made::document).collect();
@@ -58,6 +59,9 @@ pub(super) async fn run(db: &Database, arguments: &AdviseArgs, context: &Context
         }
     }
     match made.iter().filter(|made| made.outcome.is_err()).count() {
+        0 if is_stopped => {
+            Err(Failure { ending: Ending::Stopped, error: anyhow!("stopped early; the same command goes on") })
+        }
         0 => Ok(()),
         count => Err(anyhow!("{count} of {} indexes could not be made", made.len()).into()),
     }

@@ -102,7 +102,7 @@ impl PoolDocument {
 pub(in crate::http) async fn database(State(app): State<Arc<App>>, query: Parameters) -> Result<Response, ApiError> {
     query.only(&[])?;
     let store = app.tiers.statistics().store();
-    let Some(db) = store.database() else { return Err(StoreError::ReadOnly("database".to_owned()).into()) };
+    let db = store.looked_at();
     let examination = Examination::of(&db).await.map_err(|error| ApiError::from(StoreError::from(error)))?;
     let pool = match &db {
         Database::Postgres(pool) => Some(PoolDocument::of(pool)),
