@@ -26,29 +26,30 @@ pub fn own_indexes(dialect: Dialect, up_to: u32, of_rows: bool) -> Vec<OwnIndex>
         Dialect::Sqlite => *sqlite,
     });
     let mut indexes: Vec<OwnIndex> = Vec::new();
-    for line in texts.flat_map(str::lines) {
-        if let Some(table) = dropped(line) {
+    for statement in texts.flat_map(statements) {
+        if let Some(table) = statement.strip_prefix("drop table ") {
             indexes.retain(|index| index.table != table);
         }
-        indexes.extend(index(line));
+        indexes.extend(index(statement));
     }
     indexes.sort();
     indexes
 }
 
-/// The table that a line of a migration drops, with its indexes.
-fn dropped(line: &str) -> Option<&str> {
-    line.trim().strip_prefix("drop table ")?.strip_suffix(';')
+/// The statements of a migration, each on one line. What is cut apart inside of a function looks like none that is looked for.
+fn statements(text: &str) -> Vec<String> {
+    let lines: Vec<&str> = text.lines().filter(|line| !line.trim_start().starts_with("--")).collect();
+    lines.join(" ").split(';').map(|statement| statement.split_whitespace().collect::<Vec<_>>().join(" ")).collect()
 }
 
-/// The index that a line of a migration makes: each has a line of its own.
-fn index(line: &str) -> Option<OwnIndex> {
-    let statement = line.trim().strip_suffix(';')?;
+/// The index that a statement makes.
+fn index(statement: String) -> Option<OwnIndex> {
     let rest = statement.strip_prefix("create unique index ").or_else(|| statement.strip_prefix("create index "))?;
     let rest = rest.strip_prefix("if not exists ").unwrap_or(rest);
     let (name, rest) = rest.split_once(" on ")?;
     let (table, _) = rest.split_once(' ')?;
-    Some(OwnIndex { table: table.to_owned(), name: name.to_owned(), statement: statement.to_owned() })
+    let (table, name) = (table.to_owned(), name.to_owned());
+    Some(OwnIndex { table, name, statement })
 }
 
 #[cfg(test)]

@@ -159,7 +159,7 @@ async fn a_body_that_is_announced_as_too_long_is_refused_before_it_comes() {
 
     let answer = rest(server.send(&format!("{head}\r\ncontent-length: 65537\r\n\r\n")).await).await;
 
-    assert!(status(&answer) == 413 && answer.contains(":too-large"), "{answer}");
+    assert!(status(&answer) == 413 && answer.contains(":body-too-large"), "{answer}");
     server.end().await;
 }
 

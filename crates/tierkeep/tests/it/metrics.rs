@@ -174,7 +174,7 @@ async fn no_series_comes_from_a_client(dialect: Dialect) {
 
     let labels = page.labels();
     let names: Vec<&str> = labels.keys().map(String::as_str).collect();
-    let expected = [
+    let mut expected = vec![
         "ended",
         "le",
         "method",
@@ -192,6 +192,10 @@ async fn no_series_comes_from_a_client(dialect: Dialect) {
         "tier",
         "version",
     ];
+    if dialect == Dialect::Sqlite {
+        // why connections were closed, of which there are none
+        expected.retain(|name| *name != "reason");
+    }
     assert_eq!(names, expected);
     let values = |name: &str| labels[name].iter().map(String::as_str).collect::<Vec<_>>();
     assert_eq!(values("method"), ["GET", "other"]);
