@@ -2,8 +2,8 @@
 //!
 //! On PostgreSQL an index is made `concurrently`: writers go on, and a failure leaves an index behind that serves nobody
 //! and that every write keeps up. [`create`] therefore looks for what is there by definition and not by name, removes what
-//! an earlier attempt of its own left, tries again when a lock is not to be had, and checks the result. [`verify`] compares
-//! real runs of statements before and after.
+//! an earlier attempt of its own left, tries again when a lock is not to be had, and checks the result. [`measure`] and [`judge`]
+//! compare real runs of statements before and after.
 
 use std::time::Duration;
 
