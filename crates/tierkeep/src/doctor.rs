@@ -52,15 +52,15 @@ impl Examination {
     /// Looks at everything but the plans of statements. Cost: a few statements over the catalog; on SQLite every page
     /// of the file is counted.
     pub(crate) async fn of(db: &Database) -> Result<Self, Error> {
-        let (statements, tables, growth, indexes, own) = match db {
+        let statements = counted(db).await?;
+        let (tables, growth, indexes, own) = match db {
             Database::Postgres(pool) => {
                 let client = pool.get().await?;
-                let statements = query_snapshot_postgres(&client).await?;
                 let tables = tables_postgres(&client).await?;
                 let found = tables.found().map_or(&[][..], Vec::as_slice);
                 let growth = samples::growth_postgres(&client, found).await?;
                 let indexes = indexes_postgres(&client).await?;
-                (statements, tables, growth, indexes, made_postgres(&client).await?)
+                (tables, growth, indexes, made_postgres(&client).await?)
             }
             Database::Sqlite(db) => {
                 let (tables, growth, indexes) = db
@@ -70,9 +70,7 @@ impl Examination {
                         Ok::<_, Error>((tables, growth, indexes_sqlite(connection)?))
                     })
                     .await?;
-                let statements =
-                    Examined::NotExamined { why: "SQLite does not count statements".to_owned(), command: None };
-                (statements, Examined::Found(tables), growth, indexes, made_sqlite(db).await?)
+                (Examined::Found(tables), growth, indexes, made_sqlite(db).await?)
             }
         };
         Ok(Self { dialect: db.dialect(), statements, tables, growth, indexes, own, advice: None })
@@ -160,6 +158,16 @@ async fn made_postgres(client: &Connection) -> Result<Vec<OwnIndex>, Error> {
 async fn made_sqlite(db: &SqliteDatabase) -> Result<Vec<OwnIndex>, Error> {
     let version = applied_version_sqlite(db).await?;
     Ok(version.map_or_else(Vec::new, |version| own_indexes(Dialect::Sqlite, version, true)))
+}
+
+/// What the server has counted of statements.
+pub(crate) async fn counted(db: &Database) -> Result<Examined<QuerySnapshot>, Error> {
+    match db {
+        Database::Postgres(pool) => query_snapshot_postgres(&*pool.get().await?).await,
+        Database::Sqlite(_) => {
+            Ok(Examined::NotExamined { why: "SQLite does not count statements".to_owned(), command: None })
+        }
+    }
 }
 
 /// The statements that the server has counted; `None` where it has none.

@@ -33,12 +33,13 @@ pub enum DoctorCommand {
     Tables,
     /// List indexes that are invalid, missing, repeated, unused or far too large
     Indexes,
-    /// Explain a select: its plan, where the time goes, and what could be better; it never writes
+    /// Explain a select: its plan, where the time goes, and what could be better; what writes or locks is refused
     Explain {
         /// The statement; - reads it from standard input
         #[arg(value_name = "SQL")]
         sql: String,
-        /// Run it, in a transaction that cannot write, and tell what really happened (PostgreSQL)
+        /// Run it, in a transaction that cannot write and unless it calls what no transaction takes back, and tell what really
+        /// happened (PostgreSQL)
         #[arg(long)]
         analyze: bool,
     },

@@ -9,10 +9,7 @@ use anyhow::{Context as _, anyhow};
 use comfy_table::{Table, TableStyle};
 use serde_json::{Value, json};
 use tierkeep_db::plan::{Options, PlanError, explain};
-use tierkeep_db::statistics::{
-    Bytes, Examined, Growth, QueryCounters, QuerySnapshot, SlowQueries, SlowestBy, TableStatistics,
-    query_snapshot_postgres,
-};
+use tierkeep_db::statistics::{Bytes, Examined, Growth, QueryCounters, SlowQueries, SlowestBy, TableStatistics};
 use tierkeep_db::{Access, Database, DatabaseUrl, Pool, SqliteConfig, SqliteDatabase};
 
 use super::{Context, Ending, Failure};
@@ -112,7 +109,7 @@ fn say(value: &Value, context: &Context) -> Result<(), Failure> {
 }
 
 async fn slow_queries(db: &Database, wanted: SlowQueries, context: &Context) -> Result<(), Failure> {
-    let statements = counted(db).await?;
+    let statements = doctor::counted(db).await.map_err(anyhow::Error::from)?;
     let Some(snapshot) = statements.found() else {
         return not_examined("statements", &statements, context);
     };
@@ -138,18 +135,6 @@ async fn slow_queries(db: &Database, wanted: SlowQueries, context: &Context) -> 
 
 fn line(query: &QueryCounters) -> String {
     format!("{query}\n")
-}
-
-async fn counted(db: &Database) -> Result<Examined<QuerySnapshot>, Failure> {
-    match db {
-        Database::Postgres(pool) => {
-            let client = pool.get().await.map_err(anyhow::Error::from)?;
-            Ok(query_snapshot_postgres(&client).await.map_err(anyhow::Error::from)?)
-        }
-        Database::Sqlite(_) => {
-            Ok(Examined::NotExamined { why: "SQLite does not count statements".to_owned(), command: None })
-        }
-    }
 }
 
 /// What was not looked at is never told as an empty list.

@@ -9,13 +9,13 @@ use tierkeep_db::advice::create::{Benefit, CreateOptions, Created, Runs, Timing,
 use tierkeep_db::advice::{Advice, AdviceOptions, Suggestion, Workload};
 use tierkeep_db::plan::Options;
 
-use super::{counted, not_examined, say};
+use super::{not_examined, say};
 use crate::chain::Chain;
 use crate::cli::AdviseArgs;
 use crate::commands::{Context, Ending, Failure};
 use crate::config::ByteSize;
 use crate::console::Output;
-use crate::doctor::{advised, workload};
+use crate::doctor::{advised, counted, workload};
 use crate::signals;
 
 /// Longest file of statements that is read, in bytes.
@@ -27,7 +27,7 @@ pub(super) async fn run(db: &Database, arguments: &AdviseArgs, context: &Context
     let workload = match &arguments.queries {
         Some(file) => read(db, file)?,
         None => {
-            let statements = counted(db).await?;
+            let statements = counted(db).await.map_err(anyhow::Error::from)?;
             match workload(db.dialect(), &statements) {
                 Some(workload) => workload,
                 None if statements.found().is_none() => {
