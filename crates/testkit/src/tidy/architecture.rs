@@ -10,6 +10,7 @@ use super::{Finding, SourceFile};
 const ARROWS: &[(&str, &[&str])] = &[
     ("tierkeep", &["learning", "retention", "schedule", "db", "cache", "measure", "macros", "generations"]),
     ("learning", &["db", "retention", "schedule"]),
+    ("python", &["cache", "generations"]),
     ("retention", &["db"]),
     ("schedule", &["db"]),
     ("db", &[]),

@@ -1,0 +1,5 @@
+"""Multi-level cache and learning statistics, with the work done in Rust."""
+
+from tierkeep._core import __version__
+
+__all__ = ["__version__"]
