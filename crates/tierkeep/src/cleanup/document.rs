@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 use tierkeep_learning::mapping::Source;
 use tierkeep_learning::retention::{
-    ARCHIVE_RULE, ARCHIVED, ARCHIVED_SESSIONS, INACTIVE_USERS, QUARANTINED_ROWS, SUPERSEDED,
+    ARCHIVE, ARCHIVE_RULE, ARCHIVED, ARCHIVED_SESSIONS, DELETE, INACTIVE_USERS, PURGE, QUARANTINED_ROWS, SUPERSEDED,
 };
 use tierkeep_learning::store::Cleanup;
 use tierkeep_retention::{Ended, Outcome, Plan, RunId};
@@ -50,21 +50,32 @@ pub struct Document {
     pub plan: Option<Plan>,
 }
 
-/// The instants that count as old.
+/// The instants that count as old, of the phases that are run; the others have none.
 #[derive(Debug, Clone, Copy, Serialize, ToSchema)]
 pub struct Cutoffs {
     /// The present they were counted from.
     #[schema(value_type = String, format = DateTime)]
     now: jiff::Timestamp,
     /// Sessions that began before are archived.
-    #[schema(value_type = String, format = DateTime)]
-    archive: jiff::Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    archive: Option<jiff::Timestamp>,
     /// Archived sessions that began before, and learners not seen since, are deleted.
-    #[schema(value_type = String, format = DateTime)]
-    delete: jiff::Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    delete: Option<jiff::Timestamp>,
     /// What came into quarantine before is deleted.
-    #[schema(value_type = String, format = DateTime)]
-    purge: jiff::Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    purge: Option<jiff::Timestamp>,
+}
+
+impl Cutoffs {
+    fn of(cleanup: &Cleanup) -> Self {
+        let tierkeep_learning::retention::Cutoffs { now, archive, delete, purge } = cleanup.cutoffs;
+        let of = |phase: &str, cutoff| cleanup.phases.contains(&phase).then_some(cutoff);
+        Self { now, archive: of(ARCHIVE, archive), delete: of(DELETE, delete), purge: of(PURGE, purge) }
+    }
 }
 
 /// Rows by phase and rule.
@@ -185,7 +196,6 @@ impl Document {
     }
 
     fn nothing(cleanup: &Cleanup, took: Duration) -> Self {
-        let tierkeep_learning::retention::Cutoffs { now, archive, delete, purge } = cleanup.cutoffs;
         Self {
             run_id: None,
             dry_run: false,
@@ -194,7 +204,7 @@ impl Document {
             seconds: took.as_secs_f64(),
             ended: Ended::Done.word(),
             reason: None,
-            cutoffs: Cutoffs { now, archive, delete, purge },
+            cutoffs: Cutoffs::of(cleanup),
             left: BTreeMap::new(),
             files: Vec::new(),
             objections: None,

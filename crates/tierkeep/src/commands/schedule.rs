@@ -138,7 +138,7 @@ pub(super) fn shown(runs: &[RunEntry], output: Output) -> String {
     for run in runs {
         let told = match (&run.error, &run.output) {
             (Some(error), _) => error.clone(),
-            (None, Some(output)) => output.to_string(),
+            (None, Some(output)) => told_by(output),
             (None, None) => "-".to_owned(),
         };
         table.add_row([
@@ -153,6 +153,30 @@ pub(super) fn shown(runs: &[RunEntry], output: Output) -> String {
         ]);
     }
     table.to_string()
+}
+
+/// What a run tells, in a line: what it counted, without what it found nothing of and the time, which has its column.
+fn told_by(output: &Value) -> String {
+    let mut counted = Vec::new();
+    collect_counts(&mut counted, None, output);
+    if counted.is_empty() { "nothing to do".to_owned() } else { counted.join(", ") }
+}
+
+fn collect_counts(counted: &mut Vec<String>, name: Option<&str>, value: &Value) {
+    match (name, value) {
+        (Some("seconds" | "run_id" | "cutoffs"), _) => {}
+        (_, Value::Object(fields)) => {
+            for (name, value) in fields {
+                collect_counts(counted, Some(name), value);
+            }
+        }
+        (Some(name), Value::Number(number)) if number.as_f64() != Some(0.0) => {
+            counted.push(format!("{} {number}", name.replace('_', " ")));
+        }
+        (Some("ended"), Value::String(ended)) if ended != "done" => counted.push(format!("ended: {ended}")),
+        (Some("reason"), Value::String(reason)) => counted.push(reason.clone()),
+        _ => {}
+    }
 }
 
 fn seconds(run: &RunEntry) -> Option<f64> {
@@ -195,4 +219,23 @@ pub(super) fn failure(error: ScheduleError) -> Failure {
         _ => Ending::Failed,
     };
     Failure { ending, error: error.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::told_by;
+
+    #[test]
+    fn told_is_what_was_counted_and_how_it_ended() {
+        let output = json!({
+            "run_id": 7, "dry_run": false, "seconds": 3.5, "cutoffs": { "now": "2026-01-01T00:00:00Z" },
+            "phases": { "invalid": { "bad_rating": 2, "orphan": 0 }, "archive": { "rows": 9 } },
+            "ended": "budget", "reason": "the time was over",
+        });
+
+        assert_eq!(told_by(&output), "bad rating 2, rows 9, ended: budget, the time was over");
+        assert_eq!(told_by(&json!({ "learners": 0, "seconds": 0.1 })), "nothing to do");
+    }
 }

@@ -405,3 +405,15 @@ fn without_an_instant_the_present_is_the_databases() {
     assert!(at("now") > instant(NOW));
     assert_eq!(at("now").duration_since(at("archive")), jiff::SignedDuration::from_hours(365 * 24));
 }
+
+#[test]
+fn only_phases_that_run_have_a_cutoff() {
+    let directory = tempfile::tempdir().unwrap();
+    assert_eq!(run(&directory, &["migrate"]).0, 0);
+
+    let (code, stdout, stderr) = run(&directory, &["cleanup", "--dry-run", "--json", "--only", "archive"]);
+
+    assert_eq!(code, 0, "{stderr}");
+    let plan: Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!(keys(&plan["cutoffs"]), ["archive", "now"], "{plan}");
+}
