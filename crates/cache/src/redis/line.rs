@@ -275,7 +275,12 @@ impl Keeper {
                     self.state.send_replace(State::Connected(line, number));
                     tokio::select! {
                         () = driver => {}
-                        _ = self.given_up.wait_for(|given_up| *given_up >= number) => {}
+                        given_up = self.given_up.wait_for(|given_up| *given_up >= number) => {
+                            // nobody is left who would send anything
+                            if given_up.is_err() {
+                                return;
+                            }
+                        }
                     }
                     self.state.send_replace(State::Connecting);
                     tracing::warn!(server = %self.dialer.address(), "the connection to redis is lost");
