@@ -4,10 +4,12 @@ use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use rusqlite::Connection;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
+use super::ease::Ease;
 use crate::Error;
 
 /// A closure with everything it needs.
@@ -32,6 +34,15 @@ struct State {
     /// Threads that wait for `changed`. Nobody is signalled when all are busy: they look before they sleep.
     sleeping: usize,
     closed: bool,
+}
+
+/// What a thread does next.
+enum Next {
+    Job(Job),
+    /// Nothing yet: its moment has come.
+    Pause,
+    /// Nothing any more: the queue is closed and empty.
+    Closed,
 }
 
 impl Crew {
@@ -124,9 +135,22 @@ impl Drop for Crew {
 
 impl Queue {
     fn serve(&self, mut connection: Connection) {
-        while let Some(job) = self.next() {
-            // A job catches what its closure throws. What is left is the drop of an answer nobody waits for.
-            let _ = std::panic::catch_unwind(AssertUnwindSafe(|| job(&mut connection)));
+        let mut ease = Ease::new(Instant::now());
+        loop {
+            match self.next(ease.due()) {
+                Next::Job(job) => {
+                    let began = Instant::now();
+                    // A job catches what its closure throws. What is left is the drop of an answer nobody waits for.
+                    let _ = std::panic::catch_unwind(AssertUnwindSafe(|| job(&mut connection)));
+                    ease.worked(began, Instant::now());
+                }
+                Next::Pause => {}
+                Next::Closed => break,
+            }
+            if ease.gives_back(Instant::now()) {
+                // It may fail to free anything, and never more than that.
+                let _ = connection.execute_batch("pragma shrink_memory");
+            }
         }
         // Best effort, as other processes may be reading; a reader's connection has nothing to write and says so.
         if !connection.is_readonly("main").unwrap_or(true) {
@@ -134,18 +158,25 @@ impl Queue {
         }
     }
 
-    /// Waits for a job; `None` when the queue is closed and empty.
-    fn next(&self) -> Option<Job> {
+    /// Waits for a job, until a moment if there is one.
+    fn next(&self, until: Option<Instant>) -> Next {
         let mut state = lock(&self.state);
         loop {
             if let Some((job, _place)) = state.jobs.pop_front() {
-                return Some(job);
+                return Next::Job(job);
             }
             if state.closed {
-                return None;
+                return Next::Closed;
+            }
+            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+            if left.is_some_and(|left| left.is_zero()) {
+                return Next::Pause;
             }
             state.sleeping += 1;
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = match left {
+                Some(left) => self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0,
+                None => self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
+            };
             state.sleeping -= 1;
         }
     }
