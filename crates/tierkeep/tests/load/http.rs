@@ -1,13 +1,17 @@
 //! As much HTTP as the load needs, over connections that are kept.
 
 use std::sync::Mutex;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 /// Longest wait for an answer: it is a failure then, and no latency.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long a connection is kept without use. As clients do, well before the node closes it (`http.idle_timeout`, 75 s): a
+/// request that crosses the node's goodbye is lost.
+const KEPT: Duration = Duration::from_secs(30);
 
 /// An answer.
 #[derive(Debug)]
@@ -27,11 +31,11 @@ impl Answer {
     }
 }
 
-/// A node, and the connections to it that nobody uses at present.
+/// A node, and the connections to it that nobody uses at present, with the moment each was last used.
 #[derive(Debug)]
 pub(crate) struct Client {
     host: String,
-    idle: Mutex<Vec<TcpStream>>,
+    idle: Mutex<Vec<(Instant, TcpStream)>>,
 }
 
 impl Client {
@@ -57,9 +61,15 @@ impl Client {
         answered.map_err(|error| format!("{}: {error}", request.lines().next().unwrap_or_default()))
     }
 
+    /// The connection that was used last; those that were not for long are closed.
+    fn kept(&self) -> Option<TcpStream> {
+        let mut idle = self.idle.lock().unwrap();
+        idle.retain(|(used, _)| used.elapsed() < KEPT);
+        idle.pop().map(|(_, stream)| stream)
+    }
+
     async fn exchange(&self, request: &str) -> Result<Answer, String> {
-        let kept = self.idle.lock().unwrap().pop();
-        let mut stream = match kept {
+        let mut stream = match self.kept() {
             Some(stream) => stream,
             None => {
                 let stream = TcpStream::connect(&self.host).await.map_err(|error| error.to_string())?;
@@ -74,7 +84,7 @@ impl Client {
                 return Err("the node closed the connection".to_owned());
             }
             if let Some(answer) = whole(&bytes) {
-                self.idle.lock().unwrap().push(stream);
+                self.idle.lock().unwrap().push((Instant::now(), stream));
                 return Ok(answer);
             }
         }
