@@ -21,6 +21,7 @@ pub mod demo;
 mod doctor;
 pub mod erasure;
 pub mod export;
+mod heap;
 pub mod http;
 pub mod log;
 pub mod metrics;

@@ -12,9 +12,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::audit::Auditor;
 use crate::config::Config;
-use crate::erasure;
 use crate::http::App;
 use crate::upkeep::{self, Upkeep};
+use crate::{erasure, heap};
 
 /// How long tasks that work may take to their next safe point when the node ends: less than requests under way may, and
 /// both end at the same time.
@@ -47,6 +47,7 @@ impl Node {
         node.run("reads the tokens", async move { app.access.follow(bound, stop).await });
         let (tiers, stop) = (Arc::clone(&node.app.tiers), node.stop.clone());
         node.run("counts reads by the minute", async move { tiers.count_by_the_minute(stop).await });
+        node.run("gives memory back", heap::follow(node.stop.clone()));
         if !node.store().is_read_only() {
             node.look_after(config)?;
         }

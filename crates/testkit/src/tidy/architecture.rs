@@ -8,7 +8,7 @@ use super::{Finding, SourceFile};
 /// Crates of the workspace with those they may depend on. An arrow is a promise to a reader that the
 /// lower crate can be understood without the upper one.
 const ARROWS: &[(&str, &[&str])] = &[
-    ("tierkeep", &["learning", "retention", "schedule", "db", "cache", "measure", "macros", "generations"]),
+    ("tierkeep", &["learning", "retention", "schedule", "db", "cache", "measure", "macros", "heap"]),
     ("learning", &["db", "retention", "schedule"]),
     ("python", &["cache", "generations"]),
     ("retention", &["db"]),
@@ -18,6 +18,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("measure", &["macros"]),
     ("macros", &[]),
     ("generations", &[]),
+    ("heap", &[]),
     ("testkit", &[]),
     ("xtask", &[]),
 ];
