@@ -89,7 +89,7 @@ pub use migrate::{
 pub use page::{Cursor, CursorError, Page, PageSize, PageSizeError};
 pub use postgres::{ClosedConnections, Connection, Pool, PoolConfig, PoolCounts, PoolStatus};
 pub use row::{FromRow, FromValue, Row};
-pub use sqlite::{Access, SqliteConfig, SqliteDatabase, Synchronous};
+pub use sqlite::{Access, SqliteConfig, SqliteDatabase, StatementCounts, Synchronous};
 pub use statement::{
     ColumnExpr, Comparison, Condition, Conversion, Dialect, Direction, Filter, Ident, Nulls, Operand, Relation,
     Selection, SelectionError, SortColumn, SqlType, StatementError, TableName, UnknownColumn, WrittenColumn,
