@@ -96,6 +96,6 @@ pub use statement::{
     delete_rows, insert_row, lock_row, projection, update_row, with_prefix,
 };
 #[cfg(feature = "advice")]
-pub use statement::{IndexDefinition, IndexKey, IndexPredicate, KeyFunction, KeyOrder, Keyed, drop_index};
+pub use statement::{IndexDefinition, IndexKey, IndexMethod, IndexPredicate, KeyFunction, KeyOrder, Keyed, drop_index};
 pub use url::{DatabaseUrl, PostgresUrl, SqlitePath, UrlError};
 pub use value::{Kind, Value, ValueError};

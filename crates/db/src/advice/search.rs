@@ -3,13 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::query::{Query, Reading, Schema, Written};
-use crate::statement::IndexDefinition;
+use crate::statement::{IndexDefinition, IndexMethod};
 use crate::{Dialect, TableName};
 
-use super::candidate::{Constants, candidates};
+use super::candidate::{Constants, candidates, searched};
 use super::choose::{Limits, Matrix, choose};
-use super::facts::{Facts, TableFacts};
+use super::facts::{Facts, RANGE_PAGES, TRIGRAMS_PER_BYTE, TableFacts};
 use super::redundant::redundant;
+use super::sampled::{texts, value_sets};
+use super::whatif::hypothetical::Question;
 use super::whatif::statistics::{Statistics, written_rows};
 use super::whatif::{Candidates, Evaluation, WhatIf};
 use super::{Advice, AdviceOptions, Gain, Method, Omission, OmissionReason, SMALL_TABLE, Suggestion, Unit, Workload};
@@ -110,7 +112,15 @@ impl Problem {
             let mut own = BTreeSet::new();
             for scan in &statement.reading.scans {
                 let Some(table) = open.get(&scan.table) else { continue };
-                for index in candidates(dialect, scan, table, &constants) {
+                for column in searched(scan).filter(|_| !facts.has_trigrams) {
+                    let command = "create extension pg_trgm";
+                    let reason = OmissionReason::NoTrigrams { column: column.clone(), command };
+                    let omission = Omission { what: scan.table.to_string(), reason };
+                    if !omissions.contains(&omission) {
+                        omissions.push(omission);
+                    }
+                }
+                for index in candidates(dialect, scan, table, &constants, facts.has_trigrams) {
                     let number = *numbers.entry(index.clone()).or_insert_with(|| {
                         all.push(index);
                         all.len() - 1
@@ -125,6 +135,16 @@ impl Problem {
 
     pub(super) fn queries(&self) -> Vec<Query> {
         self.statements.iter().map(|statement| statement.query.clone()).collect()
+    }
+
+    /// The statements with values for their parameters, as far as there are any.
+    pub(super) fn questions(&self) -> Vec<Question> {
+        let of = |statement: &Statement| {
+            let sets = value_sets(&statement.query, &statement.reading, &self.facts).unwrap_or_default();
+            let values = sets.iter().map(|set| texts(&statement.query, set)).collect();
+            Question { query: statement.query.clone(), values }
+        };
+        self.statements.iter().map(of).collect()
     }
 
     pub(super) fn candidates(&self) -> Candidates {
@@ -147,12 +167,27 @@ impl Problem {
             let rows = statement.calls * written_rows(&statement.reading, &self.facts);
             written += rows;
             entries += rows
+                * self.entries_of_row(index)
                 * match write {
                     Written::Insert(_) | Written::Delete(_) => 1.0,
                     Written::Update(_, columns) => self.entries_of_update(index, columns),
                 };
         }
         (entries, written)
+    }
+
+    /// Entries that an index has of a row.
+    fn entries_of_row(&self, index: &IndexDefinition) -> f64 {
+        let table = self.facts.tables.get(&index.table);
+        let rows_of_range = table.map_or(1.0, |table| table.row_count() / table.pages.max(1.0) * RANGE_PAGES);
+        match index.method {
+            IndexMethod::Tree => 1.0,
+            IndexMethod::Blocks => 1.0 / rows_of_range.max(1.0),
+            IndexMethod::Trigrams => {
+                let width = |column| table.and_then(|table| table.columns.get(column)).map_or(8.0, |own| own.width);
+                index.columns().map(|column| width(column) * TRIGRAMS_PER_BYTE).sum::<f64>().max(1.0)
+            }
+        }
     }
 
     /// Entries for each updated row. PostgreSQL spares the indexes of a row none of whose indexed columns changes; an index
