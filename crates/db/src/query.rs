@@ -13,6 +13,7 @@ use sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer, Whitespace, Word};
 
 use crate::Dialect;
 
+pub(crate) mod cutting;
 mod fingerprint;
 mod predicate;
 mod scan;

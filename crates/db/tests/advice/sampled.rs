@@ -1,9 +1,9 @@
 //! Plans for values that are in the tables, beside the plan for all values.
 
-use tierkeep_db::Database;
-use tierkeep_db::advice::{SampledPlan, sampled_plans};
+use tierkeep_db::advice::{AdviceOptions, Method, SampledPlan, Workload, advise, sampled_plans};
 use tierkeep_db::plan::{Options, PlanError, explain};
 use tierkeep_db::statistics::Examined;
+use tierkeep_db::{Database, Dialect, IndexMethod};
 use tierkeep_testkit::SqliteFile;
 
 use crate::{pool, postgres, sqlite};
@@ -95,4 +95,47 @@ async fn sqlite_plans_for_values_from_a_sample_of_the_rows() {
     assert!(open.plan.to_string().contains("jobs_open"), "{}", open.plan);
     assert_eq!(generic, after, "the connection is as it was");
     assert_eq!(found, samples(&db, sql).await);
+}
+
+/// What the library asks of HypoPG, of which nothing comes: whatever it is told to make, the planner knows of none.
+const STAND_IN: &str = "
+    set allow_system_table_mods = on;
+    insert into pg_extension (oid, extname, extowner, extnamespace, extrelocatable, extversion)
+        values (1, 'hypopg', 10, 2200, false, '1.4');
+    create function hypopg_create_index(text) returns table (indexrelid oid, indexname text) language sql
+        as $$ select 1::oid, 'hypothetical_' || md5($1) $$;
+    create function hypopg_reset() returns void language sql as 'select';";
+
+#[tokio::test]
+async fn costs_of_hypothetical_indexes_are_those_for_all_values_and_for_sampled_ones() {
+    let database = postgres().await;
+    let client = database.client().await.unwrap();
+    client.batch_execute(&[SETUP, STAND_IN].concat()).await.unwrap();
+    let db = Database::Postgres(pool(&database));
+    let statements =
+        ["select note from jobs where state = $1", "select note from jobs where at < $1", "select count(*) from jobs"];
+    let mut expected = 0.0;
+    for sql in statements {
+        let mut plans = vec![explain(&db, sql, &Options::default()).await.unwrap()];
+        plans.extend(samples(&db, sql).await.into_iter().map(|sample| sample.plan));
+        let costs = plans.iter().map(|plan| plan.root.estimate.unwrap().total_cost);
+        expected += 10.0 * costs.sum::<f64>() / plans.len() as f64;
+    }
+    let mut workload = Workload::new(Dialect::Postgres);
+    statements.iter().for_each(|sql| workload.add(sql, 10.0, None));
+
+    let advice = advise(&db, &workload, &AdviceOptions::default()).await.unwrap();
+
+    assert_eq!((advice.method, advice.omissions.len()), (Method::Hypothetical, 0), "{advice}");
+    assert!((advice.before - expected).abs() < 1e-6 * expected, "{} is not {expected}", advice.before);
+    assert!(advice.suggestions.is_empty() && advice.candidates > 0, "nothing changes a plan: {advice}");
+
+    // HypoPG knows no indexes of trigrams: what they would save is told by the model
+    client.batch_execute("create extension pg_trgm; update jobs set note = md5(id::text); analyze jobs").await.unwrap();
+    workload.add("select id from jobs where note ilike $1", 1000.0, None);
+    // whose values are no numbers: planned for all values only
+    workload.add("select id from jobs where state::varchar::int = $1", 1.0, None);
+    let advice = advise(&db, &workload, &AdviceOptions::default()).await.unwrap();
+    let kinds: Vec<IndexMethod> = advice.suggestions.iter().map(|one| one.index.method).collect();
+    assert_eq!((kinds.as_slice(), advice.omissions.len()), (&[IndexMethod::Trigrams][..], 0), "{advice}");
 }
