@@ -43,8 +43,8 @@ pub struct SqliteConfig {
 pub enum StatementCounts {
     /// They are not.
     Off,
-    /// Calls and times are counted by text, without the values in it and without parameters, at most 1,000 texts on each
-    /// connection, until [`SqliteDatabase::note_statements`] stores them.
+    /// Calls and times are counted by text, without parameters and without the values in it but those that the definitions of
+    /// indexes name when the file is opened, at most 1,000 texts on each connection, until [`SqliteDatabase::note_statements`] stores them.
     ///
     /// Cost: under a microsecond for each statement (`benches/sqlite_hop.rs`).
     On,

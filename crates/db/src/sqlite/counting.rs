@@ -3,14 +3,14 @@
 //! SQLite tells each connection when a statement begins and ends. The counts of a connection are its thread's own, so nobody
 //! waits for anybody; they are put together when somebody takes them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use rusqlite::Connection;
 use rusqlite::trace::{TraceEvent, TraceEventCodes};
 
-use shape::shape;
+use shape::{shape, values};
 
 mod shape;
 
@@ -104,7 +104,8 @@ impl Counting {
     pub(super) fn watch(&self, connection: &mut Connection) -> rusqlite::Result<()> {
         let counts = Arc::new(Mutex::new(Counts::default()));
         lock(&self.connections).push(Arc::clone(&counts));
-        let mut watch = Watch { counts, spellings: HashMap::new(), open: Vec::new() };
+        let kept = named_by_indexes(connection)?;
+        let mut watch = Watch { counts, kept, spellings: HashMap::new(), open: Vec::new() };
         let events = TraceEventCodes::SQLITE_TRACE_STMT | TraceEventCodes::SQLITE_TRACE_PROFILE;
         connection.trace_v2(events, Some(move |event: TraceEvent<'_>| watch.see(&event)))
     }
@@ -126,9 +127,23 @@ impl Counting {
     }
 }
 
+/// Values that stand in the definitions of indexes, such as `where done = 0`: without them nobody could tell that a statement
+/// goes by such an index. They are the schema's, and nobody's data.
+fn named_by_indexes(connection: &Connection) -> rusqlite::Result<BTreeSet<String>> {
+    let mut statement = connection.prepare("select sql from sqlite_schema where type = 'index' and sql is not null")?;
+    let mut rows = statement.query([])?;
+    let mut kept = BTreeSet::new();
+    while let Some(row) = rows.next()? {
+        kept.extend(values(row.get_ref(0)?.as_str()?).map(str::to_owned));
+    }
+    Ok(kept)
+}
+
 /// What one connection sees.
 struct Watch {
     counts: Arc<Mutex<Counts>>,
+    /// Values that stay in texts.
+    kept: BTreeSet<String>,
     /// From the digest of what was sent to that of its shape.
     spellings: HashMap<u64, u64>,
     /// Statements that have begun, by where their text lies, which is another place for each.
@@ -167,7 +182,7 @@ impl Watch {
             counts.count(*known, ms);
             return;
         }
-        let text = shape(sent);
+        let text = shape(sent, &self.kept);
         let known = digest(&text);
         if self.spellings.len() >= MOST_SPELLINGS {
             self.spellings.clear();

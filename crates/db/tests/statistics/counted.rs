@@ -145,3 +145,21 @@ async fn what_could_not_be_stored_is_stored_the_next_time() {
 
     assert_eq!(calls(&snapshot(&db).await, "create table t (a)"), 1);
 }
+
+#[tokio::test]
+async fn values_that_an_index_names_stay_so_that_its_use_can_be_told() {
+    let directory = TempDir::new().unwrap();
+    let before = open(&directory, StatementCounts::Off).await;
+    run(&before, "create table t (a, done, name); create index open on t (a) where done = 0").await;
+    before.close().await;
+    let db = open(&directory, StatementCounts::On).await;
+    db.read(|connection| {
+        Ok::<_, Error>(connection.prepare("select name from t where done = 0 and a = 7")?.exists([])?)
+    })
+    .await
+    .unwrap();
+
+    db.note_statements().await.unwrap();
+
+    assert_eq!(calls(&snapshot(&db).await, "select name from t where done = 0 and a = ?"), 1);
+}

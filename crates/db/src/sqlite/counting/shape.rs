@@ -1,58 +1,82 @@
 //! A statement without the values that stand in its text.
 
+use std::collections::BTreeSet;
+
 /// Characters of a shape; what is longer is cut.
 const MOST_CHARS: usize = 8192;
 
 /// Returns a text with `?` in place of texts, blobs and numbers, without comments and with single spaces. Parameters stay as
-/// they are, names in quotes as well; a list `in (1, 2, 3)` becomes `in (?)`.
+/// they are, names in quotes as well, and the values in `kept`; a list `in (1, 2, 3)` becomes `in (?)`.
 ///
 /// What is cut off, because it is too long or a quote in it does not end, leaves nothing of a value behind.
-pub(super) fn shape(text: &str) -> String {
+pub(super) fn shape(text: &str, kept: &BTreeSet<String>) -> String {
     let mut out = Shape { text: String::with_capacity(text.len().min(MOST_CHARS)), has_gap: false };
-    let mut rest = text;
-    while let Some(first) = rest.chars().next() {
+    for (piece, kind) in Pieces(text) {
         if out.text.len() >= MOST_CHARS {
             out.text.push('…');
             break;
         }
-        let taken = if first.is_ascii_whitespace() || first == '\u{b}' {
-            out.has_gap = true;
-            1
-        } else if rest.starts_with("--") {
-            out.has_gap = true;
-            rest.find('\n').unwrap_or(rest.len())
-        } else if let Some(comment) = rest.strip_prefix("/*") {
-            out.has_gap = true;
-            comment.find("*/").map_or(rest.len(), |end| end + 4)
-        } else if first == '\'' {
-            out.value();
-            quoted(rest, '\'')
-        } else if let Some(closing) = closing(first) {
-            let length = quoted(rest, closing);
-            out.piece(&rest[..length]);
-            length
-        } else if first.is_ascii_digit() || (first == '.' && rest[1..].starts_with(|c: char| c.is_ascii_digit())) {
-            out.value();
-            number(rest)
-        } else if is_of_word(first) || matches!(first, '?' | ':' | '@') {
-            let length =
-                rest[first.len_utf8()..].find(|c| !is_of_word(c)).map_or(rest.len(), |end| end + first.len_utf8());
-            // The prefix of a blob belongs to its text.
-            let is_blob = rest[..length].eq_ignore_ascii_case("x") && rest[length..].starts_with('\'');
-            if !is_blob {
-                out.piece(&rest[..length]);
-            }
-            length
-        } else {
-            out.piece(&rest[..first.len_utf8()]);
-            first.len_utf8()
-        };
-        rest = &rest[taken..];
+        match kind {
+            Kind::Gap => out.has_gap = true,
+            Kind::Value if !kept.contains(piece) => out.value(),
+            Kind::Value | Kind::Other => out.piece(piece),
+            Kind::BlobPrefix => {}
+        }
     }
     while out.text.ends_with([' ', ';']) {
         out.text.pop();
     }
     out.text
+}
+
+/// The values that a text names.
+pub(super) fn values(text: &str) -> impl Iterator<Item = &str> {
+    Pieces(text).filter(|(_, kind)| *kind == Kind::Value).map(|(piece, _)| piece)
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// White space or a comment.
+    Gap,
+    /// A text, what stands behind the prefix of a blob, or a number.
+    Value,
+    /// It belongs to the text behind it.
+    BlobPrefix,
+    Other,
+}
+
+/// A text piece by piece.
+struct Pieces<'a>(&'a str);
+
+impl<'a> Iterator for Pieces<'a> {
+    type Item = (&'a str, Kind);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let rest = self.0;
+        let first = rest.chars().next()?;
+        let (length, kind) = if first.is_ascii_whitespace() || first == '\u{b}' {
+            (1, Kind::Gap)
+        } else if rest.starts_with("--") {
+            (rest.find('\n').unwrap_or(rest.len()), Kind::Gap)
+        } else if let Some(comment) = rest.strip_prefix("/*") {
+            (comment.find("*/").map_or(rest.len(), |end| end + 4), Kind::Gap)
+        } else if first == '\'' {
+            (quoted(rest, '\''), Kind::Value)
+        } else if let Some(closing) = closing(first) {
+            (quoted(rest, closing), Kind::Other)
+        } else if first.is_ascii_digit() || (first == '.' && rest[1..].starts_with(|c: char| c.is_ascii_digit())) {
+            (number(rest), Kind::Value)
+        } else if is_of_word(first) || matches!(first, '?' | ':' | '@') {
+            let begin = first.len_utf8();
+            let length = rest[begin..].find(|c| !is_of_word(c)).map_or(rest.len(), |end| end + begin);
+            let is_prefix = rest[..length].eq_ignore_ascii_case("x") && rest[length..].starts_with('\'');
+            (length, if is_prefix { Kind::BlobPrefix } else { Kind::Other })
+        } else {
+            (first.len_utf8(), Kind::Other)
+        };
+        self.0 = &rest[length..];
+        Some((&rest[..length], kind))
+    }
 }
 
 struct Shape {
@@ -134,7 +158,11 @@ fn number(text: &str) -> usize {
 mod tests {
     use proptest::prelude::*;
 
-    use super::shape;
+    use super::*;
+
+    fn shape(text: &str) -> String {
+        super::shape(text, &BTreeSet::new())
+    }
 
     #[test]
     fn values_are_taken_out_and_names_stay() {
@@ -158,6 +186,16 @@ mod tests {
         ] {
             assert_eq!(shape(text), expected);
         }
+    }
+
+    #[test]
+    fn values_that_an_index_names_stay() {
+        let index = "create index i on t (a) where done = 0 and state in ('waiting', 'it''s')";
+        let kept: BTreeSet<String> = values(index).map(str::to_owned).collect();
+
+        let text = "select a from t where done = 0 and state = 'waiting' and name = 'ada' and b = 10 and c = 'it''s'";
+        let expected = "select a from t where done = 0 and state = 'waiting' and name = ? and b = ? and c = 'it''s'";
+        assert_eq!(super::shape(text, &kept), expected);
     }
 
     #[test]
