@@ -23,14 +23,18 @@ struct App {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:8421").await?;
+    axum::serve(listener, routes()?).await?;
+    Ok(())
+}
+
+/// What the service answers.
+pub fn routes() -> Result<axum::Router, Box<dyn std::error::Error>> {
     let cache = Cache::builder("notes").build()?;
     let policy = Policy::ttl(Duration::from_secs(300)).negative(Duration::from_secs(30));
     let notes = cache.view::<u64, String>("notes").policy(policy).build()?;
     let app = App { source: Notes::default(), notes };
-    let routes = axum::Router::new().route("/notes/{id}", get(read).put(write)).with_state(app);
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:8421").await?;
-    axum::serve(listener, routes).await?;
-    Ok(())
+    Ok(axum::Router::new().route("/notes/{id}", get(read).put(write)).with_state(app))
 }
 
 async fn read(State(app): State<App>, Path(id): Path<u64>) -> Response {

@@ -10,9 +10,13 @@ use tierkeep_cache::{Cache, Postcard, Promise, View};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let url = std::env::args().nth(1).unwrap_or_else(|| "redis://127.0.0.1:6379".to_owned());
-    let (_here, near) = node(&url).await?;
-    let (_there, far) = node(&url).await?;
+    run(&std::env::args().nth(1).unwrap_or_else(|| "redis://127.0.0.1:6379".to_owned())).await
+}
+
+/// Two nodes on the Redis of an address.
+pub async fn run(url: &str) -> Result<(), Box<dyn std::error::Error>> {
+    let (_here, near) = node(url).await?;
+    let (_there, far) = node(url).await?;
     let load = |value: &'static str| move |_| async move { Ok::<_, std::io::Error>(value.to_owned()) };
 
     near.invalidate(&7).await.complete()?;

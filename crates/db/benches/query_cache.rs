@@ -52,16 +52,23 @@ async fn measure() -> Result<()> {
         cache.view("bare").build_weighed(|rows: &Vec<i64>| rows.capacity() * size_of::<i64>())?;
     let key = |customer: i64| ("orders_of_customer".to_owned(), customer);
     queries.query(SQL, &[&7_i64]).await?;
+    let prepared = queries.prepare(SQL);
     bare.get_or_load(&key(7), async |_| Ok::<_, std::io::Error>(vec![7; 10])).await?;
     ensure!(queries.query(SQL, &[&7_i64]).await?.origin == Origin::Cache, "the answer is kept");
 
-    let (mut kept, mut plain, mut run) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut kept, mut plain, mut run, mut again) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         let start = Instant::now();
         for _ in 0..HITS {
             black_box(queries.query(black_box(SQL), &[black_box(&7_i64)]).await?);
         }
         kept.push(start.elapsed() / HITS);
+
+        let start = Instant::now();
+        for _ in 0..HITS {
+            black_box(prepared.query(&[black_box(&7_i64)]).await?);
+        }
+        again.push(start.elapsed() / HITS);
 
         let start = Instant::now();
         for _ in 0..HITS {
@@ -78,12 +85,16 @@ async fn measure() -> Result<()> {
         }
         run.push(start.elapsed() / QUERIES);
     }
-    let ratios = kept.iter().zip(&plain).map(|(kept, plain)| kept.as_secs_f64() / plain.as_secs_f64()).collect();
-    let (kept, plain, run) = (median(kept), median(plain), median(run));
+    let ratio = |of: &[Duration]| {
+        median(of.iter().zip(&plain).map(|(of, plain)| of.as_secs_f64() / plain.as_secs_f64()).collect())
+    };
+    let (by_text, by_prepared) = (ratio(&kept), ratio(&again));
+    let (kept, plain, run, again) = (median(kept), median(plain), median(run), median(again));
     println!("hit of the query cache  {kept:>10.0?}");
+    println!("hit of a prepared text  {again:>10.0?}");
     println!("hit of the bare cache   {plain:>10.0?}");
     println!("the query itself        {run:>10.0?}");
-    println!("query cache / bare cache {:.2} (median of {ROUNDS} rounds)", median(ratios));
+    println!("query cache / bare cache {by_text:.2}, prepared {by_prepared:.2} (medians of {ROUNDS} rounds)");
     Ok(())
 }
 

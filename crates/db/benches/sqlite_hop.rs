@@ -7,7 +7,7 @@
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
-use tierkeep_db::{Error, SqliteConfig, SqliteDatabase, SqlitePath};
+use tierkeep_db::{Error, SqliteConfig, SqliteDatabase, SqlitePath, StatementCounts};
 use tokio::runtime::{Builder, Runtime};
 
 /// Enough that the median of one run differs by under a tenth from that of the next.
@@ -27,6 +27,38 @@ fn main() -> Result<(), AnyError> {
     for (name, runtime) in [("current thread", current_thread), ("two workers", two_workers)] {
         measure(name, &runtime, path.clone())?;
     }
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(counting(&path))
+}
+
+/// What it costs to count statements: the same look-ups with and without, taking turns.
+async fn counting(path: &SqlitePath) -> Result<(), AnyError> {
+    const TURNS: usize = 300;
+    const LOOKUPS: i64 = 500;
+    let open = async |statements| {
+        SqliteDatabase::open(path, SqliteConfig { statements, readers: 1, ..SqliteConfig::default() }).await
+    };
+    let (plain, counted) = (open(StatementCounts::Off).await?, open(StatementCounts::On).await?);
+    let turn = async |db: &SqliteDatabase| {
+        db.read(|connection| {
+            let start = Instant::now();
+            for round in 0..LOOKUPS {
+                lookup(connection, round)?;
+            }
+            Ok::<_, Error>(start.elapsed() / LOOKUPS as u32)
+        })
+        .await
+    };
+    let (mut without, mut with) = (Vec::new(), Vec::new());
+    for _ in 0..TURNS {
+        without.push(turn(&plain).await?);
+        with.push(turn(&counted).await?);
+    }
+    println!("a statement                     {:6.2} us", median(without));
+    println!("a statement that is counted     {:6.2} us", median(with));
+    let start = Instant::now();
+    let texts = counted.note_statements().await?;
+    println!("{texts} texts are stored in       {:6.1} us", start.elapsed().as_secs_f64() * 1e6);
     Ok(())
 }
 

@@ -89,13 +89,13 @@ pub use migrate::{
 pub use page::{Cursor, CursorError, Page, PageSize, PageSizeError};
 pub use postgres::{ClosedConnections, Connection, Pool, PoolConfig, PoolCounts, PoolStatus};
 pub use row::{FromRow, FromValue, Row};
-pub use sqlite::{Access, SqliteConfig, SqliteDatabase, Synchronous};
+pub use sqlite::{Access, SqliteConfig, SqliteDatabase, StatementCounts, Synchronous};
 pub use statement::{
     ColumnExpr, Comparison, Condition, Conversion, Dialect, Direction, Filter, Ident, Nulls, Operand, Relation,
     Selection, SelectionError, SortColumn, SqlType, StatementError, TableName, UnknownColumn, WrittenColumn,
     delete_rows, insert_row, lock_row, projection, update_row, with_prefix,
 };
 #[cfg(feature = "advice")]
-pub use statement::{IndexDefinition, IndexKey, IndexPredicate, KeyFunction, KeyOrder, Keyed, drop_index};
+pub use statement::{IndexDefinition, IndexKey, IndexMethod, IndexPredicate, KeyFunction, KeyOrder, Keyed, drop_index};
 pub use url::{DatabaseUrl, PostgresUrl, SqlitePath, UrlError};
 pub use value::{Kind, Value, ValueError};

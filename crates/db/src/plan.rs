@@ -25,8 +25,8 @@ mod sqlite;
 mod time;
 
 pub(crate) use keyset::aliases;
-pub(crate) use postgres::{Private, begin, milliseconds, set_local};
-pub(crate) use sqlite::query_plan;
+pub(crate) use postgres::{Private, begin, explain_values_on, milliseconds};
+pub(crate) use sqlite::{plan_of_values, query_plan};
 
 /// How a plan is asked for. Every value is valid.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -257,6 +257,15 @@ impl Plan {
             nodes.push((path, node));
         }
         nodes
+    }
+
+    /// Whether another plan takes the same steps by the same indexes, whatever it expects of them.
+    #[must_use]
+    pub fn is_like(&self, other: &Self) -> bool {
+        let steps = |plan: &Self| -> Vec<(Vec<usize>, String)> {
+            plan.nodes().into_iter().map(|(path, node)| (path, node.label())).collect()
+        };
+        steps(self) == steps(other)
     }
 
     /// The total of what was measured in milliseconds, or of the root.

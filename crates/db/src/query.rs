@@ -13,6 +13,7 @@ use sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer, Whitespace, Word};
 
 use crate::Dialect;
 
+pub(crate) mod cutting;
 mod fingerprint;
 mod predicate;
 mod scan;
@@ -21,7 +22,7 @@ mod scope;
 mod walk;
 
 pub use fingerprint::Fingerprint;
-pub use scan::{Filter, Literal, Ordering, Reading, ReadingError, Scan, Test, Written};
+pub use scan::{Filter, Literal, Ordering, Parameter, Reading, ReadingError, Role, Scan, Test, Written};
 pub use schema::Schema;
 
 /// Longest text that is looked at, in bytes.
@@ -152,8 +153,10 @@ impl Query {
             });
         }
         let fingerprint = Fingerprint::of(&piece.tokens);
-        let parameters = piece.tokens.iter().filter_map(|token| parameter(&token.token)).max().unwrap_or(0);
-        let statement = parse(dialect, piece.tokens)?;
+        let mut tokens = piece.tokens;
+        number_parameters(&mut tokens);
+        let parameters = tokens.iter().filter_map(|token| parameter(&token.token)).max().unwrap_or(0);
+        let statement = parse(dialect, tokens)?;
         let kind = kind(&statement);
         Ok(Self { dialect, sql: piece.text, statement, kind, fingerprint, parameters })
     }
@@ -178,7 +181,8 @@ impl Query {
         &self.fingerprint
     }
 
-    /// The highest number of a parameter, `$3`; 0 if there is none.
+    /// The highest number of a parameter, `$3` or `?3`, where each `?` has the number after the highest one before it; 0 if
+    /// there is none. SQLite's parameters with names are not counted.
     pub fn parameters(&self) -> u16 {
         self.parameters
     }
@@ -331,11 +335,28 @@ fn is_operator(token: &Token) -> bool {
     }
 }
 
-/// The number of a parameter such as `$3`.
+/// The number of a parameter such as `$3` or `?3`.
 fn parameter(token: &Token) -> Option<u16> {
     match token {
-        Token::Placeholder(name) => name.strip_prefix('$')?.parse().ok(),
+        Token::Placeholder(name) => numbered(name),
         _ => None,
+    }
+}
+
+pub(crate) fn numbered(placeholder: &str) -> Option<u16> {
+    placeholder.strip_prefix(['$', '?'])?.parse().ok()
+}
+
+/// Gives each `?` its number, as SQLite does.
+fn number_parameters(tokens: &mut [TokenWithSpan]) {
+    let mut highest = 0_u16;
+    for token in tokens {
+        if let Token::Placeholder(name) = &mut token.token {
+            if name == "?" {
+                *name = format!("?{}", highest.saturating_add(1));
+            }
+            highest = highest.max(numbered(name).unwrap_or(0));
+        }
     }
 }
 

@@ -51,9 +51,9 @@ mod sqlite;
 pub use kept::{Answer, Origin, QueryError, QuerySettings};
 pub use normal::normalised;
 pub use parameter::{KeyPart, Parameter, ParameterKey};
-pub use postgres::PostgresQueries;
+pub use postgres::{PostgresQueries, PreparedPostgresQuery};
 pub use reason::{Bypass, Uncachable};
-pub use sqlite::SqliteQueries;
+pub use sqlite::{PreparedSqliteQuery, SqliteQueries};
 
 use tierkeep_cache::Tag;
 

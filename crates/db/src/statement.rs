@@ -30,7 +30,7 @@ pub use condition::{Comparison, Condition, Operand, Relation, UnknownColumn};
 #[cfg(feature = "advice")]
 pub(crate) use index::Creation;
 #[cfg(feature = "advice")]
-pub use index::{IndexDefinition, IndexKey, IndexPredicate, KeyFunction, KeyOrder, Keyed, drop_index};
+pub use index::{IndexDefinition, IndexKey, IndexMethod, IndexPredicate, KeyFunction, KeyOrder, Keyed, drop_index};
 pub(crate) use many::{Given, ManyShape, one_row_sqlite, typed_parameters};
 #[cfg(feature = "cache")]
 pub(crate) use opcodes::opcodes_of;

@@ -6,7 +6,8 @@
 //!
 //! What could not be looked at is never an empty list: [`Examined`] says what is missing and the command that would help.
 //!
-//! - Statements: [`query_snapshot_postgres`], a reading of `pg_stat_statements`, and the difference of two of them.
+//! - Statements: [`query_snapshot_postgres`], a reading of `pg_stat_statements`, and the difference of two of them;
+//!   [`query_snapshot_sqlite`], of what programs have counted themselves.
 //! - Tables: [`tables_postgres`] and [`tables_sqlite`]; [`TableSample`]s, stored and read, for growth over time.
 //! - Indexes: [`indexes_postgres`] and [`indexes_sqlite`], and what is wrong with them.
 //!
@@ -42,9 +43,10 @@ pub use indexes::{
     ForeignKey, Index, IndexKey, IndexReading, IndexRole, ScanWindow, Scans, indexes_postgres, indexes_sqlite,
 };
 pub use judgement::{IndexFinding, Shortcoming, judge};
+pub(crate) use queries::store_statements;
 pub use queries::{
     Blocks, Completeness, QueryCounters, QueryKey, QueryPeriod, QuerySnapshot, SlowQueries, SlowestBy, Timing,
-    query_snapshot_postgres,
+    query_snapshot_postgres, query_snapshot_sqlite,
 };
 pub use tables::{TableStatistics, Upkeep, tables_postgres, tables_sqlite};
 

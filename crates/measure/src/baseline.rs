@@ -28,6 +28,7 @@ pub struct Series {
 
 /// A series as it stands in a file.
 #[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Written {
     name: String,
     times_ns: Vec<Nanos>,
@@ -100,6 +101,7 @@ impl From<Series> for Written {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Baseline {
     format: u32,
     taken_at: String,
@@ -186,8 +188,8 @@ impl Baseline {
     /// Reads a file.
     ///
     /// # Errors
-    /// [`BaselineError::File`], [`BaselineError::NoBaseline`] also for a series that is too long or holds what is no time, and
-    /// [`BaselineError::Format`]. Of files longer than 64 MiB the rest is not read.
+    /// [`BaselineError::File`], [`BaselineError::NoBaseline`] also for a series that is too long or holds what is no time, and for
+    /// keys that are not known, and [`BaselineError::Format`]. Of files longer than 64 MiB the rest is not read.
     pub fn load(path: &Path) -> Result<Self, BaselineError> {
         let failed = |source| BaselineError::File { path: path.to_owned(), doing: "read", source };
         let mut text = String::new();

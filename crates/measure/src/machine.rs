@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// Facts about the machine and the program that a measurement depends on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Machine {
     /// Such as `linux`.

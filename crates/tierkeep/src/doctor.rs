@@ -12,7 +12,8 @@ use std::time::Duration;
 use tierkeep_db::advice::{Advice, AdviceError, AdviceOptions, RedundantReason, Workload, advise};
 use tierkeep_db::statistics::{
     Bytes, Examined, IndexFinding, IndexReading, QuerySnapshot, Shortcoming, SlowQueries, SlowestBy, TableStatistics,
-    indexes_postgres, indexes_sqlite, judge, query_snapshot_postgres, tables_postgres, tables_sqlite,
+    indexes_postgres, indexes_sqlite, judge, query_snapshot_postgres, query_snapshot_sqlite, tables_postgres,
+    tables_sqlite,
 };
 use tierkeep_db::{
     Connection, Database, Dialect, Error, Ident, SqliteDatabase, applied_version_postgres, applied_version_sqlite,
@@ -34,7 +35,7 @@ const STATEMENTS: usize = 200;
 pub(crate) struct Examination {
     /// In whose language commands are.
     pub(crate) dialect: Dialect,
-    /// The server's count of statements.
+    /// What was counted of statements.
     pub(crate) statements: Examined<QuerySnapshot>,
     /// The tables.
     pub(crate) tables: Examined<Vec<TableStatistics>>,
@@ -160,13 +161,20 @@ async fn made_sqlite(db: &SqliteDatabase) -> Result<Vec<OwnIndex>, Error> {
     Ok(version.map_or_else(Vec::new, |version| own_indexes(Dialect::Sqlite, version, true)))
 }
 
-/// What the server has counted of statements.
+/// What the server, or on SQLite the programs that use it, have counted of statements.
 pub(crate) async fn counted(db: &Database) -> Result<Examined<QuerySnapshot>, Error> {
     match db {
         Database::Postgres(pool) => query_snapshot_postgres(&*pool.get().await?).await,
-        Database::Sqlite(_) => {
-            Ok(Examined::NotExamined { why: "SQLite does not count statements".to_owned(), command: None })
-        }
+        Database::Sqlite(db) => db.read(|connection| query_snapshot_sqlite(connection)).await,
+    }
+}
+
+/// Stores what this node has counted of the statements that it ran on SQLite, for [`counted`]; returns how many there are,
+/// by text. PostgreSQL counts by itself.
+pub(crate) async fn note_statements(db: &Database) -> Result<u64, Error> {
+    match db {
+        Database::Postgres(_) => Ok(0),
+        Database::Sqlite(db) => db.note_statements().await,
     }
 }
 
@@ -174,8 +182,32 @@ pub(crate) async fn counted(db: &Database) -> Result<Examined<QuerySnapshot>, Er
 pub(crate) fn workload(dialect: Dialect, statements: &Examined<QuerySnapshot>) -> Option<Workload> {
     let period = statements.found()?.whole();
     let wanted = SlowQueries { threshold_ms: 0.0, by: SlowestBy::Total, limit: STATEMENTS };
+    let is_about_rows = |text: &str| {
+        let first = text.trim_start_matches(|c: char| c == '(' || c.is_whitespace());
+        let word = first.split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or_default().to_lowercase();
+        !matches!(
+            word.as_str(),
+            "alter"
+                | "analyze"
+                | "begin"
+                | "commit"
+                | "create"
+                | "drop"
+                | "end"
+                | "pragma"
+                | "release"
+                | "reset"
+                | "rollback"
+                | "savepoint"
+                | "set"
+                | "show"
+                | "start"
+                | "vacuum"
+        )
+    };
     let mut workload = Workload::new(dialect);
-    for query in period.slowest(wanted) {
+    // what else is counted, such as commits, has no rows to find
+    for query in period.slowest(wanted).into_iter().filter(|query| is_about_rows(&query.text)) {
         workload.add(&query.text, query.calls as f64, Some(query.mean_ms()));
     }
     (!workload.statements().is_empty()).then_some(workload)

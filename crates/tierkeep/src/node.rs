@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::audit::Auditor;
 use crate::config::Config;
+use crate::doctor::note_statements;
 use crate::http::App;
 use crate::upkeep::{self, Upkeep};
 use crate::{erasure, heap};
@@ -89,6 +90,7 @@ impl Node {
     /// A task panicked.
     pub async fn end(self) -> anyhow::Result<()> {
         self.stop.cancel();
+        let database = self.store().database();
         self.app.retention.close().await;
         self.app.precompute.close().await;
         self.app.metrics.asked.close().await;
@@ -100,6 +102,10 @@ impl Node {
         // somebody is told although the node ends, as far as there is time
         let _ = tokio::time::timeout(LAST_NOTICE, self.app.notices.close()).await;
         self.app.tiers.close().await;
+        if let Some(db) = database {
+            let noted = note_statements(&db).await.context("what was counted of statements could not be stored");
+            ended = ended.and(noted.map(drop));
+        }
         ended
     }
 }

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::query::{Filter, Literal, Scan, Test};
-use crate::statement::{IndexDefinition, IndexKey, IndexPredicate, KeyOrder, Keyed};
+use crate::statement::{IndexDefinition, IndexKey, IndexMethod, IndexPredicate, KeyOrder, Keyed};
 use crate::{Dialect, Ident, TableName};
 
-use super::facts::TableFacts;
+use super::facts::{RANGE_PAGES, TableFacts};
 
 /// Keys of an index. More make it large and seldom serve a second statement.
 const MAX_KEYS: usize = 4;
@@ -20,6 +20,11 @@ const PARTIAL_CALLS: f64 = 0.9;
 const PARTIAL_VALUES: f64 = 20.0;
 /// Largest share of rows in a partial index; a larger one is no better than a whole one.
 const PARTIAL_ROWS: f64 = 0.3;
+
+/// Pages of a table from which on ranges of its blocks are worth an index: below, reading it all is as quick.
+const BLOCKS_PAGES: f64 = 10.0 * RANGE_PAGES;
+/// How closely rows must lie in the order of the values, from 0 to 1, for an index of ranges of blocks.
+const BLOCKS_CORRELATION: f64 = 0.95;
 
 /// With which values columns are compared, over the whole workload.
 #[derive(Debug, Default)]
@@ -59,6 +64,7 @@ pub(super) fn candidates(
     scan: &Scan,
     facts: &TableFacts,
     constants: &Constants,
+    has_trigrams: bool,
 ) -> Vec<IndexDefinition> {
     let wishes = Wishes::of(dialect, scan, facts);
     let mut found = Found { dialect, scan, facts, indexes: Vec::new() };
@@ -88,7 +94,37 @@ pub(super) fn candidates(
         }
     }
     found.indexes.truncate(MAX_CANDIDATES);
+    if dialect == Dialect::Postgres {
+        for filter in &scan.filters {
+            let Keyed::Column(column) = &filter.on else { continue };
+            let follows = facts.columns.get(column).is_some_and(|own| own.correlation.abs() >= BLOCKS_CORRELATION);
+            if filter.test == Test::Range && follows && facts.pages >= BLOCKS_PAGES {
+                found.push(other_kind(scan, IndexMethod::Blocks, column));
+            }
+        }
+        for column in searched(scan).filter(|_| has_trigrams) {
+            found.push(other_kind(scan, IndexMethod::Trigrams, column));
+        }
+    }
     found.indexes
+}
+
+/// Columns in whose texts a scan looks for something that may be anywhere in them.
+pub(super) fn searched(scan: &Scan) -> impl Iterator<Item = &Ident> {
+    scan.filters.iter().filter_map(|filter| match (&filter.on, filter.test) {
+        (Keyed::Column(column), Test::Contains) => Some(column),
+        _ => None,
+    })
+}
+
+fn other_kind(scan: &Scan, method: IndexMethod, column: &Ident) -> IndexDefinition {
+    IndexDefinition {
+        table: scan.table.clone(),
+        method,
+        keys: vec![IndexKey::ascending(column.clone())],
+        include: Vec::new(),
+        predicate: None,
+    }
 }
 
 /// What a scan wants of an index.
@@ -213,8 +249,13 @@ impl Found<'_> {
         if keys.is_empty() {
             return;
         }
-        let index =
-            IndexDefinition { table: self.scan.table.clone(), keys, include: Vec::new(), predicate: predicate.clone() };
+        let index = IndexDefinition {
+            table: self.scan.table.clone(),
+            method: IndexMethod::Tree,
+            keys,
+            include: Vec::new(),
+            predicate: predicate.clone(),
+        };
         let keyed: BTreeSet<&Ident> = index.keys.iter().filter_map(|key| plain_column(&key.by)).collect();
         let left: Vec<Ident> = self.scan.columns.iter().filter(|column| !keyed.contains(column)).cloned().collect();
         // A function of a column is recomputed from the column, which the index would have to have as well.

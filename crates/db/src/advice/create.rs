@@ -140,10 +140,11 @@ pub enum CreateError {
 ///
 /// ```no_run
 /// use tierkeep_db::advice::create::{CreateOptions, Runs, Verdict, create, judge, measure};
-/// use tierkeep_db::{Database, Ident, IndexDefinition, IndexKey};
+/// use tierkeep_db::{Database, Ident, IndexDefinition, IndexKey, IndexMethod};
 ///
 /// # async fn example(db: Database) -> Result<(), Box<dyn std::error::Error>> {
 /// let index = IndexDefinition {
+///     method: IndexMethod::Tree,
 ///     table: "public.orders".parse()?,
 ///     keys: vec![IndexKey::ascending(Ident::new("customer")?)],
 ///     include: Vec::new(),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::query::{Filter, Literal, Test};
-use crate::statement::{IndexDefinition, IndexPredicate, KeyOrder, Keyed};
+use crate::statement::{IndexDefinition, IndexKey, IndexMethod, IndexPredicate, KeyOrder, Keyed};
 use crate::{Ident, TableName};
 
 pub(super) mod postgres;
@@ -13,6 +13,14 @@ pub(super) mod sqlite;
 const RANGE: f64 = 0.1;
 /// Share of rows that begin with a text.
 const PREFIX: f64 = 0.02;
+/// Share of rows that have a text anywhere in them: what PostgreSQL takes for a pattern that it does not know.
+const CONTAINS: f64 = 0.005;
+/// Pages of a range of blocks of which the least and the greatest value are kept, by default.
+pub(super) const RANGE_PAGES: f64 = 128.0;
+/// Entries that an index of trigrams has of a row, for each byte of the text: most texts have each of theirs once.
+pub(super) const TRIGRAMS_PER_BYTE: f64 = 0.8;
+/// Bytes of such an entry, packed.
+const TRIGRAM_BYTES: f64 = 2.0;
 /// Bytes of an entry besides its keys: pointer, header, alignment.
 const ENTRY_BYTES: f64 = 16.0;
 /// Pages of an index are filled to nine tenths.
@@ -22,6 +30,8 @@ const FILL: f64 = 0.9;
 #[derive(Debug, Clone, Default)]
 pub(super) struct Facts {
     pub(super) tables: BTreeMap<TableName, TableFacts>,
+    /// Whether the extension pg_trgm was created in this database.
+    pub(super) has_trigrams: bool,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -54,6 +64,8 @@ pub(super) struct ColumnFacts {
     pub(super) correlation: f64,
     /// The most common values with their share of the rows.
     pub(super) common: Vec<(String, f64)>,
+    /// Values at equal distances among the rows, in their order; none where nobody looked.
+    pub(super) bounds: Vec<String>,
     /// Whether `like 'abc%'` needs an index by bytes.
     pub(super) needs_pattern: bool,
 }
@@ -71,8 +83,8 @@ pub(super) struct ExistingIndex {
     /// Whether a constraint, the primary key or replication rests on it.
     pub(super) is_constraint: bool,
     pub(super) is_valid: bool,
-    /// Whether it is an ordinary tree, and not a hash, GIN or another kind.
-    pub(super) is_tree: bool,
+    /// What kind it is; `None` if it is one that is not made here, such as a hash.
+    pub(super) method: Option<IndexMethod>,
     pub(super) bytes: u64,
     /// Scans since statistics were reset, where that is counted.
     pub(super) scans: Option<i64>,
@@ -114,6 +126,7 @@ impl TableFacts {
             Test::AnyOf(count) => equal * count as f64,
             Test::Range => RANGE * present,
             Test::Prefix => PREFIX * present,
+            Test::Contains => CONTAINS * present,
             Test::IsNull => column.null_fraction,
             Test::IsNotNull => present,
         };
@@ -131,13 +144,24 @@ impl TableFacts {
             IndexPredicate::TextIs(_, text) => (Test::Equal, Some(Literal::Text(text.clone()))),
             IndexPredicate::NumberIs(_, number) => (Test::Equal, Some(Literal::Number(number.to_string()))),
         };
-        self.selectivity(&Filter { on: Keyed::Column(predicate.column().clone()), test, value })
+        let on = Keyed::Column(predicate.column().clone());
+        self.selectivity(&Filter { on, test, value, parameters: Vec::new() })
     }
 
     /// Bytes that an index would take.
     pub(super) fn index_bytes(&self, index: &IndexDefinition) -> u64 {
         let width: f64 = index.columns().map(|column| self.columns.get(column).map_or(8.0, |facts| facts.width)).sum();
         let entries = self.row_count() * self.covered(index.predicate.as_ref());
+        match index.method {
+            IndexMethod::Tree => {}
+            // Two values for each range, a page that says where they are, and one that describes the whole.
+            IndexMethod::Blocks => {
+                return (24_576.0 + self.pages / RANGE_PAGES * (2.0 * width + ENTRY_BYTES)) as u64;
+            }
+            IndexMethod::Trigrams => {
+                return (entries * width * TRIGRAMS_PER_BYTE * TRIGRAM_BYTES / FILL).max(16_384.0) as u64;
+            }
+        }
         // Aligned to 8 bytes; never less than the page that says where the others are, and one.
         let bytes = entries * ((width / 8.0).ceil() * 8.0 + ENTRY_BYTES) / FILL;
         bytes.max(16_384.0) as u64
@@ -154,10 +178,18 @@ impl ColumnFacts {
 }
 
 impl ExistingIndex {
+    /// Whether it is an ordinary tree, and not a hash, GIN or another kind.
+    pub(super) fn is_tree(&self) -> bool {
+        self.method == Some(IndexMethod::Tree)
+    }
+
     /// Whether everything that an index of this definition serves is served by this one.
     pub(super) fn serves(&self, wanted: &IndexDefinition) -> bool {
+        if wanted.method != IndexMethod::Tree {
+            return self.is_valid && self.has_rows_of(wanted) && self.has_keys_of(wanted);
+        }
         self.is_valid
-            && self.is_tree
+            && self.is_tree()
             && self.has_rows_of(wanted)
             && self.keys.len() >= wanted.keys.len()
             && self.keys.iter().zip(&wanted.keys).all(|(key, wanted)| key.is(&wanted.by, wanted.order))
@@ -171,9 +203,19 @@ impl ExistingIndex {
         self.predicate.is_none() || self.predicate.as_deref().map(plain) == wanted_predicate(wanted)
     }
 
+    /// Whether it is of the kind and has all columns of one that is no tree, whose keys have no order.
+    fn has_keys_of(&self, wanted: &IndexDefinition) -> bool {
+        let has = |key: &IndexKey| self.keys.iter().any(|own| own.column.as_ref() == Some(key.by.column()));
+        self.method == Some(wanted.method) && wanted.keys.iter().all(has)
+    }
+
     /// Whether it is exactly what was wanted.
     pub(super) fn is(&self, wanted: &IndexDefinition) -> bool {
-        self.is_tree
+        if wanted.method != IndexMethod::Tree {
+            let is_same = self.predicate.as_deref().map(plain) == wanted_predicate(wanted);
+            return is_same && self.has_keys_of(wanted) && self.keys.len() == wanted.keys.len();
+        }
+        self.is_tree()
             && !self.is_unique
             && self.keys.len() == wanted.keys.len()
             && self.keys.iter().zip(&wanted.keys).all(|(key, wanted)| key.is(&wanted.by, wanted.order))

@@ -42,10 +42,10 @@ fn reason(
     if !index.is_valid {
         return Some(RedundantReason::Invalid);
     }
-    if index.is_unique || !index.is_tree {
+    if index.is_unique || !index.is_tree() {
         return None;
     }
-    let others = table.indexes.iter().enumerate().filter(|(other, by)| *other != number && by.is_valid && by.is_tree);
+    let others = table.indexes.iter().enumerate().filter(|(other, by)| *other != number && by.is_valid && by.is_tree());
     for (other, by) in others {
         if begins_like(by, index) {
             // Of two that are the same the one that a constraint needs stays, or the first.

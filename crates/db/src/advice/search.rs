@@ -2,17 +2,21 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use crate::query::{Query, Reading, Schema, Written};
+use crate::query::{Query, Reading, Schema};
 use crate::statement::IndexDefinition;
 use crate::{Dialect, TableName};
 
-use super::candidate::{Constants, candidates};
+use super::candidate::{Constants, candidates, searched};
 use super::choose::{Limits, Matrix, choose};
 use super::facts::{Facts, TableFacts};
 use super::redundant::redundant;
-use super::whatif::statistics::{Statistics, written_rows};
+use super::sampled::{texts, value_sets};
+use super::whatif::hypothetical::Question;
+use super::whatif::statistics::Statistics;
 use super::whatif::{Candidates, Evaluation, WhatIf};
 use super::{Advice, AdviceOptions, Gain, Method, Omission, OmissionReason, SMALL_TABLE, Suggestion, Unit, Workload};
+
+mod upkeep;
 
 /// Cost of writing one entry of an index, in the planner's unit: some comparisons and a page that becomes dirty.
 const ENTRY_COST: f64 = 1.0;
@@ -110,7 +114,15 @@ impl Problem {
             let mut own = BTreeSet::new();
             for scan in &statement.reading.scans {
                 let Some(table) = open.get(&scan.table) else { continue };
-                for index in candidates(dialect, scan, table, &constants) {
+                for column in searched(scan).filter(|_| !facts.has_trigrams) {
+                    let command = "create extension pg_trgm";
+                    let reason = OmissionReason::NoTrigrams { column: column.clone(), command };
+                    let omission = Omission { what: scan.table.to_string(), reason };
+                    if !omissions.contains(&omission) {
+                        omissions.push(omission);
+                    }
+                }
+                for index in candidates(dialect, scan, table, &constants, facts.has_trigrams) {
                     let number = *numbers.entry(index.clone()).or_insert_with(|| {
                         all.push(index);
                         all.len() - 1
@@ -127,6 +139,16 @@ impl Problem {
         self.statements.iter().map(|statement| statement.query.clone()).collect()
     }
 
+    /// The statements with values for their parameters, as far as there are any.
+    pub(super) fn questions(&self) -> Vec<Question> {
+        let of = |statement: &Statement| {
+            let sets = value_sets(&statement.query, &statement.reading, &self.facts).unwrap_or_default();
+            let values = sets.iter().map(|set| texts(&statement.query, set)).collect();
+            Question { query: statement.query.clone(), values }
+        };
+        self.statements.iter().map(of).collect()
+    }
+
     pub(super) fn candidates(&self) -> Candidates {
         Candidates::clone(&self.candidates)
     }
@@ -135,44 +157,6 @@ impl Problem {
     pub(super) fn model(&self) -> Statistics {
         let readings = self.statements.iter().map(|statement| statement.reading.clone()).collect();
         Statistics { facts: self.facts.clone(), readings, candidates: self.candidates() }
-    }
-
-    /// Entries that the writes of the workload add to an index, and rows that they write to its table.
-    fn entries(&self, index: &IndexDefinition) -> (f64, f64) {
-        let (mut entries, mut written) = (0.0, 0.0);
-        for statement in &self.statements {
-            let Some(write) = statement.reading.written.as_ref().filter(|write| *write.table() == index.table) else {
-                continue;
-            };
-            let rows = statement.calls * written_rows(&statement.reading, &self.facts);
-            written += rows;
-            entries += rows
-                * match write {
-                    Written::Insert(_) | Written::Delete(_) => 1.0,
-                    Written::Update(_, columns) => self.entries_of_update(index, columns),
-                };
-        }
-        (entries, written)
-    }
-
-    /// Entries for each updated row. PostgreSQL spares the indexes of a row none of whose indexed columns changes; an index
-    /// on a changed column ends that for all of them.
-    fn entries_of_update(&self, index: &IndexDefinition, changed: &BTreeSet<crate::Ident>) -> f64 {
-        let is_touched = index.columns().any(|column| changed.contains(column))
-            || index.predicate.as_ref().is_some_and(|predicate| changed.contains(predicate.column()));
-        let others = self.facts.tables.get(&index.table).map(|table| table.indexes.as_slice()).unwrap_or_default();
-        let was_spared = !others.iter().any(|other| {
-            let keys = other.keys.iter().filter_map(|key| key.column.as_ref());
-            keys.chain(&other.include).any(|column| changed.contains(column))
-        });
-        match self.dialect {
-            Dialect::Postgres if is_touched && was_spared => 1.0 + others.len() as f64,
-            Dialect::Postgres if !is_touched && was_spared => 0.0,
-            Dialect::Postgres => 1.0,
-            // There an entry changes only with its columns: one goes, one comes.
-            Dialect::Sqlite if is_touched => 2.0,
-            Dialect::Sqlite => 0.0,
-        }
     }
 }
 

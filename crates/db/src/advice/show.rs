@@ -84,6 +84,9 @@ impl fmt::Display for OmissionReason {
             Self::SmallTable { rows } => write!(f, "{rows:.0} rows are too few for an index"),
             Self::NoStatistics => f.write_str("there are no statistics; analyze it"),
             Self::Partitioned => f.write_str("its partitions have indexes of their own; ask about those"),
+            Self::NoTrigrams { column, command } => {
+                write!(f, "texts in {column} are searched, for which the extension pg_trgm has an index: {command}")
+            }
             Self::NotPermitted => f.write_str("this role may not read it, so its statistics are hidden"),
         }
     }

@@ -1,11 +1,16 @@
 //! The statements that advice is for, and how often they run.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::io::{self, BufRead};
 
 use crate::Dialect;
+use crate::query::cutting::{Cut, cut};
 use crate::query::{Kind, Query, QueryError};
 
 use super::{Omission, OmissionReason};
+
+/// Statements that are named as not looked at; beyond them nobody reads on.
+const MOST_OMISSIONS: usize = 1000;
 
 /// Statements with their numbers of calls.
 ///
@@ -32,6 +37,8 @@ pub struct Workload {
     statements: Vec<WorkloadStatement>,
     by_fingerprint: HashMap<String, usize>,
     omissions: Vec<Omission>,
+    /// Digests of the texts that were omitted, so that each is named once.
+    omitted: HashSet<u64>,
 }
 
 /// One statement of a workload.
@@ -49,7 +56,13 @@ impl Workload {
     /// Makes one without statements.
     #[must_use]
     pub fn new(dialect: Dialect) -> Self {
-        Self { dialect, statements: Vec::new(), by_fingerprint: HashMap::new(), omissions: Vec::new() }
+        Self {
+            dialect,
+            statements: Vec::new(),
+            by_fingerprint: HashMap::new(),
+            omissions: Vec::new(),
+            omitted: HashSet::new(),
+        }
     }
 
     /// Reads the statements of a file, separated by semicolons, each as one call. Those that occur several times count
@@ -63,6 +76,39 @@ impl Workload {
         for (sql, parsed) in Query::parse_all(dialect, text)? {
             workload.add_parsed(&sql, parsed, 1.0, None);
         }
+        Ok(workload)
+    }
+
+    /// Reads the statements of a stream, such as a file of any length, in one pass, each as one call. Kept is one statement of
+    /// each shape, and of those that are not understood the first 1,000 different ones.
+    ///
+    /// # Errors
+    ///
+    /// What reading the stream says. A statement that is not understood is an omission.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tierkeep_db::Dialect;
+    /// use tierkeep_db::advice::Workload;
+    ///
+    /// let mut file = "select * from t where a = 1; select * from t where a = ';';".as_bytes();
+    /// let workload = Workload::read(Dialect::Sqlite, &mut file)?;
+    /// assert_eq!(workload.statements()[0].calls, 2.0);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn read(dialect: Dialect, stream: &mut impl BufRead) -> io::Result<Self> {
+        let mut workload = Self::new(dialect);
+        cut(dialect, stream, |statement| match statement {
+            Cut::Text(text) => match Query::parse(dialect, &text) {
+                Err(QueryError::Empty) => {}
+                parsed => workload.add_parsed(&text, parsed, 1.0, None),
+            },
+            Cut::TooLong(begin) => {
+                let message = "it is longer than what is looked at".to_owned();
+                workload.omit(&begin, OmissionReason::NotUnderstood { message });
+            }
+        })?;
         Ok(workload)
     }
 
@@ -100,7 +146,12 @@ impl Workload {
     }
 
     fn omit(&mut self, sql: &str, reason: OmissionReason) {
-        self.omissions.push(Omission { what: sql.trim().to_owned(), reason });
+        let omission = Omission { what: sql.trim().to_owned(), reason };
+        if self.omissions.len() < MOST_OMISSIONS
+            && self.omitted.insert(xxhash_rust::xxh3::xxh3_64(omission.what.as_bytes()))
+        {
+            self.omissions.push(omission);
+        }
     }
 
     /// The statements, in the order in which they were added.
@@ -109,7 +160,7 @@ impl Workload {
         &self.statements
     }
 
-    /// What was added and is not looked at.
+    /// What was added and is not looked at, each text once, at most 1,000.
     #[must_use]
     pub fn omissions(&self) -> &[Omission] {
         &self.omissions

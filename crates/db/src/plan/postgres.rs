@@ -88,7 +88,7 @@ pub(crate) async fn begin(connection: &Connection, options: &Options) -> Result<
 }
 
 /// Sets something until the end of the transaction.
-pub(crate) async fn set_local(connection: &Connection, setting: &str, value: &str) -> Result<(), Error> {
+async fn set_local(connection: &Connection, setting: &str, value: &str) -> Result<(), Error> {
     let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 2] =
         [(&setting, Type::TEXT), (&value, Type::TEXT)];
     connection.query_typed("select set_config($1, $2, true)", &parameters).await?;
@@ -103,14 +103,35 @@ pub(crate) fn milliseconds(limit: Duration) -> String {
 /// Asks for a plan in a transaction that was begun. After an error of the database the transaction is over, unless the
 /// caller set a savepoint.
 pub(crate) async fn explain_on(connection: &Connection, query: &Query, options: &Options) -> Result<Plan, PlanError> {
-    let failed = |error| classify(error, options);
     // With parameters, the plan that serves all values. Until version 16 there is no other way, and later this one works
     // as well.
     let mode = if query.parameters() > 0 { "force_generic_plan" } else { "force_custom_plan" };
+    prepared(connection, query, options, mode, &vec![None; usize::from(query.parameters())]).await
+}
+
+/// The same for certain values of the parameters; the statement is not run.
+pub(crate) async fn explain_values_on(
+    connection: &Connection,
+    query: &Query,
+    options: &Options,
+    values: &[Option<String>],
+) -> Result<Plan, PlanError> {
+    let options = Options { analyze: false, ..options.clone() };
+    prepared(connection, query, &options, "force_custom_plan", values).await
+}
+
+async fn prepared(
+    connection: &Connection,
+    query: &Query,
+    options: &Options,
+    mode: &str,
+    values: &[Option<String>],
+) -> Result<Plan, PlanError> {
+    let failed = |error| classify(error, options);
     set_local(connection, "plan_cache_mode", mode).await?;
     // The extended protocol takes one statement at a time, so that nothing can follow the text, however it is quoted.
     connection.query_typed(&prepare(query.sql()), &[]).await.map_err(failed)?;
-    let answer = connection.simple_query(&explain_prepared(options.analyze, query.parameters())).await;
+    let answer = connection.simple_query(&explain_prepared(options.analyze, values)).await;
     let json = match answer {
         Ok(messages) => {
             connection.batch_execute(&deallocate()).await.map_err(failed)?;

@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 
 use rusqlite::Connection;
+use rusqlite::config::DbConfig;
+use rusqlite::types::Value;
 use serde_json::Map;
 
 use super::{Hints, Node, Plan, PlanError, keyset};
@@ -35,8 +37,35 @@ pub(super) async fn explain(db: &SqliteDatabase, query: Query) -> Result<Plan, P
 ///
 /// [`PlanError::Database`] if SQLite refuses the statement.
 pub(crate) fn query_plan(connection: &Connection, query: &Query) -> Result<Plan, PlanError> {
+    plan_with(connection, query, &[])
+}
+
+/// The same for certain values of the parameters, by which SQLite chooses where it may.
+pub(crate) fn plan_of_values(
+    connection: &Connection,
+    query: &Query,
+    values: &[Option<String>],
+) -> Result<Plan, PlanError> {
+    // On: plans are those for all values, whatever is bound.
+    let is_stable = connection.db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG).map_err(Error::from)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, false).map_err(Error::from)?;
+    let plan = plan_with(connection, query, values);
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, is_stable).map_err(Error::from)?;
+    plan
+}
+
+/// Parameters without a value stay without one.
+fn plan_with(connection: &Connection, query: &Query, values: &[Option<String>]) -> Result<Plan, PlanError> {
     let mut statement = connection.prepare(&explain_query_plan(query.sql())).map_err(Error::from)?;
-    // Parameters stay without values.
+    for (place, text) in values.iter().enumerate() {
+        let Some(text) = text else { continue };
+        let value = match (text.parse(), text.parse()) {
+            (Ok(number), _) => Value::Integer(number),
+            (_, Ok(number)) => Value::Real(number),
+            _ => Value::Text(text.clone()),
+        };
+        statement.raw_bind_parameter(place + 1, value).map_err(Error::from)?;
+    }
     let mut rows = statement.raw_query();
     let mut below: HashMap<i64, Vec<(i64, String)>> = HashMap::new();
     while let Some(row) = rows.next().map_err(Error::from)? {

@@ -79,8 +79,11 @@ fn collapse(words: &mut Vec<String>) {
     };
     if ends_with(words, &["?", ",", "?"]) {
         // Only where the list began in a bracket: `select 1, 2` and `limit 5, 10` mean something by their numbers.
-        let opener = words.len() - 4;
-        if words.len() >= 5 && words[opener] == "(" && matches!(words[opener - 1].as_str(), "in" | "values" | ",") {
+        let begins_list = match words.len().checked_sub(5).and_then(|at| words.get(at..at + 2)) {
+            Some([before, opener]) => opener == "(" && matches!(before.as_str(), "in" | "values" | ","),
+            _ => false,
+        };
+        if begins_list {
             words.truncate(words.len() - 2);
         }
     }

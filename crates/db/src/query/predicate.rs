@@ -8,7 +8,8 @@ use sqlparser::ast::{
 };
 
 use super::Schema;
-use super::scan::{Filter, Literal, Test};
+use super::numbered;
+use super::scan::{Filter, Literal, Parameter, Role, Test};
 use super::scope::{Resolved, Scope, column_of};
 use crate::Dialect;
 use crate::statement::{KeyFunction, Keyed};
@@ -72,21 +73,25 @@ pub(super) fn placed(dialect: Dialect, schema: &Schema, condition: &Expr, scope:
     match all.iter().map(|(_, filter)| values(filter)).sum::<Option<usize>>() {
         Some(count) if is_same => {
             let on = all[0].1.on.clone();
-            Placed::All(vec![(scan, Filter { on, test: Test::AnyOf(count), value: None })])
+            let parameters = all.into_iter().flat_map(|(_, filter)| filter.parameters).collect();
+            Placed::All(vec![(scan, Filter { on, test: Test::AnyOf(count), value: None, parameters })])
         }
         _ => Placed::Either(scan, all.into_iter().map(|(_, filter)| filter).collect()),
     }
 }
 
 fn filters(dialect: Dialect, schema: &Schema, condition: &Expr, scope: &Scope<'_>) -> Vec<(usize, Filter)> {
-    let one = |expr: &Expr, test: Test, value: Option<Literal>| {
-        keyed(schema, expr, scope).map(|(scan, on)| (scan, Filter { on, test, value })).into_iter().collect::<Vec<_>>()
+    let with = |expr: &Expr, test: Test, value: Option<Literal>, parameters: Vec<Parameter>| {
+        let found = keyed(schema, expr, scope);
+        found.map(|(scan, on)| (scan, Filter { on, test, value, parameters })).into_iter().collect::<Vec<_>>()
     };
+    let one = |expr: &Expr, test: Test, value: Option<Literal>| with(expr, test, value, Vec::new());
     match condition {
         Expr::BinaryOp { left, op, right } => match op {
             BinaryOperator::Eq => equal(schema, left, right, scope),
             BinaryOperator::Lt | BinaryOperator::LtEq | BinaryOperator::Gt | BinaryOperator::GtEq => {
-                let bounded = |side: &Expr, bound: &Expr| {
+                let is_lower = matches!(op, BinaryOperator::Gt | BinaryOperator::GtEq);
+                let bounded = |side: &Expr, bound: &Expr, is_lower: bool| {
                     // A row value is ordered by its first part first.
                     let (side, bound) = match (side, bound) {
                         (Expr::Tuple(parts), Expr::Tuple(bounds)) => (parts.first(), bounds.first()),
@@ -94,20 +99,31 @@ fn filters(dialect: Dialect, schema: &Schema, condition: &Expr, scope: &Scope<'_
                     };
                     let (Some(side), Some(bound)) = (side, bound) else { return Vec::new() };
                     match keyed(schema, side, scope) {
-                        Some((scan, _)) if !uses(schema, bound, scope, scan) => one(side, Test::Range, literal(bound)),
+                        Some((scan, _)) if !uses(schema, bound, scope, scan) => {
+                            let role = if is_lower { Role::Lower } else { Role::Upper };
+                            with(side, Test::Range, literal(bound), parameter(bound, role))
+                        }
                         _ => Vec::new(),
                     }
                 };
-                let mut found = bounded(left, right);
-                found.extend(bounded(right, left));
+                let mut found = bounded(left, right, is_lower);
+                found.extend(bounded(right, left, !is_lower));
                 found
             }
             _ => Vec::new(),
         },
-        Expr::AnyOp { left, compare_op: BinaryOperator::Eq, .. } => one(left, Test::AnyOf(ARRAY_LENGTH), None),
-        Expr::InList { expr, list, negated: false } => one(expr, Test::AnyOf(list.len()), None),
+        Expr::AnyOp { left, compare_op: BinaryOperator::Eq, right, .. } => {
+            with(left, Test::AnyOf(ARRAY_LENGTH), None, parameter(right, Role::Values))
+        }
+        Expr::InList { expr, list, negated: false } => {
+            let parameters = list.iter().flat_map(|value| parameter(value, Role::Value)).collect();
+            with(expr, Test::AnyOf(list.len()), None, parameters)
+        }
         Expr::InSubquery { expr, negated: false, .. } => one(expr, Test::Join, None),
-        Expr::Between { expr, negated: false, .. } => one(expr, Test::Range, None),
+        Expr::Between { expr, negated: false, low, high } => {
+            let bounds = [parameter(low, Role::Lower), parameter(high, Role::Upper)].concat();
+            with(expr, Test::Range, None, bounds)
+        }
         Expr::IsNull(expr) => one(expr, Test::IsNull, None),
         Expr::IsNotNull(expr) => one(expr, Test::IsNotNull, None),
         Expr::IsTrue(expr) => one(expr, Test::Equal, Some(Literal::Boolean(true))),
@@ -121,8 +137,14 @@ fn filters(dialect: Dialect, schema: &Schema, condition: &Expr, scope: &Scope<'_
             Some(Literal::Text(text)) if !text.starts_with(['%', '_']) => {
                 one(expr, Test::Prefix, Some(Literal::Text(text)))
             }
-            _ => Vec::new(),
+            _ => with(expr, Test::Contains, None, parameter(pattern, Role::Pattern))
+                .into_iter()
+                .filter(|_| is_selective(pattern))
+                .collect(),
         },
+        Expr::ILike { negated: false, expr, pattern, .. } if dialect == Dialect::Postgres && is_selective(pattern) => {
+            with(expr, Test::Contains, None, parameter(pattern, Role::Pattern))
+        }
         _ => Vec::new(),
     }
 }
@@ -148,7 +170,29 @@ fn compared(schema: &Schema, side: &Expr, other: &Expr, scope: &Scope<'_>) -> Op
         return None;
     }
     let test = if names_a_column(schema, other, scope) { Test::Join } else { Test::Equal };
-    Some((scan, Filter { on, test, value: literal(other) }))
+    Some((scan, Filter { on, test, value: literal(other), parameters: parameter(other, Role::Value) }))
+}
+
+/// The parameter that an expression is, if it is one; casts of it are looked through.
+fn parameter(expr: &Expr, role: Role) -> Vec<Parameter> {
+    match expr {
+        Expr::Nested(inner) | Expr::Cast { expr: inner, .. } => parameter(inner, role),
+        Expr::Value(value) => match &value.value {
+            Value::Placeholder(name) => numbered(name).map(|number| Parameter { number, role }).into_iter().collect(),
+            _ => Vec::new(),
+        },
+        _ => Vec::new(),
+    }
+}
+
+/// Whether a pattern has three letters in a row, of which an index of trigrams could make something. A parameter may have.
+fn is_selective(pattern: &Expr) -> bool {
+    match literal(pattern) {
+        Some(Literal::Text(text)) => text
+            .split(['%', '_'])
+            .any(|part| part.split(|c: char| !c.is_alphanumeric()).any(|word| word.chars().count() >= 3)),
+        _ => !parameter(pattern, Role::Pattern).is_empty(),
+    }
 }
 
 /// The column, or the function of a column, that an index could be keyed by.

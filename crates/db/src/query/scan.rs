@@ -48,6 +48,32 @@ pub struct Filter {
     pub test: Test,
     /// With which value, if the statement says so.
     pub value: Option<Literal>,
+    /// With which parameters, if it says so by them.
+    pub parameters: Vec<Parameter>,
+}
+
+/// A parameter that a column is compared with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Parameter {
+    /// Its number, from 1.
+    pub number: u16,
+    /// What it stands for.
+    pub role: Role,
+}
+
+/// What a parameter stands for in a comparison.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Role {
+    /// The value itself, or one of several.
+    Value,
+    /// Several values in an array.
+    Values,
+    /// A bound, where smaller values are left out.
+    Lower,
+    /// A bound, where larger values are left out.
+    Upper,
+    /// A pattern.
+    Pattern,
 }
 
 /// How a column is compared.
@@ -63,6 +89,9 @@ pub enum Test {
     Range,
     /// Text that begins with a known text.
     Prefix,
+    /// Text that a pattern fits anywhere in it, in any case of its letters or in one: `like '%x%'`, `ilike`. The pattern has three
+    /// letters in a row, or is a parameter.
+    Contains,
     /// It is null.
     IsNull,
     /// It is not null.

@@ -130,6 +130,9 @@ fn fingerprints_forget_values_and_nothing_else() {
 fn parameters_are_counted_by_the_highest() {
     assert_eq!(parse("select $2, $1, '$9'").unwrap().parameters(), 2);
     assert_eq!(parse("select 1").unwrap().parameters(), 0);
+    assert!(parse("$1, $2").is_err(), "values with nothing before them");
+    let lite = Query::parse(Dialect::Sqlite, "select ?, ?5, ?").unwrap();
+    assert_eq!(lite.parameters(), 6);
 }
 
 #[test]

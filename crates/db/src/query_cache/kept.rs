@@ -4,12 +4,13 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tierkeep_cache::{BuildError, Cache, CacheKey, Clock, KeyWriter, LoadContext, LoadError, Policy, View};
+use tierkeep_cache::{BuildError, Cache, CacheKey, Clock, Counts, KeyWriter, LoadContext, LoadError, Policy, View};
+use tokio_util::sync::CancellationToken;
 
 use super::follower::Follower;
-use super::plans::Plans;
+use super::plans::{Plans, Prepared};
 use super::{Bypass, ParameterKey};
-use crate::feed::{Feed, FeedError};
+use crate::feed::{Feed, FeedError, Polled};
 use crate::{Dialect, Error};
 
 /// How answers are kept.
@@ -126,8 +127,8 @@ impl EncodedKey {
 
 /// Answers by text and parameters, with what is needed to judge them.
 pub(super) struct Kept<R> {
-    pub(super) cache: Cache,
-    pub(super) view: View<EncodedKey, Vec<R>>,
+    cache: Cache,
+    view: View<EncodedKey, Vec<R>>,
     pub(super) plans: Plans,
     pub(super) follower: Follower,
     pub(super) clock: Clock,
@@ -166,6 +167,63 @@ impl<R: Send + Sync + 'static> Kept<R> {
             return None;
         }
         self.plans.number(text, now)
+    }
+
+    /// The same of a prepared text.
+    #[inline]
+    pub(super) fn number_of(&self, prepared: &Prepared, is_about_now: bool) -> Option<u64> {
+        let now = self.clock.now();
+        if is_about_now || !self.follower.vouches(now) {
+            return None;
+        }
+        self.plans.number_of(prepared, now)
+    }
+
+    /// Names the tables that an answer under a number rests on to whoever keeps it.
+    pub(super) fn depend(&self, context: &LoadContext<Vec<R>>, sql: &str, number: u64) {
+        // Absent, or another one, only if it was forgotten this moment.
+        match self.plans.get(sql, self.clock.now()) {
+            Some(plan) if plan.number == number => plan.tags().iter().for_each(|tag| {
+                context.tag(tag);
+            }),
+            _ => {
+                context.do_not_store();
+            }
+        }
+    }
+
+    /// Asks the feed for everything up to now and forgets what it outdates.
+    pub(super) async fn catch_up<F, Fut>(&self, poll: F) -> Result<(), QueryError>
+    where
+        F: Fn(u64) -> Fut,
+        Fut: Future<Output = Result<Polled, FeedError>>,
+    {
+        Ok(self.follower.catch_up(&self.cache, || self.plans.forget(), poll).await?)
+    }
+
+    /// Runs `catch_up` eight times within the bound until `stop`; one that fails is tried again.
+    pub(super) async fn follow<F, Fut>(&self, catch_up: F, stop: CancellationToken)
+    where
+        F: Fn() -> Fut,
+        Fut: Future<Output = Result<(), QueryError>>,
+    {
+        let ask = || async {
+            // Silence is seen by the bound: nothing that was kept is served then.
+            let _ = catch_up().await;
+        };
+        self.follower.follow(ask, stop).await;
+    }
+
+    /// Forgets all answers, and what is known of texts.
+    pub(super) async fn forget(&self) {
+        self.plans.forget();
+        // Other tiers of a shared cache repeat it until it is done.
+        let _ = self.cache.invalidate_tags(self.follower.all()).await;
+    }
+
+    /// What the cache has counted of the answers.
+    pub(super) fn counts(&self) -> Counts {
+        self.view.counts()
     }
 
     /// The answer under a key, or what `load` brings; `None` if that, or the load of whoever it waited for, found another

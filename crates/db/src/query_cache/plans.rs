@@ -44,6 +44,26 @@ impl Plan {
     }
 }
 
+/// A text that is asked again and again, with what was last known of it: nothing is hashed and looked up while that holds.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    pub(super) text: Box<str>,
+    known: RwLock<Option<Known>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Known {
+    number: u64,
+    made: Tick,
+    era: u64,
+}
+
+impl Prepared {
+    pub(super) fn new(text: &str) -> Self {
+        Self { text: text.into(), known: RwLock::default() }
+    }
+}
+
 /// By the hash of a spelling: that, and what it means.
 type BySpelling = HashMap<u64, (Box<str>, Arc<Plan>), BuildHasherDefault<Hashed>>;
 
@@ -93,6 +113,20 @@ impl Plans {
         let (spelling, plan) = plans.get(&xxh3_64(text.as_bytes()))?;
         let is_known = **spelling == *text && now.since(plan.made) < self.life && plan.verdict.is_ok();
         is_known.then_some(plan.number)
+    }
+
+    /// The number of a prepared text whose answers can be kept.
+    #[inline]
+    pub(super) fn number_of(&self, prepared: &Prepared, now: Tick) -> Option<u64> {
+        let era = self.era();
+        let known = *prepared.known.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = known.filter(|known| known.era == era && now.since(known.made) < self.life) {
+            return Some(known.number);
+        }
+        let plan = self.get(&prepared.text, now).filter(|plan| plan.verdict.is_ok())?;
+        let known = Known { number: plan.number, made: plan.made, era };
+        *prepared.known.write().unwrap_or_else(PoisonError::into_inner) = Some(known);
+        Some(plan.number)
     }
 
     /// The plan of another spelling of the same text.
@@ -176,6 +210,23 @@ mod tests {
         assert!(plans.get("select 1", later).is_none());
         assert_eq!(plans.note("select 1", Ok(vec!["t"]), 0, later).number, number);
         assert_ne!(plans.note("select 1", Ok(vec!["t", "u"]), 0, later).number, number, "it reads other tables now");
+    }
+
+    #[test]
+    fn prepared_text_has_the_number_of_its_text_until_that_is_forgotten() {
+        let (plans, prepared) = (plans(), Prepared::new("select 1"));
+        let (now, later) = (Tick::from_millis(1000), Tick::from_millis(11_000));
+        assert_eq!(plans.number_of(&prepared, now), None, "nothing is known yet");
+        let number = plans.note("select 1", Ok(vec!["t"]), 0, now).number;
+
+        assert_eq!(plans.number_of(&prepared, now), Some(number));
+        assert_eq!(plans.number_of(&prepared, later), None, "it is over");
+        let other = plans.note("select 1", Ok(vec!["t", "u"]), 0, later).number;
+        assert_eq!(plans.number_of(&prepared, later), Some(other));
+        plans.forget();
+        assert_eq!(plans.number_of(&prepared, later), None, "the schema may have changed");
+        plans.note("select 1", Err(Uncachable::Nested), plans.era(), later);
+        assert_eq!(plans.number_of(&prepared, later), None, "its answers cannot be kept");
     }
 
     #[test]

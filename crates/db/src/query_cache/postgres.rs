@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::follower::EVENTS;
 use super::kept::{EncodedKey, Kept, LoadFailure};
-use super::plans::{LONGEST, Plan, Verdict};
+use super::plans::{LONGEST, Plan, Prepared, Verdict};
 use super::reads::Reads;
 use super::{Answer, Bypass, Origin, Parameter, ParameterKey, QueryError, QuerySettings, Uncachable};
 use crate::feed::{Feed, FeedSource, WatchedRows};
@@ -93,6 +93,28 @@ pub struct PostgresQueries {
     inner: Arc<Inner>,
 }
 
+/// A text of [`PostgresQueries::prepare`].
+#[derive(Debug)]
+pub struct PreparedPostgresQuery {
+    queries: PostgresQueries,
+    prepared: Prepared,
+}
+
+impl PreparedPostgresQuery {
+    /// Returns the rows, as [`PostgresQueries::query`] does.
+    ///
+    /// # Errors
+    ///
+    /// [`QueryError::Database`]; [`QueryError::NotRun`] if the cache refuses the load.
+    pub async fn query(&self, parameters: &[&dyn Parameter]) -> Result<Answer<Row>, QueryError> {
+        let kept = &self.queries.inner.kept;
+        let mut encoded = ParameterKey::default();
+        parameters.iter().for_each(|parameter| parameter.write(&mut encoded));
+        let number = kept.number_of(&self.prepared, encoded.says_time);
+        self.queries.answered(&self.prepared.text, parameters, encoded, number).await
+    }
+}
+
 #[derive(Debug)]
 struct Inner {
     pool: Pool,
@@ -131,10 +153,28 @@ impl PostgresQueries {
     ///
     /// [`QueryError::Database`]; [`QueryError::NotRun`] if the cache refuses the load.
     pub async fn query(&self, sql: &str, parameters: &[&dyn Parameter]) -> Result<Answer<Row>, QueryError> {
-        let Inner { pool, kept, session: usual, .. } = &*self.inner;
+        let kept = &self.inner.kept;
         let mut encoded = ParameterKey::default();
         parameters.iter().for_each(|parameter| parameter.write(&mut encoded));
-        let number = match kept.number(sql, encoded.says_time) {
+        let number = kept.number(sql, encoded.says_time);
+        self.answered(sql, parameters, encoded, number).await
+    }
+
+    /// Prepares a text that is asked often: its answers are found without looking at the text again. Asks nothing.
+    #[must_use]
+    pub fn prepare(&self, sql: &str) -> PreparedPostgresQuery {
+        PreparedPostgresQuery { queries: self.clone(), prepared: Prepared::new(sql) }
+    }
+
+    async fn answered(
+        &self,
+        sql: &str,
+        parameters: &[&dyn Parameter],
+        encoded: ParameterKey,
+        number: Option<u64>,
+    ) -> Result<Answer<Row>, QueryError> {
+        let Inner { pool, kept, session: usual, .. } = &*self.inner;
+        let number = match number {
             Some(number) => number,
             None => match self.cachable(sql, &encoded).await? {
                 Ok(plan) => plan.number,
@@ -143,15 +183,7 @@ impl PostgresQueries {
         };
         let key = EncodedKey::new(number, encoded);
         let load = |context: LoadContext<Vec<Row>>| async move {
-            // Absent, or another one, only if it was forgotten this moment.
-            match kept.plans.get(sql, kept.clock.now()) {
-                Some(plan) if plan.number == number => plan.tags().iter().for_each(|tag| {
-                    context.tag(tag);
-                }),
-                _ => {
-                    context.do_not_store();
-                }
-            }
+            kept.depend(&context, sql, number);
             let connection = pool.get().await?;
             if session(&connection).await? != *usual {
                 return Err(LoadFailure::OtherSession);
@@ -183,30 +215,23 @@ impl PostgresQueries {
         let Inner { pool, feed, kept, .. } = &*self.inner;
         let connection = pool.get().await?;
         let poll = |after| feed.poll_postgres(&connection, after, EVENTS);
-        Ok(kept.follower.catch_up(&kept.cache, || kept.plans.forget(), poll).await?)
+        kept.catch_up(poll).await
     }
 
     /// Asks eight times within the bound until `stop`; questions that fail are asked again.
     pub async fn follow(&self, stop: CancellationToken) {
-        let ask = || async {
-            // Silence is seen by the bound: nothing that was kept is served then.
-            let _ = self.catch_up().await;
-        };
-        self.inner.kept.follower.follow(ask, stop).await;
+        self.inner.kept.follow(|| self.catch_up(), stop).await;
     }
 
     /// Forgets all answers, and what is known of texts: after a change of the schema or of rights.
     pub async fn forget(&self) {
-        let Inner { kept, .. } = &*self.inner;
-        kept.plans.forget();
-        // Other tiers of a shared cache repeat it until it is done.
-        let _ = kept.cache.invalidate_tags(kept.follower.all()).await;
+        self.inner.kept.forget().await;
     }
 
     /// What the cache has counted: hits, loads, answers in memory.
     #[must_use]
     pub fn counts(&self) -> Counts {
-        self.inner.kept.view.counts()
+        self.inner.kept.counts()
     }
 
     async fn bypass(

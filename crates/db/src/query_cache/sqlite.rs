@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::follower::EVENTS;
 use super::kept::{EncodedKey, Kept};
-use super::plans::{LONGEST, Plan, Verdict};
+use super::plans::{LONGEST, Plan, Prepared, Verdict};
 use super::postgres::completeness;
 use super::{Answer, Bypass, Origin, ParameterKey, QueryError, QuerySettings, Uncachable};
 use crate::feed::Feed;
@@ -80,6 +80,28 @@ pub struct SqliteQueries {
     inner: Arc<Inner>,
 }
 
+/// A text of [`SqliteQueries::prepare`].
+#[derive(Debug)]
+pub struct PreparedSqliteQuery {
+    queries: SqliteQueries,
+    prepared: Prepared,
+}
+
+impl PreparedSqliteQuery {
+    /// Returns the rows, as [`SqliteQueries::query`] does.
+    ///
+    /// # Errors
+    ///
+    /// [`QueryError::Database`]; [`QueryError::NotRun`] if the cache refuses the load.
+    pub async fn query(&self, parameters: &[Value]) -> Result<Answer<Vec<Value>>, QueryError> {
+        let kept = &self.queries.inner.kept;
+        let mut encoded = ParameterKey::default();
+        parameters.iter().for_each(|parameter| write(parameter, &mut encoded));
+        let number = kept.number_of(&self.prepared, false);
+        self.queries.answered(&self.prepared.text, parameters, encoded, number).await
+    }
+}
+
 #[derive(Debug)]
 struct Inner {
     db: SqliteDatabase,
@@ -113,10 +135,28 @@ impl SqliteQueries {
     ///
     /// [`QueryError::Database`]; [`QueryError::NotRun`] if the cache refuses the load.
     pub async fn query(&self, sql: &str, parameters: &[Value]) -> Result<Answer<Vec<Value>>, QueryError> {
-        let Inner { db, kept, .. } = &*self.inner;
+        let kept = &self.inner.kept;
         let mut encoded = ParameterKey::default();
         parameters.iter().for_each(|parameter| write(parameter, &mut encoded));
-        let number = match kept.number(sql, false) {
+        let number = kept.number(sql, false);
+        self.answered(sql, parameters, encoded, number).await
+    }
+
+    /// Prepares a text that is asked often: its answers are found without looking at the text again. Asks nothing.
+    #[must_use]
+    pub fn prepare(&self, sql: &str) -> PreparedSqliteQuery {
+        PreparedSqliteQuery { queries: self.clone(), prepared: Prepared::new(sql) }
+    }
+
+    async fn answered(
+        &self,
+        sql: &str,
+        parameters: &[Value],
+        encoded: ParameterKey,
+        number: Option<u64>,
+    ) -> Result<Answer<Vec<Value>>, QueryError> {
+        let Inner { db, kept, .. } = &*self.inner;
+        let number = match number {
             Some(number) => number,
             None => match self.cachable(sql).await? {
                 Ok(plan) => plan.number,
@@ -125,15 +165,7 @@ impl SqliteQueries {
         };
         let key = EncodedKey::new(number, encoded);
         let load = |context: LoadContext<Vec<Vec<Value>>>| async move {
-            // Absent, or another one, only if it was forgotten this moment.
-            match kept.plans.get(sql, kept.clock.now()) {
-                Some(plan) if plan.number == number => plan.tags().iter().for_each(|tag| {
-                    context.tag(tag);
-                }),
-                _ => {
-                    context.do_not_store();
-                }
-            }
+            kept.depend(&context, sql, number);
             Ok(run(db, sql, parameters).await?)
         };
         match kept.answer(&key, load).await? {
@@ -163,30 +195,23 @@ impl SqliteQueries {
             let feed = feed.clone();
             db.read(move |connection| feed.poll_sqlite(connection, after, EVENTS))
         };
-        Ok(kept.follower.catch_up(&kept.cache, || kept.plans.forget(), poll).await?)
+        kept.catch_up(poll).await
     }
 
     /// Asks eight times within the bound until `stop`; questions that fail are asked again.
     pub async fn follow(&self, stop: CancellationToken) {
-        let ask = || async {
-            // Silence is seen by the bound: nothing that was kept is served then.
-            let _ = self.catch_up().await;
-        };
-        self.inner.kept.follower.follow(ask, stop).await;
+        self.inner.kept.follow(|| self.catch_up(), stop).await;
     }
 
     /// Forgets all answers, and what is known of texts.
     pub async fn forget(&self) {
-        let Inner { kept, .. } = &*self.inner;
-        kept.plans.forget();
-        // Other tiers of a shared cache repeat it until it is done.
-        let _ = kept.cache.invalidate_tags(kept.follower.all()).await;
+        self.inner.kept.forget().await;
     }
 
     /// What the cache has counted: hits, loads, answers in memory.
     #[must_use]
     pub fn counts(&self) -> Counts {
-        self.inner.kept.view.counts()
+        self.inner.kept.counts()
     }
 
     async fn bypass(&self, sql: &str, parameters: &[Value], bypass: Bypass) -> Result<Answer<Vec<Value>>, QueryError> {

@@ -13,12 +13,18 @@ pub(crate) fn prepare(statement: &str) -> String {
     format!("prepare {PREPARED} as {statement}\n")
 }
 
-/// Asks for the plan of what [`prepare`] prepared, with a null for each parameter.
-pub(crate) fn explain_prepared(is_analyzed: bool, parameters: u16) -> String {
-    let nulls = vec!["null"; usize::from(parameters)].join(", ");
-    let values = if nulls.is_empty() { nulls } else { format!("({nulls})") };
+/// Asks for the plan of what [`prepare`] prepared, with a value for each parameter; `None` is a null.
+pub(crate) fn explain_prepared(is_analyzed: bool, values: &[Option<String>]) -> String {
+    let values: Vec<String> =
+        values.iter().map(|value| value.as_deref().map_or_else(|| "null".to_owned(), quoted)).collect();
+    let values = if values.is_empty() { String::new() } else { format!("({})", values.join(", ")) };
     let measured = if is_analyzed { "analyze, buffers, " } else { "" };
     format!("explain ({measured}verbose, settings, format json) execute {PREPARED}{values}")
+}
+
+/// A text whose type the server finds out; whatever is in it, it ends where it ends.
+fn quoted(text: &str) -> String {
+    format!(" E'{}'", text.replace('\\', "\\\\").replace('\'', "''").replace('\0', ""))
 }
 
 /// Takes the prepared statement back.

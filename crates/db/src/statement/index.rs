@@ -55,6 +55,21 @@ pub enum KeyOrder {
     Pattern,
 }
 
+/// What kind of index it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum IndexMethod {
+    /// A tree, which finds and sorts.
+    #[default]
+    Tree,
+    /// The least and the greatest value of each range of blocks (BRIN): tiny, and good where rows lie in the order of their
+    /// values. PostgreSQL only.
+    Blocks,
+    /// Every three letters in a row (GIN with `gin_trgm_ops` of the extension pg_trgm): texts by what is anywhere in them.
+    /// PostgreSQL only.
+    Trigrams,
+}
+
 /// Which rows an index has, if not all.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -78,6 +93,9 @@ pub enum IndexPredicate {
 pub struct IndexDefinition {
     /// The table, with its schema.
     pub table: TableName,
+    /// What kind it is. Those that are no trees have neither directions nor included columns.
+    #[serde(default)]
+    pub method: IndexMethod,
     /// Its keys in order; at least one.
     pub keys: Vec<IndexKey>,
     /// Columns that are kept beside the keys. On SQLite, which has none, they are keys behind the others.
@@ -143,6 +161,24 @@ impl IndexKey {
     }
 }
 
+impl IndexMethod {
+    fn using(self) -> &'static str {
+        match self {
+            Self::Tree => "",
+            Self::Blocks => " using brin",
+            Self::Trigrams => " using gin",
+        }
+    }
+
+    fn render(self, key: &IndexKey, dialect: Dialect) -> String {
+        match self {
+            Self::Tree => key.render(dialect),
+            Self::Blocks => key.by.render(),
+            Self::Trigrams => format!("{} gin_trgm_ops", key.by.render()),
+        }
+    }
+}
+
 impl IndexPredicate {
     /// The column that it speaks of.
     #[must_use]
@@ -203,7 +239,7 @@ impl IndexDefinition {
 
     /// The statement that creates it, under a name or under one that PostgreSQL chooses.
     pub(crate) fn create(&self, dialect: Dialect, name: Option<&Ident>, creation: Creation) -> String {
-        let mut keys: Vec<String> = self.keys.iter().map(|key| key.render(dialect)).collect();
+        let mut keys: Vec<String> = self.keys.iter().map(|key| self.method.render(key, dialect)).collect();
         let include: Vec<String> = self.include.iter().map(Ident::quoted).collect();
         if dialect == Dialect::Sqlite {
             keys.extend(include.iter().cloned());
@@ -221,7 +257,8 @@ impl IndexDefinition {
             Creation::Concurrent => "concurrently ",
             Creation::Plain => "",
         };
-        let mut sql = format!("create index {concurrently}{name} on {table} ({})", keys.join(", "));
+        let mut sql =
+            format!("create index {concurrently}{name} on {table}{} ({})", self.method.using(), keys.join(", "));
         if dialect == Dialect::Postgres && !include.is_empty() {
             sql.push_str(&format!(" include ({})", include.join(", ")));
         }
@@ -274,8 +311,9 @@ pub fn drop_index(dialect: Dialect, schema: Option<&Ident>, name: &Ident) -> Str
 
 impl fmt::Display for IndexDefinition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let keys: Vec<String> = self.keys.iter().map(|key| key.render(Dialect::Postgres).replace('"', "")).collect();
-        write!(f, "{} ({})", self.table, keys.join(", "))?;
+        let render = |key: &IndexKey| self.method.render(key, Dialect::Postgres).replace('"', "");
+        let keys: Vec<String> = self.keys.iter().map(render).collect();
+        write!(f, "{}{} ({})", self.table, self.method.using(), keys.join(", "))?;
         if !self.include.is_empty() {
             let include: Vec<&str> = self.include.iter().map(Ident::as_str).collect();
             write!(f, " include ({})", include.join(", "))?;

@@ -1,4 +1,4 @@
-//! Slow statements: readings of `pg_stat_statements`, and the difference of two.
+//! Slow statements: readings of `pg_stat_statements`, or of what programs counted on SQLite, and the difference of two.
 //!
 //! The counters of the server only grow, for everybody who reads them, so a period is the difference of two readings and
 //! nothing is ever reset.
@@ -9,8 +9,11 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 mod postgres;
+mod sqlite;
 
 pub use postgres::query_snapshot_postgres;
+pub use sqlite::query_snapshot_sqlite;
+pub(crate) use sqlite::store_statements;
 
 /// What makes two readings of a statement the same statement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -62,8 +65,8 @@ pub struct QueryCounters {
     pub calls: u64,
     /// Times it was planned; 0 unless `pg_stat_statements.track_planning` is on.
     pub plans: u64,
-    /// Rows returned or touched.
-    pub rows: u64,
+    /// Rows returned or touched; `None` on SQLite, where nobody counts them.
+    pub rows: Option<u64>,
     /// Times of its executions.
     pub execution: Timing,
     /// Times of its planning.
@@ -74,7 +77,7 @@ pub struct QueryCounters {
     pub since_us: Option<i64>,
 }
 
-/// One reading of `pg_stat_statements`. Can be stored and compared with later ones.
+/// One reading of what was counted. Can be stored and compared with later ones.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct QuerySnapshot {
     /// When it was read by the server's clock, in microseconds since 1970.
@@ -174,7 +177,7 @@ impl QueryCounters {
             text: self.text.clone(),
             calls: self.calls - earlier.calls,
             plans: self.plans - earlier.plans,
-            rows: self.rows - earlier.rows,
+            rows: self.rows.map(|rows| rows - earlier.rows.unwrap_or(0)),
             execution: self.execution.without(self.calls, &earlier.execution, earlier.calls),
             planning: self.planning.without(self.plans, &earlier.planning, earlier.plans),
             blocks: Blocks {
@@ -293,7 +296,9 @@ impl fmt::Display for QueryCounters {
         let Self { calls, rows, execution, blocks, .. } = self;
         write!(f, "{:.1} ms in {calls} calls, mean {:.2} ms", self.total_ms(), self.mean_ms())?;
         write!(f, " ({:.2} to {:.2}, deviation {:.2})", execution.min_ms, execution.max_ms, execution.stddev_ms)?;
-        write!(f, ", {rows} rows")?;
+        if let Some(rows) = rows {
+            write!(f, ", {rows} rows")?;
+        }
         if let Some(ratio) = self.hit_ratio() {
             write!(f, ", {:.0} % of blocks in memory", ratio * 100.0)?;
         }
@@ -319,7 +324,7 @@ impl fmt::Display for Completeness {
             Self::Evicted { times: 0 } => f.write_str("the list is incomplete: statements were thrown away"),
             Self::Evicted { times } => write!(
                 f,
-                "the list is incomplete: statements were thrown away {times} times, raise pg_stat_statements.max"
+                "the list is incomplete: statements were thrown away {times} times; raise pg_stat_statements.max on PostgreSQL"
             ),
             Self::Unknown => {
                 f.write_str("whether the list is complete is not told before version 1.9 of the extension")

@@ -353,3 +353,37 @@ async fn kinds_of_conditions_get_the_index_that_serves_them() {
         }
     }
 }
+
+/// Gives a text piece by piece, which is nowhere as a whole.
+struct Stream {
+    left: usize,
+    piece: Vec<u8>,
+    at: usize,
+}
+
+impl std::io::Read for Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        if self.at == self.piece.len() {
+            let Some(left) = self.left.checked_sub(1) else { return Ok(0) };
+            let pad = "x".repeat(2000);
+            let text = format!("select '{pad};' from t where a = {left}; not sql {}; ", left % 3);
+            (self.left, self.piece, self.at) = (left, text.into_bytes(), 0);
+        }
+        let length = buffer.len().min(self.piece.len() - self.at);
+        buffer[..length].copy_from_slice(&self.piece[self.at..self.at + length]);
+        self.at += length;
+        Ok(length)
+    }
+}
+
+#[test]
+fn a_file_of_any_length_is_read_in_one_pass() {
+    let count = 20_000;
+    let stream = Stream { left: count, piece: Vec::new(), at: 0 };
+
+    let workload = Workload::read(Dialect::Postgres, &mut std::io::BufReader::new(stream)).unwrap();
+
+    let [only] = workload.statements() else { panic!("{} statements", workload.statements().len()) };
+    assert_eq!(only.calls, count as f64, "40 MB are more than a text may have");
+    assert_eq!(workload.omissions().len(), 3, "each once: {:?}", workload.omissions());
+}

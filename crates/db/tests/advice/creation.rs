@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tierkeep_db::advice::create::{CreateError, CreateOptions, Created, Runs, Verdict, create, judge, measure};
-use tierkeep_db::{Database, Error, Ident, IndexDefinition, IndexKey, KeyFunction, KeyOrder, Keyed};
+use tierkeep_db::{Database, Error, Ident, IndexDefinition, IndexKey, IndexMethod, KeyFunction, KeyOrder, Keyed};
 use tierkeep_testkit::{DatabaseClient, SqliteFile, TestDatabase};
 
 use crate::{pool, postgres, sources, sqlite};
@@ -19,6 +19,7 @@ fn ident(name: &str) -> Ident {
 
 fn on_a() -> IndexDefinition {
     IndexDefinition {
+        method: IndexMethod::Tree,
         table: "public.t".parse().unwrap(),
         keys: vec![IndexKey::ascending(ident("a"))],
         include: vec![],

@@ -5,9 +5,11 @@
 mod advising;
 mod creation;
 mod explain;
+mod kinds;
 mod lite;
 mod pairs;
 mod rules;
+mod sampled;
 mod suggestions;
 
 use tierkeep_db::{Pool, PoolConfig, PostgresUrl, SqliteConfig, SqliteDatabase, SqlitePath};

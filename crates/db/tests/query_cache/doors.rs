@@ -39,6 +39,22 @@ async fn change_through_the_api_is_told() {
 }
 
 #[tokio::test]
+async fn prepared_text_is_told_of_changes_as_its_text_is() {
+    let shop = Shop::open().await;
+    let prepared = shop.queries.prepare(SUMS);
+    let ask = async || prepared.query(&[]).await.unwrap();
+    assert_eq!((ask().await.origin, ask().await.origin), (Origin::Database, Origin::Cache));
+    assert_eq!(ask().await.origin, Origin::Cache);
+
+    shop.writer.batch_execute("insert into orders values (31, 1, 1)").await.unwrap();
+    shop.queries.catch_up().await.unwrap();
+
+    let answer = ask().await;
+    let fresh = shop.writer.query(SUMS, &[]).await.unwrap();
+    assert_eq!((answer.origin, shown(&answer.rows)), (Origin::Database, shown(&fresh)));
+}
+
+#[tokio::test]
 async fn changes_in_raw_sql_of_another_connection_are_told() {
     let shop = Shop::open().await;
     for sql in [

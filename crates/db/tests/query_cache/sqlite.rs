@@ -46,6 +46,29 @@ async fn shop() -> Shop {
     Shop { queries, db, other, _file: file }
 }
 
+#[tokio::test]
+async fn prepared_text_is_answered_as_the_text_is() {
+    let shop = shop().await;
+    let sql = "select sum(price) from orders where customer = ?1";
+    let (prepared, unkept) = (shop.queries.prepare(sql), shop.queries.prepare("select random()"));
+    let one = [Value::Integer(1)];
+    let ask = async || prepared.query(&one).await.unwrap();
+
+    assert_eq!((ask().await.origin, ask().await.origin), (Origin::Database, Origin::Cache));
+    assert_eq!(ask().await.origin, Origin::Cache);
+    assert_eq!(shop.queries.query(sql, &one).await.unwrap().origin, Origin::Cache, "they share their answers");
+    assert_eq!(prepared.query(&[Value::Integer(2)]).await.unwrap().rows[0], [Value::Integer(70)]);
+    shop.other.execute_batch("update orders set price = 1 where customer = 1").unwrap();
+    shop.queries.catch_up().await.unwrap();
+    let after = ask().await;
+    assert_eq!((&after.origin, &after.rows[0][0]), (&Origin::Database, &Value::Integer(2)));
+    shop.queries.forget().await;
+    assert_eq!((ask().await.origin, ask().await.origin), (Origin::Database, Origin::Cache));
+    for _ in 0..2 {
+        assert!(matches!(unkept.query(&[]).await.unwrap().origin, Origin::Bypassed(Bypass::Uncachable(_))));
+    }
+}
+
 impl Shop {
     async fn origin(&self, sql: &str) -> Origin {
         self.queries.query(sql, &[]).await.unwrap_or_else(|error| panic!("{sql}: {error:?}")).origin

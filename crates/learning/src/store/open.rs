@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use tierkeep_db::{
     Access, DatabaseUrl, Dialect, MigrationReport, Migrations, Pool, PoolConfig, PostgresUrl, SqliteConfig,
-    SqliteDatabase, SqlitePath, applied_version_postgres, applied_version_sqlite, migrate_postgres, migrate_sqlite,
+    SqliteDatabase, SqlitePath, StatementCounts, applied_version_postgres, applied_version_sqlite, migrate_postgres,
+    migrate_sqlite,
 };
 use tokio_postgres::Client;
 
@@ -178,7 +179,9 @@ pub async fn migrate(url: &DatabaseUrl, options: &OpenOptions) -> Result<Migrate
 }
 
 pub(super) async fn sqlite(path: &SqlitePath, access: Access) -> Result<SqliteDatabase, StoreError> {
-    Ok(SqliteDatabase::open(path, SqliteConfig { access, ..SqliteConfig::default() }).await?)
+    // what only reads could not store what it counts
+    let statements = if access == Access::ReadOnly { StatementCounts::Off } else { StatementCounts::On };
+    Ok(SqliteDatabase::open(path, SqliteConfig { access, statements, ..SqliteConfig::default() }).await?)
 }
 
 /// A table that has the name of one of ours, if there is one.

@@ -53,6 +53,17 @@ fn what_is_no_baseline_is_refused_and_says_why() {
     assert!(matches!(refused("[]"), BaselineError::NoBaseline { .. }));
     assert!(matches!(refused(r#"{"format":2}"#), BaselineError::Format { format: 2, .. }));
     assert!(matches!(refused(&with("1, -1")), BaselineError::NoBaseline { .. }));
+    // a key that is misspelt, or of a later version, would else be figures that nobody sees
+    for (known, unknown) in [
+        (r#""format""#, r#""other":1,"format""#),
+        (r#""name":"a""#, r#""name":"a","times":[1]"#),
+        (r#""system""#, r#""load":1,"system""#),
+    ] {
+        let error = refused(&with("1").replacen(known, unknown, 1));
+        assert!(
+            matches!(&error, BaselineError::NoBaseline { source, .. } if source.to_string().contains("unknown field"))
+        );
+    }
     assert!(matches!(refused(&with(&vec!["1"; MAX_KEPT + 1].join(","))), BaselineError::NoBaseline { .. }));
     assert!(matches!(
         Baseline::load(Path::new("absent/baseline.json")).unwrap_err(),

@@ -79,6 +79,9 @@ pub struct KeepArgs {
     /// Compare them with those of this file
     #[arg(long, value_name = "FILE")]
     pub compare: Option<PathBuf>,
+    /// End with exit code 1 if anything has become slower than in that file
+    #[arg(long, requires = "compare")]
+    pub fail_if_slower: bool,
     /// Draw latencies by percentile into this file
     #[arg(long, value_name = "FILE.svg")]
     pub plot: Option<PathBuf>,

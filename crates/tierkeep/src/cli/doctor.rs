@@ -17,7 +17,7 @@ pub struct DoctorArgs {
 /// What can be looked at.
 #[derive(Debug, Subcommand)]
 pub enum DoctorCommand {
-    /// List the statements that take longest, as pg_stat_statements has counted them
+    /// List the statements that take longest, as pg_stat_statements has counted them, or on SQLite the nodes themselves
     SlowQueries {
         /// Least milliseconds of one execution, on average
         #[arg(long, value_name = "MS", default_value_t = 100.0, value_parser = milliseconds)]
@@ -50,7 +50,7 @@ pub enum DoctorCommand {
 /// Arguments of `doctor advise`.
 #[derive(Debug, Args)]
 pub struct AdviseArgs {
-    /// Statements, separated by semicolons [default: what pg_stat_statements has counted]
+    /// Statements, separated by semicolons [default: what pg_stat_statements has counted, or on SQLite the nodes]
     #[arg(long, value_name = "FILE")]
     pub queries: Option<PathBuf>,
     /// Most indexes to suggest

@@ -47,9 +47,14 @@ pub(super) async fn run(command: &BenchCommand, context: &Context) -> Result<(),
         (Output::Human, false) => outcome.text(),
     })?;
     write(keep, &outcome, context)?;
-    match measured.first_failure {
-        None => Ok(()),
-        Some(failure) => Err(failure.into()),
+    if let Some(failure) = measured.first_failure {
+        return Err(failure.into());
+    }
+    match outcome.slower() {
+        slower if keep.fail_if_slower && !slower.is_empty() => {
+            Err(anyhow!("slower than before: {}", slower.join(", ")).into())
+        }
+        _ => Ok(()),
     }
 }
 

@@ -8,7 +8,8 @@ use std::io::Read as _;
 use anyhow::{Context as _, anyhow};
 use comfy_table::{Table, TableStyle};
 use serde_json::{Value, json};
-use tierkeep_db::plan::{Options, PlanError, explain};
+use tierkeep_db::advice::{SampledPlan, SampledValue, sampled_plans};
+use tierkeep_db::plan::{Options, Plan, PlanError, explain};
 use tierkeep_db::statistics::{Bytes, Examined, Growth, QueryCounters, SlowQueries, SlowestBy, TableStatistics};
 use tierkeep_db::{Access, Database, DatabaseUrl, Pool, SqliteConfig, SqliteDatabase};
 
@@ -245,8 +246,13 @@ async fn explained(db: &Database, sql: &str, analyze: bool, context: &Context) -
     let options = Options { analyze, ..Options::default() };
     let plan = explain(db, &sql, &options).await.map_err(refusal)?;
     let findings = plan.findings();
+    let sampled =
+        if analyze { Examined::Found(Vec::new()) } else { sampled_plans(db, &sql, &options).await.map_err(refusal)? };
     match context.console.output() {
-        Output::Json => say(&json!({ "plan": plan, "findings": findings }), context),
+        Output::Json => {
+            let (samples, reason) = (sampled.found(), sampled.reason());
+            say(&json!({ "plan": plan, "findings": findings, "samples": samples, "no_samples": reason }), context)
+        }
         Output::Human => {
             let mut text = plan.to_string();
             for finding in &findings {
@@ -255,9 +261,29 @@ async fn explained(db: &Database, sql: &str, analyze: bool, context: &Context) -
             if findings.is_empty() {
                 text.push_str("\nno rule finds anything wrong with this plan\n");
             }
+            for sample in sampled.found().into_iter().flatten() {
+                text.push_str(&with_values(sample, &plan));
+            }
+            if let Some(reason) = sampled.reason() {
+                context.console.note(format_args!("plans for values that are in the tables: {reason}"));
+            }
             Ok(context.console.result(&text)?)
         }
     }
+}
+
+/// A plan for values that are in the tables, beside the one for all values.
+fn with_values(SampledPlan { values, plan }: &SampledPlan, generic: &Plan) -> String {
+    let told = values.iter().map(|SampledValue { parameter, column, value }| match column {
+        Some(column) => format!("{column} = {value:?} (parameter {parameter})"),
+        None => format!("{value} (parameter {parameter})"),
+    });
+    let told = told.collect::<Vec<_>>().join(", ");
+    let cost = plan.root.estimate.map_or_else(String::new, |estimate| format!(", cost {:.2}", estimate.total_cost));
+    if plan.is_like(generic) {
+        return format!("\nwith {told}: the same plan{cost}\n");
+    }
+    format!("\nwith {told}: another plan{cost}\n{plan}")
 }
 
 fn statement(sql: &str) -> Result<String, Failure> {

@@ -10,7 +10,7 @@ use tierkeep_schedule::{Attempt, Job, JobError, ScheduleError, Scheduler};
 
 use super::{Workshop, failed, output};
 use crate::chain::Chain;
-use crate::doctor::note_sizes;
+use crate::doctor::{note_sizes, note_statements};
 use crate::upkeep::{self, Retention};
 
 /// Rows of a batch.
@@ -41,6 +41,8 @@ struct Report {
     answers: u64,
     /// Tables whose size was noted, once a day.
     table_samples: u64,
+    /// Statements that this node ran on SQLite and has noted, by text.
+    statements: u64,
 }
 
 #[async_trait]
@@ -61,12 +63,15 @@ impl Job for Sweep {
         if attempt.stop.is_cancelled() {
             return Err(JobError::Stopped);
         }
-        let table_samples = match store.database() {
-            Some(db) => note_sizes(&db).await.map_err(|error| JobError::Failed(Chain(&error).to_string()))?,
-            None => 0,
+        let (table_samples, statements) = match store.database() {
+            Some(db) => {
+                let failed = |error| JobError::Failed(Chain(&error).to_string());
+                (note_sizes(&db).await.map_err(failed)?, note_statements(&db).await.map_err(failed)?)
+            }
+            None => (0, 0),
         };
         let (changes, idempotency_keys) = (pruned.changes, pruned.keys);
-        output(&Report { changes, idempotency_keys, summaries, runs, answers, table_samples })
+        output(&Report { changes, idempotency_keys, summaries, runs, answers, table_samples, statements })
     }
 }
 

@@ -86,6 +86,24 @@ async fn figures_are_kept_compared_and_drawn() {
     assert_eq!(code, 0, "{stderr}");
     assert!(stdout.starts_with("| benchmark |") && stdout.matches("slower: ").count() == 2, "{stdout}");
     assert!(stderr.contains("another machine or build (parallelism differ)"), "{stderr}");
+    let (code, stdout, stderr) = with(&["--compare", "better.json", "--fail-if-slower"]);
+    assert_eq!(code, 1, "{stderr}");
+    assert!(stdout.contains("slower: "), "the figures are told all the same: {stdout}");
+    assert!(stderr.contains("slower than before: streaks from the database, streaks through the tiers"), "{stderr}");
+
+    // and that were a hundred times as bad
+    for series in before["benchmarks"].as_array_mut().unwrap() {
+        for time in series["times_ns"].as_array_mut().unwrap() {
+            *time = (time.as_f64().unwrap() * 10_000.0).into();
+        }
+    }
+    std::fs::write(place("worse.json"), before.to_string()).unwrap();
+    let (code, stdout, stderr) = with(&["--compare", "worse.json", "--fail-if-slower"]);
+    assert_eq!((code, stdout.matches("faster: ").count()), (0, 2), "{stdout} {stderr}");
+    before["later"] = 1.into();
+    std::fs::write(place("later.json"), before.to_string()).unwrap();
+    let (code, _, stderr) = with(&["--compare", "later.json"]);
+    assert_eq!(code, 2, "{stderr}");
 }
 
 #[tokio::test]
@@ -154,6 +172,7 @@ async fn what_cannot_be_measured_is_said_before_anything_is() {
         (&["stats", "--rate", "0"], 2, "accepted: calls a second"),
         (&["stats", "--rate", "5", "--concurrency", "2"], 2, "cannot be used with"),
         (&["stats", "--rate", "1000", "--seconds", "3600"], 2, "accepted: at most 1000000"),
+        (&["stats", "--fail-if-slower"], 2, "--compare"),
         (&["stats", "--compare", "absent.json"], 1, "absent.json cannot be read"),
         (&["stats", "--compare", "bad.json"], 2, "bad.json is no baseline"),
         (&["http", "livez"], 2, "is no path"),

@@ -22,17 +22,17 @@ on_both!(
 /// A statement that only an index by the learner's time answers quickly.
 const BY_TIME: &str = "select id from study_sessions where start_time > ";
 
-fn doctor(directory: &TempDir, url: &str, words: &[&str]) -> (i32, String, String) {
+pub(crate) fn doctor(directory: &TempDir, url: &str, words: &[&str]) -> (i32, String, String) {
     run(directory, &[&["--database", url, "doctor"], words].concat())
 }
 
-fn json_of(told: &(i32, String, String)) -> Value {
+pub(crate) fn json_of(told: &(i32, String, String)) -> Value {
     assert_eq!(told.0, 0, "{told:?}");
     serde_json::from_str(&told.1).unwrap()
 }
 
 /// Sessions in such numbers that an index is worth something, and statistics that say so.
-async fn grown(dialect: Dialect) -> Installation {
+pub(crate) async fn grown(dialect: Dialect) -> Installation {
     let installation = Installation::new(dialect).await;
     installation.run("delete from study_sessions").await;
     add_sessions(&installation, 7, ADA, "2025-01-01T00:00:00Z", 20_000, "").await;

@@ -11,6 +11,7 @@ mod cleanup;
 mod cleanup_http;
 mod deploy;
 mod doctor;
+mod doctor_at_work;
 mod edge;
 mod erasure;
 mod exchange;

@@ -6,9 +6,10 @@ use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Row};
 
 use super::{ColumnFacts, ExistingIndex, ExistingKey, Facts, TableFacts};
+use crate::statement::IndexMethod;
 use crate::{Error, Ident, TableName};
 
-/// Reads what is known of some tables. Four round trips.
+/// Reads what is known of some tables. Five round trips.
 ///
 /// # Errors
 ///
@@ -16,7 +17,9 @@ use crate::{Error, Ident, TableName};
 pub(in crate::advice) async fn load(client: &Client, tables: &[TableName]) -> Result<Facts, Error> {
     let names: Vec<String> = tables.iter().map(TableName::quoted).collect();
     let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 1] = [(&names, Type::TEXT_ARRAY)];
-    let mut facts = Facts::default();
+    let has_trigrams = "select exists (select 1 from pg_extension where extname = 'pg_trgm')";
+    let has_trigrams = client.query_one(has_trigrams, &[]).await?.try_get(0)?;
+    let mut facts = Facts { tables: BTreeMap::new(), has_trigrams };
     for row in client.query_typed(include_str!("../catalog/postgres/tables.sql"), &parameters).await? {
         let rows: f64 = row.try_get("row_count")?;
         let table = TableFacts {
@@ -47,6 +50,7 @@ pub(in crate::advice) async fn load(client: &Client, tables: &[TableName]) -> Re
                 width: row.try_get("width")?,
                 correlation: row.try_get::<_, Option<f64>>("correlation")?.unwrap_or(0.0),
                 common,
+                bounds: row.try_get::<_, Option<Vec<String>>>("bounds")?.unwrap_or_default(),
                 needs_pattern: row.try_get("needs_pattern")?,
             },
         );
@@ -65,6 +69,16 @@ pub(in crate::advice) async fn load(client: &Client, tables: &[TableName]) -> Re
         }
     }
     Ok(facts)
+}
+
+/// The kind of an index, by the names of its method and of the operators of its first key.
+fn method(method: String, operators: Option<String>) -> Option<IndexMethod> {
+    match (method.as_str(), operators.as_deref()) {
+        ("btree", _) => Some(IndexMethod::Tree),
+        ("brin", Some(operators)) if operators.ends_with("minmax_ops") => Some(IndexMethod::Blocks),
+        ("gin", Some("gin_trgm_ops")) => Some(IndexMethod::Trigrams),
+        _ => None,
+    }
 }
 
 fn index(row: &Row) -> Result<Option<ExistingIndex>, Error> {
@@ -97,7 +111,7 @@ fn index(row: &Row) -> Result<Option<ExistingIndex>, Error> {
         is_unique: row.try_get("is_unique")?,
         is_constraint: row.try_get("is_constraint")?,
         is_valid: row.try_get("is_valid")?,
-        is_tree: row.try_get("is_tree")?,
+        method: method(row.try_get("method")?, row.try_get("operators")?),
         bytes: u64::try_from(bytes).unwrap_or(0),
         scans: row.try_get("scans")?,
     }))

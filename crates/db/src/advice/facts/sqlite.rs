@@ -7,6 +7,7 @@ use rusqlite::types::ValueRef;
 
 use super::{ColumnFacts, ExistingIndex, ExistingKey, Facts, TableFacts};
 use crate::query::Schema;
+use crate::statement::IndexMethod;
 use crate::statement::explain::highest_rowid;
 use crate::statement::sample::{first_rows, row_from};
 use crate::{Error, Ident, TableName};
@@ -15,6 +16,8 @@ use crate::{Error, Ident, TableName};
 const SAMPLE: i64 = 1000;
 /// Smallest share of a value that is called common.
 const COMMON: f64 = 0.02;
+/// Distances between the values that stand for a column.
+const BOUNDS: usize = 20;
 /// Rows to a page where nothing says how many.
 const ROWS_PER_PAGE: f64 = 50.0;
 
@@ -155,8 +158,25 @@ fn column_facts(sample: &Sampled, number: usize, rows: f64) -> ColumnFacts {
         width: width / present,
         correlation: 0.0,
         common,
+        bounds: bounds(sample, number),
         needs_pattern: false,
     }
+}
+
+/// Values at equal distances among those of the sample, in the order of numbers, or of texts behind them.
+fn bounds(sample: &Sampled, number: usize) -> Vec<String> {
+    let mut values: Vec<&String> = sample.iter().filter_map(|row| row[number].as_ref()).collect();
+    let place = |value: &str| (value.parse::<f64>().unwrap_or(f64::INFINITY), value.to_owned());
+    values.sort_by(|a, b| {
+        let (a, b) = (place(a), place(b));
+        a.0.total_cmp(&b.0).then(a.1.cmp(&b.1))
+    });
+    let last = values.len().saturating_sub(1);
+    let mut bounds: Vec<String> = (0..=BOUNDS.min(last))
+        .filter_map(|step| values.get(step * last / BOUNDS.min(last).max(1)).map(|value| (*value).clone()))
+        .collect();
+    bounds.dedup();
+    bounds
 }
 
 /// Indexes of a table, in the order of their names.
@@ -181,7 +201,7 @@ pub(in crate::advice) fn indexes(connection: &Connection, table: &TableName) -> 
                 is_unique: row.get("is_unique")?,
                 is_constraint: row.get("is_constraint")?,
                 is_valid: true,
-                is_tree: true,
+                method: Some(IndexMethod::Tree),
                 bytes: 0,
                 scans: None,
             });

@@ -1,6 +1,6 @@
 use super::*;
 use crate::advice::facts::ExistingKey;
-use crate::statement::IndexKey;
+use crate::statement::{IndexKey, IndexMethod};
 
 fn ident(name: &str) -> Ident {
     Ident::new(name).unwrap()
@@ -23,7 +23,7 @@ fn index(name: &str, columns: &[&str]) -> ExistingIndex {
         is_unique: false,
         is_constraint: false,
         is_valid: true,
-        is_tree: true,
+        method: Some(IndexMethod::Tree),
         bytes: 0,
         scans: Some(7),
     }
@@ -36,7 +36,7 @@ fn reasons(
 ) -> Vec<(String, RedundantReason)> {
     let foreign_keys = foreign_keys.iter().map(|column| vec![ident(column)]).collect();
     let table = TableFacts { indexes, foreign_keys, scans: Some(1000), ..TableFacts::default() };
-    let facts = Facts { tables: [("public.t".parse().unwrap(), table)].into() };
+    let facts = Facts { tables: [("public.t".parse().unwrap(), table)].into(), has_trigrams: false };
     let found = redundant(Dialect::Postgres, &facts, suggested, &["by_workload".to_owned()].into());
     found.into_iter().map(|redundant| (redundant.index.to_string(), redundant.reason)).collect()
 }
@@ -78,6 +78,7 @@ fn beginning_of_another_index_could_go_unless_it_differs_or_is_unique() {
 #[test]
 fn suggestion_that_begins_like_an_index_replaces_it() {
     let suggested = IndexDefinition {
+        method: IndexMethod::Tree,
         table: "public.t".parse().unwrap(),
         keys: vec![IndexKey::ascending(ident("a")), IndexKey::ascending(ident("b"))],
         include: Vec::new(),

@@ -5,20 +5,31 @@ use std::collections::{BTreeMap, BTreeSet};
 use tokio_postgres::SimpleQueryMessage;
 use tokio_postgres::types::Type;
 
+use super::statistics::Statistics;
 use super::{Candidates, Evaluation, WhatIf, root_cause};
-use crate::plan::{Options, Plan, PlanError, Private, begin, set_local};
+use crate::plan::{Options, Plan, PlanError, Private, begin};
 use crate::query::Query;
-use crate::statement::Creation;
 use crate::statement::explain::{deallocate, explain_prepared, prepare};
+use crate::statement::{Creation, IndexMethod};
 use crate::{Dialect, Error, Pool};
+
+/// A statement whose plan is asked for.
+#[derive(Debug, Clone)]
+pub(in crate::advice) struct Question {
+    pub(in crate::advice) query: Query,
+    /// Sets of values for its parameters, for each of which it is planned, beside the plan for all values.
+    pub(in crate::advice) values: Vec<Vec<Option<String>>>,
+}
 
 /// A connection whose planner knows indexes that do not exist. They are of this connection only; it is closed when it is
 /// dropped.
 pub(in crate::advice) struct Hypothetical {
     connection: Private,
     options: Options,
-    queries: Vec<Query>,
+    questions: Vec<Question>,
     candidates: Candidates,
+    /// For kinds of indexes that the extension does not know.
+    model: Statistics,
     /// Those that are there at this moment, by the names that the extension gave them.
     present: BTreeMap<usize, String>,
 }
@@ -32,8 +43,8 @@ impl Hypothetical {
     pub(in crate::advice) async fn begin(
         pool: &Pool,
         options: &Options,
-        queries: Vec<Query>,
-        candidates: Candidates,
+        questions: Vec<Question>,
+        model: Statistics,
     ) -> Result<Option<Self>, Error> {
         let connection = Private::get(pool).await?;
         let installed = "select exists (select 1 from pg_extension where extname = 'hypopg')";
@@ -43,7 +54,9 @@ impl Hypothetical {
             return Ok(None);
         }
         begin(&connection, options).await?;
-        Ok(Some(Self { connection, options: options.clone(), queries, candidates, present: BTreeMap::new() }))
+        let candidates = Candidates::clone(&model.candidates);
+        let (options, present) = (options.clone(), BTreeMap::new());
+        Ok(Some(Self { connection, options, questions, candidates, model, present }))
     }
 
     /// Removes the hypothetical indexes and gives the connection back.
@@ -75,16 +88,32 @@ impl Hypothetical {
         Ok(())
     }
 
-    async fn plan(&mut self, statement: usize) -> Result<Plan, PlanError> {
-        let query = &self.queries[statement];
-        // A plan for all values, or that of the values that stand there; the same within a statement, so that costs can be
-        // compared.
-        let mode = if query.parameters() > 0 { "force_generic_plan" } else { "force_custom_plan" };
-        set_local(&self.connection, "plan_cache_mode", mode).await?;
+    /// The plan for all values, or that of the values that stand there, and those for sampled values.
+    async fn plans(&mut self, statement: usize) -> Result<Vec<Plan>, PlanError> {
+        match self.planned(statement).await {
+            // Values may be of another kind than the statement makes of them.
+            Err(_) if !self.questions[statement].values.is_empty() => {
+                self.questions[statement].values.clear();
+                self.planned(statement).await
+            }
+            planned => planned,
+        }
+    }
+
+    async fn planned(&mut self, statement: usize) -> Result<Vec<Plan>, PlanError> {
+        let Question { query, values } = &self.questions[statement];
         self.connection.query_typed(&prepare(query.sql()), &[]).await.map_err(Error::from)?;
-        // Our own text, so that it may be two statements.
-        let both = [explain_prepared(false, query.parameters()), deallocate()].join("; ");
-        let answer = match self.connection.simple_query(&both).await {
+        // The same within a statement, so that costs can be compared.
+        let mode = |is_generic: bool| {
+            let mode = if is_generic { "force_generic_plan" } else { "force_custom_plan" };
+            format!("set local plan_cache_mode = {mode}")
+        };
+        // Our own text, so that it may be several statements.
+        let nulls = vec![None; usize::from(query.parameters())];
+        let mut all = vec![mode(query.parameters() > 0), explain_prepared(false, &nulls), mode(false)];
+        all.extend(values.iter().map(|values| explain_prepared(false, values)));
+        all.push(deallocate());
+        let answer = match self.connection.simple_query(&all.join("; ")).await {
             Ok(messages) => messages,
             Err(error) => {
                 self.connection.batch_execute("rollback").await.map_err(Error::from)?;
@@ -93,28 +122,51 @@ impl Hypothetical {
                 return Err(Error::from(error).into());
             }
         };
-        let json = answer.into_iter().find_map(|message| match message {
-            SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
+        let plans = answer.into_iter().filter_map(|message| match message {
+            SimpleQueryMessage::Row(row) => Some(Plan::from_json(row.get(0).unwrap_or_default())),
             _ => None,
         });
-        Plan::from_json(&json.unwrap_or_default())
+        plans.collect()
+    }
+
+    /// What candidates of kinds that the extension does not know would save, by the model, as a part of the whole.
+    async fn modelled(&mut self, statement: usize, candidates: &[usize]) -> Option<(f64, BTreeSet<usize>)> {
+        let is_known = |number: &usize| self.candidates[*number].method != IndexMethod::Trigrams;
+        let known: Vec<usize> = candidates.iter().copied().filter(is_known).collect();
+        let without = self.model.evaluate(statement, &known).await.ok()?;
+        let with = self.model.evaluate(statement, candidates).await.ok()?;
+        let used: BTreeSet<usize> = with.used.iter().copied().filter(|number| !known.contains(number)).collect();
+        (!used.is_empty()).then(|| (with.cost / without.cost.max(f64::MIN_POSITIVE), used))
     }
 }
 
 impl WhatIf for Hypothetical {
     async fn evaluate(&mut self, statement: usize, candidates: &[usize]) -> Result<Evaluation, String> {
-        let result = match self.set(candidates).await {
-            Ok(()) => self.plan(statement).await,
+        let is_known = |number: &usize| self.candidates[*number].method != IndexMethod::Trigrams;
+        let known: Vec<usize> = candidates.iter().copied().filter(is_known).collect();
+        let result = match self.set(&known).await {
+            Ok(()) => self.plans(statement).await,
             Err(error) => Err(error.into()),
         };
         match result {
-            Ok(plan) => {
-                let names: BTreeSet<String> =
-                    plan.nodes().iter().filter_map(|(_, node)| node.text("Index Name").map(str::to_owned)).collect();
+            Ok(plans) => {
+                let names: BTreeSet<String> = plans
+                    .iter()
+                    .flat_map(|plan| plan.nodes())
+                    .filter_map(|(_, node)| node.text("Index Name").map(str::to_owned))
+                    .collect();
                 let used =
                     self.present.iter().filter(|(_, name)| names.contains(name.as_str())).map(|(number, _)| *number);
-                let used = used.collect();
-                let cost = plan.root.estimate.map_or(0.0, |estimate| estimate.total_cost);
+                let mut used: BTreeSet<usize> = used.collect();
+                // An index costs no plan anything, so that what helps on average harms for no value.
+                let costs = plans.iter().map(|plan| plan.root.estimate.map_or(0.0, |estimate| estimate.total_cost));
+                let mut cost = costs.sum::<f64>() / (plans.len() as f64).max(1.0);
+                if known.len() < candidates.len()
+                    && let Some((part, others)) = self.modelled(statement, candidates).await
+                {
+                    cost *= part;
+                    used.extend(others);
+                }
                 Ok(Evaluation { cost, used, others: names })
             }
             Err(error) => {

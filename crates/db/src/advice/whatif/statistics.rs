@@ -8,9 +8,9 @@ use std::collections::BTreeSet;
 use super::{Candidates, Evaluation, WhatIf};
 use crate::Ident;
 use crate::advice::candidate::predicates;
-use crate::advice::facts::{ExistingIndex, Facts, TableFacts, plain};
+use crate::advice::facts::{ExistingIndex, Facts, RANGE_PAGES, TableFacts, plain};
 use crate::query::{Filter, Literal, Ordering, Reading, Scan, Test};
-use crate::statement::{IndexDefinition, IndexPredicate, KeyOrder, Keyed};
+use crate::statement::{IndexDefinition, IndexMethod, IndexPredicate, KeyOrder, Keyed};
 
 /// A page that is not next to the last one.
 const RANDOM_PAGE: f64 = 4.0;
@@ -22,6 +22,10 @@ const ENTRY: f64 = 0.005;
 const COMPARISON: f64 = 0.0025;
 /// Rows that a `limit` is taken to want.
 const LIMIT: f64 = 20.0;
+/// Trigrams that are looked up for a text.
+const LISTS: f64 = 4.0;
+/// How much longer the list of one of them is than what all have in common.
+const LONGER: f64 = 5.0;
 /// Bytes of a page.
 const PAGE: f64 = 8192.0;
 
@@ -48,7 +52,7 @@ impl WhatIf for Statistics {
             let loops = if loops.is_finite() { loops.max(1.0) } else { 1.0 };
             let (mut least, mut own, mut best) = (whole(scan, table), None, None);
             let predicates = predicates(scan);
-            for existing in table.indexes.iter().filter(|index| index.is_tree && index.is_valid) {
+            for existing in table.indexes.iter().filter(|index| index.is_valid) {
                 let Some(view) = View::existing(existing, &predicates) else { continue };
                 let cost = entered(scan, table, &view, loops).unwrap_or(f64::INFINITY);
                 if cost < least {
@@ -81,17 +85,19 @@ struct View<'a> {
     include: Vec<&'a Ident>,
     predicate: Option<&'a IndexPredicate>,
     bytes: f64,
+    method: IndexMethod,
 }
 
 impl<'a> View<'a> {
-    /// None if it has not all rows that the scan wants.
+    /// None if it has not all rows that the scan wants, or is of a kind that is not known.
     fn existing(index: &'a ExistingIndex, of_scan: &'a [(IndexPredicate, Option<Literal>)]) -> Option<Self> {
         let predicate = match &index.predicate {
             Some(own) => Some(&of_scan.iter().find(|(of_scan, _)| plain(&of_scan.to_string()) == plain(own))?.0),
             None => None,
         };
         let keys = index.keys.iter().map(|key| (key.column.clone().map(Keyed::Column), key.is_descending)).collect();
-        Some(Self { keys, include: index.include.iter().collect(), predicate, bytes: index.bytes as f64 })
+        let (include, method) = (index.include.iter().collect(), index.method?);
+        Some(Self { keys, include, predicate, bytes: index.bytes as f64, method })
     }
 
     fn wanted(index: &'a IndexDefinition, table: &TableFacts) -> Self {
@@ -103,6 +109,7 @@ impl<'a> View<'a> {
             include: index.include.iter().collect(),
             predicate: index.predicate.as_ref(),
             bytes: table.index_bytes(index) as f64,
+            method: index.method,
         }
     }
 }
@@ -144,6 +151,11 @@ fn sorting(scan: &Scan, rows: f64) -> f64 {
 
 /// Entering an index, if its first key is of use.
 fn entered(scan: &Scan, table: &TableFacts, index: &View<'_>, loops: f64) -> Option<f64> {
+    match index.method {
+        IndexMethod::Tree => {}
+        IndexMethod::Blocks => return by_blocks(scan, table, index),
+        IndexMethod::Trigrams => return by_trigrams(scan, table, index),
+    }
     let rows = table.row_count();
     let part = table.covered(index.predicate);
     let mut share = 1.0;
@@ -188,6 +200,32 @@ fn entered(scan: &Scan, table: &TableFacts, index: &View<'_>, loops: f64) -> Opt
     let one = descent + leaves + heap + read * (ENTRY + ROW);
     let sort = if gives_order || gives_groups { 0.0 } else { sorting(scan, rows_out(scan, table, true)) };
     Some(one * runs + sort)
+}
+
+/// Reading the ranges of blocks that may have a row: the fewer, the closer rows lie in the order of the values.
+fn by_blocks(scan: &Scan, table: &TableFacts, index: &View<'_>) -> Option<f64> {
+    let key = index.keys.first().and_then(|(key, _)| key.as_ref())?;
+    let wanted = |filter: &&Filter| filter.on == *key && matches!(filter.test, Test::Equal | Test::Range);
+    let share: f64 = table.selectivity(distinct(&scan.filters).find(wanted)?);
+    let correlation = table.columns.get(key.column()).map_or(0.0, |column| column.correlation).abs().max(0.01);
+    let pages = table.pages.max(1.0);
+    let ranges = (pages / RANGE_PAGES).ceil();
+    let read = ((ranges * share).ceil() / correlation).min(ranges) * RANGE_PAGES.min(pages);
+    let rows = table.row_count() * read.min(pages) / pages;
+    let own = RANDOM_PAGE + index.bytes / PAGE + ranges * COMPARISON;
+    Some(own + RANDOM_PAGE + read.min(pages) + rows * (ROW + COMPARISON) + sorting(scan, rows_out(scan, table, true)))
+}
+
+/// Finding the rows that have all trigrams of a text, and looking whether they have the text.
+fn by_trigrams(scan: &Scan, table: &TableFacts, index: &View<'_>) -> Option<f64> {
+    let key = index.keys.first().and_then(|(key, _)| key.as_ref())?;
+    let filter = distinct(&scan.filters).find(|filter| filter.on == *key && filter.test == Test::Contains)?;
+    let found = (table.row_count() * table.selectivity(filter)).max(1.0);
+    let pages = table.pages.max(1.0);
+    let heap = (2.0 * pages * found / (2.0 * pages + found)).min(pages) * RANDOM_PAGE;
+    // A few trigrams, of which each has a list that is longer than what they have in common.
+    let lists = LISTS * (RANDOM_PAGE + found * LONGER * ENTRY);
+    Some(lists + heap + found * (ROW + COMPARISON) + sorting(scan, rows_out(scan, table, true)))
 }
 
 /// Pages of the table that are read for so many rows: each its own if they lie anywhere, next to each other if the table

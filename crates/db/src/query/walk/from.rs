@@ -201,6 +201,7 @@ impl Walk<'_> {
                             on: Keyed::Column(column),
                             test: Test::Join,
                             value: None,
+                            parameters: Vec::new(),
                         });
                     }
                 }

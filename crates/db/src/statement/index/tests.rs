@@ -6,6 +6,7 @@ fn ident(name: &str) -> Ident {
 
 fn definition() -> IndexDefinition {
     IndexDefinition {
+        method: IndexMethod::Tree,
         table: "public.orders".parse().unwrap(),
         keys: vec![
             IndexKey::ascending(ident("customer")),

@@ -146,7 +146,7 @@ fn counters(row: &Row) -> Result<Option<QueryCounters>, tokio_postgres::Error> {
         text: row.try_get::<_, Option<String>>("query")?.unwrap_or_default(),
         calls: number("calls")?,
         plans: number("plans")?,
-        rows: number("rows")?,
+        rows: Some(number("rows")?),
         execution: timing(["total_exec_time", "min_exec_time", "max_exec_time", "stddev_exec_time"])?,
         planning: timing(["total_plan_time", "min_plan_time", "max_plan_time", "stddev_plan_time"])?,
         blocks: Blocks {

@@ -58,6 +58,15 @@ impl Outcome {
         &self.notes
     }
 
+    /// Names of what has become slower.
+    pub(super) fn slower(&self) -> Vec<&str> {
+        let compared = self.measurements.iter().zip(&self.compared);
+        let is_slower = |comparison: &Option<Comparison>| {
+            comparison.as_ref().is_some_and(|comparison| comparison.verdict() == Verdict::Slower)
+        };
+        compared.filter(|(_, comparison)| is_slower(comparison)).map(|(measured, _)| measured.name.as_str()).collect()
+    }
+
     /// To be compared with later.
     pub(super) fn baseline(&self) -> Baseline {
         Baseline::new(self.taken_at.as_str(), self.machine.clone(), &self.measurements)

@@ -1,5 +1,7 @@
 //! `doctor advise`: which indexes a workload wants, and making them.
 
+use std::fs::File;
+use std::io::BufReader;
 use std::path::Path;
 
 use anyhow::{Context as _, anyhow};
@@ -18,8 +20,6 @@ use crate::console::Output;
 use crate::doctor::{advised, counted, workload};
 use crate::signals;
 
-/// Longest file of statements that is read, in bytes.
-const FILE_BYTES: u64 = 16 << 20;
 /// How often a statement is run before and after an index is made.
 const RUNS: usize = 5;
 
@@ -68,15 +68,9 @@ pub(super) async fn run(db: &Database, arguments: &AdviseArgs, context: &Context
 }
 
 fn read(db: &Database, file: &Path) -> Result<Workload, Failure> {
-    let size = std::fs::metadata(file).with_context(|| format!("{} cannot be read", file.display()))?.len();
-    if size > FILE_BYTES {
-        let error = anyhow!("{} has {size} bytes; accepted: up to {FILE_BYTES}", file.display());
-        return Err(Failure::usage(error));
-    }
-    let text = std::fs::read_to_string(file).with_context(|| format!("{} cannot be read", file.display()))?;
-    let workload = Workload::from_text(db.dialect(), &text)
-        .with_context(|| format!("{} cannot be split into statements", file.display()))
-        .map_err(Failure::usage)?;
+    let opened = File::open(file).with_context(|| format!("{} cannot be read", file.display()))?;
+    let workload = Workload::read(db.dialect(), &mut BufReader::new(opened))
+        .with_context(|| format!("{} cannot be read", file.display()))?;
     if workload.statements().is_empty() && workload.omissions().is_empty() {
         return Err(Failure::usage(anyhow!("{} holds no statement", file.display())));
     }

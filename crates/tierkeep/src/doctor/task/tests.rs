@@ -28,7 +28,7 @@ fn snapshot(statements: &[(&str, u64, f64)]) -> QuerySnapshot {
         text: (*text).to_owned(),
         calls: *calls,
         plans: 0,
-        rows: 0,
+        rows: None,
         execution: Timing { total_ms: *total_ms, min_ms: 0.0, max_ms: *total_ms, stddev_ms: 0.0 },
         planning: Timing { total_ms: 0.0, min_ms: 0.0, max_ms: 0.0, stddev_ms: 0.0 },
         blocks: Blocks { shared_hit: 0, shared_read: 0, temp_read: 0, temp_written: 0 },

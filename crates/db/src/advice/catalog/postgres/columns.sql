@@ -8,6 +8,7 @@ select
     s.correlation::float8 as correlation,
     s.most_common_vals::text::text[] as common_values,
     s.most_common_freqs::float8[] as common_shares,
+    s.histogram_bounds::text::text[] as bounds,
     -- Text that is not compared by its bytes.
     a.atttypid in ('text'::regtype, 'varchar'::regtype, 'bpchar'::regtype)
     and coalesce(co.collname not in ('C', 'POSIX', 'ucs_basic'), false)

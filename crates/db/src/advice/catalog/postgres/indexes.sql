@@ -25,7 +25,8 @@ select
     or exists (select 1 from pg_constraint as k where k.conindid = i.indexrelid)
     or exists (select 1 from pg_inherits as h where h.inhrelid = i.indexrelid) as is_constraint,
     i.indisvalid as is_valid,
-    m.amname = 'btree' as is_tree,
+    m.amname::text as method,
+    (select o.opcname::text from pg_opclass as o where o.oid = i.indclass[0]) as operators,
     pg_relation_size(c.oid) as bytes,
     s.idx_scan as scans
 from pg_index as i
