@@ -35,14 +35,7 @@ impl Mapping {
         // SAFETY: no address is asked for, so nothing that is mapped already is replaced; the file is at least `bytes`
         // long, so every page that is touched has the file behind it.
         let start = unsafe {
-            rustix::mm::mmap(
-                std::ptr::null_mut(),
-                bytes,
-                ProtFlags::READ | ProtFlags::WRITE,
-                MapFlags::SHARED,
-                file,
-                0,
-            )
+            rustix::mm::mmap(std::ptr::null_mut(), bytes, ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED, file, 0)
         }?;
         let start = NonNull::new(start.cast::<AtomicU64>()).ok_or(io::ErrorKind::InvalidData)?;
         Ok(Mapping { start, words })
