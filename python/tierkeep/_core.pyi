@@ -1,9 +1,11 @@
 """Stubs of the extension module. Import `tierkeep`, not this."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Any, SupportsFloat
+
+from typing_extensions import Self
 
 __version__: str
 
@@ -93,3 +95,95 @@ class Store:
 
     def __len__(self) -> int: ...
     def __contains__(self, key: str) -> bool: ...
+
+class CacheCore:
+    """The part of `tierkeep.django.Cache` that is in Rust; to be mixed in before Django's `BaseCache`."""
+
+    key_prefix: Any
+    version: Any
+    key_func: Any
+    default_timeout: Any
+    _max_entries: int | None
+    _cull_frequency: int
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self: ...
+    def _open(self, name: str, max_bytes: int, generations: str | None, ordinary: bool) -> None: ...
+    def get(self, key: Any, default: Any = None, version: int | None = None) -> Any:
+        """The value of a key, or the default. A copy for each reader."""
+
+    def get_many(self, keys: Iterable[Any], version: int | None = None) -> dict[Any, Any]:
+        """A dict of those that are there."""
+
+    def has_key(self, key: Any, version: int | None = None) -> bool:
+        """True if there is a live value."""
+
+    def set(
+        self,
+        key: Any,
+        value: Any,
+        timeout: Any = ...,
+        version: int | None = None,
+        *,
+        nx: bool = False,
+        xx: bool = False,
+        tags: Iterable[str] | None = None,
+    ) -> bool:
+        """Stores a value. True unless `nx` (only if there is none) or `xx` (only if there is one) forbade it.
+
+        `timeout` is in seconds, fractions counted; None is for ever, 0 and less removes the key.
+        """
+
+    def set_many(
+        self,
+        data: Mapping[Any, Any],
+        timeout: Any = ...,
+        version: int | None = None,
+        *,
+        tags: Iterable[str] | None = None,
+    ) -> list[Any]:
+        """Stores each pair; the keys that could not be stored."""
+
+    def add(
+        self,
+        key: Any,
+        value: Any,
+        timeout: Any = ...,
+        version: int | None = None,
+        *,
+        tags: Iterable[str] | None = None,
+    ) -> bool:
+        """Stores a value if there is none; True if it did. Of any number of threads, one does."""
+
+    def touch(self, key: Any, timeout: Any = ..., version: int | None = None) -> bool:
+        """Gives a live value another time-out. False if there is none."""
+
+    def delete(self, key: Any, version: int | None = None) -> bool:
+        """Removes a value; True if there was one."""
+
+    def delete_many(self, keys: Iterable[Any] | None, version: int | None = None) -> int:
+        """Removes values and tells how many there were."""
+
+    def incr(self, key: Any, delta: Any = None, version: int | None = None) -> Any:
+        """Adds 1 or `delta` and keeps the time-out. ValueError if there is none, TypeError if it is no number."""
+
+    def decr(self, key: Any, delta: Any = None, version: int | None = None) -> Any:
+        """Subtracts 1 or `delta` and keeps the time-out. Errors as `incr`."""
+
+    def incr_version(self, key: Any, delta: int | None = None, version: int | None = None) -> int:
+        """Moves a value to a later version with the time it has left; ValueError if there is none."""
+
+    def decr_version(self, key: Any, delta: int | None = None, version: int | None = None) -> int:
+        """Moves a value to an earlier version with the time it has left; ValueError if there is none."""
+
+    def invalidate_tags(self, tags: Iterable[str]) -> None:
+        """Removes all that has one of the tags, in every process of the machine."""
+
+    def clear(self) -> None:
+        """Empties this LOCATION, in every process of the machine."""
+
+    def stats(self) -> dict[str, int]:
+        """hits, misses, evictions, entries and bytes of this LOCATION in this process."""
+
+    def _remaining(self, key: Any, version: int | None = None) -> float | None: ...
+    def _keys(self, pattern: str) -> list[str]: ...
+    def _delete_matching(self, pattern: str) -> int: ...

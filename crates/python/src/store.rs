@@ -172,6 +172,49 @@ impl<V: Weigh> Store<V> {
         adds
     }
 
+    /// As [`Store::set`], but only if a live value is there; true if one was.
+    pub fn set_if_present(&self, key: &[u8], offer: Offer<V>, now: Moment) -> bool {
+        let mut dead = Vec::new();
+        let mut inside = self.lock();
+        let Inside { shelf, freshness } = &mut *inside;
+        let was_live = shelf.is_live(key, freshness, now);
+        if was_live {
+            let slot = freshness.slot(key);
+            freshness.bump_own(slot);
+            let stamp = freshness.stamp(slot, &offer.tags);
+            shelf.put(key, slot, stamp, offer, now, &mut dead);
+        } else {
+            dead.push(offer.value);
+        }
+        drop(inside);
+        drop(dead);
+        was_live
+    }
+
+    /// Moves a live value to another key, in place of what is there, with its expiry and tags. False: there is none.
+    /// `handle` makes another handle of the value, under the lock.
+    pub fn rename(&self, from: &[u8], to: &[u8], handle: impl FnOnce(&V) -> V, now: Moment) -> bool {
+        let mut dead = Vec::new();
+        let mut inside = self.lock();
+        let Inside { shelf, freshness } = &mut *inside;
+        let found = shelf.find(from).filter(|_| shelf.is_live(from, freshness, now));
+        if let Some(at) = found {
+            let entry = shelf.entry(at);
+            let offer = Offer { value: handle(&entry.value), expires: entry.expires, tags: entry.tags.clone() };
+            for key in [from, to] {
+                let slot = freshness.slot(key);
+                freshness.bump_own(slot);
+            }
+            dead.push(shelf.remove(at));
+            let slot = freshness.slot(to);
+            let stamp = freshness.stamp(slot, &offer.tags);
+            shelf.put(to, slot, stamp, offer, now, &mut dead);
+        }
+        drop(inside);
+        drop(dead);
+        found.is_some()
+    }
+
     /// Gives the entry another value if it has not been written since `sequence` was seen; expiry and tags stay.
     pub fn replace(&self, key: &[u8], sequence: u64, value: V, now: Moment) -> bool {
         let mut dead = Vec::new();

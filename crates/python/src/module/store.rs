@@ -71,7 +71,12 @@ pub(super) fn read(py: Python<'_>, place: &Place, key: &[u8]) -> PyResult<Option
 }
 
 impl Store {
-    fn offer(&self, value: &Bound<'_, PyAny>, timeout: Option<f64>, of: Option<&Bound<'_, PyAny>>) -> PyResult<Offer<Kept>> {
+    fn offer(
+        &self,
+        value: &Bound<'_, PyAny>,
+        timeout: Option<f64>,
+        of: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Offer<Kept>> {
         Ok(Offer { value: Kept::of(value)?, tags: tags(&self.place, of)?, expires: expiry(timeout)? })
     }
 }
