@@ -3,9 +3,11 @@
 from collections.abc import Iterable, Mapping
 from os import PathLike
 from pathlib import Path
-from typing import Any, SupportsFloat
+from typing import Any, SupportsFloat, TypeVar
 
 from typing_extensions import Self
+
+_Value = TypeVar("_Value")
 
 __version__: str
 
@@ -107,7 +109,12 @@ class CacheCore:
     _cull_frequency: int
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self: ...
-    def _open(self, name: str, max_bytes: int, generations: str | None, ordinary: bool) -> None: ...
+    def _open(self, name: str, max_bytes: int, generations: str | None, ordinary: bool, lease: float) -> None: ...
+    def _begin(
+        self, key: Any, version: int | None = None, tags: Iterable[str] | None = None
+    ) -> tuple[bytes, int]: ...
+    @staticmethod
+    def _copy(value: _Value) -> _Value: ...
     def get(self, key: Any, default: Any = None, version: int | None = None) -> Any:
         """The value of a key, or the default. A copy for each reader."""
 

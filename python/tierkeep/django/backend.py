@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from inspect import isawaitable
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -10,10 +11,12 @@ from django.core.cache.backends.base import DEFAULT_TIMEOUT, BaseCache
 from django.core.exceptions import SynchronousOnlyOperation
 
 from tierkeep._core import CacheCore
+from tierkeep.django import flight
+from tierkeep.django.extras import Extras
 from tierkeep.django.options import Options
 
 
-class Cache(CacheCore, BaseCache):
+class Cache(Extras, CacheCore, BaseCache):
     """Django's cache API over a store of this process whose entries every process of the machine can invalidate.
 
     Each reader gets a copy of its own. Expiry has fractions of a second. Bounded by bytes (`OPTIONS["L1_BYTES"]`, 64 MiB
@@ -25,9 +28,17 @@ class Cache(CacheCore, BaseCache):
         BaseCache.__init__(self, params)
         self._made_of = (location, params)
         self._key_warnings = options.key_warnings
+        self._reverse_key = options.reverse_key
         # Django's default of 300 entries is a bound that nobody asked for.
         self._max_entries = options.max_entries
-        self._open(options.name, options.l1_bytes, options.generations, self._makes_keys_as_django())
+        self._name = options.name
+        self._open(
+            options.name,
+            options.l1_bytes,
+            options.generations,
+            self._makes_keys_as_django(),
+            options.remember_read_miss,
+        )
 
     @classmethod
     def _makes_keys_as_django(cls) -> bool:
@@ -50,6 +61,88 @@ class Cache(CacheCore, BaseCache):
         """Warns of what memcached would refuse, unless `OPTIONS["KEY_WARNINGS"]` is False."""
         if self._key_warnings:
             super().validate_key(key)
+
+    def get_or_set(
+        self,
+        key: Any,
+        default: Any,
+        timeout: Any = DEFAULT_TIMEOUT,
+        version: int | None = None,
+        *,
+        tags: Collection[str] | None = None,
+    ) -> Any:
+        """The value of a key; if there is none, `default`, or what it returns if it can be called, stored with `tags`.
+
+        Of all threads and tasks of the process that ask at once, one calls. What it returns is not stored if the key or
+        a tag was written meanwhile, and callers that came after that write do not get it.
+        """
+        value = self.get(key, self._missing_key, version)
+        if value is not self._missing_key:
+            return value
+        if not callable(default):
+            return self._keep(key, default, timeout, version, tags)
+        what = (self._name, *self._begin(key, version, tags))
+        computation, leads = flight.board(what)
+        if not leads:
+            if not computation.holds_up_leader() and computation.wait():
+                value = self.get(key, self._missing_key, version)
+                return self._copy(computation.value) if value is self._missing_key else value
+            return self._keep(key, default(), timeout, version, tags)
+        try:
+            # Somebody may have finished since the first look.
+            value = self.get(key, self._missing_key, version)
+            if value is self._missing_key:
+                self._begin(key, version, tags)
+                value = self._keep(key, default(), timeout, version, tags)
+            computation.value, computation.has_value = value, True
+            return value
+        finally:
+            flight.leave(what, computation)
+
+    def _keep(self, key: Any, value: Any, timeout: Any, version: int | None, tags: Collection[str] | None) -> Any:
+        """Adds a computed value, and gives what is there then: another writer's value wins."""
+        options = {} if tags is None else {"tags": tags}
+        self.add(key, value, timeout=timeout, version=version, **options)
+        return self.get(key, value, version)
+
+    async def aget_or_set(
+        self,
+        key: Any,
+        default: Any,
+        timeout: Any = DEFAULT_TIMEOUT,
+        version: int | None = None,
+        *,
+        tags: Collection[str] | None = None,
+    ) -> Any:
+        """As `get_or_set`; what `default` returns may be awaitable."""
+        value = await self.aget(key, self._missing_key, version)
+        if value is not self._missing_key:
+            return value
+        if not callable(default):
+            return await self._akeep(key, default, timeout, version, tags)
+        what = (self._name, *self._begin(key, version, tags))
+        computation, leads = flight.board(what)
+        if not leads:
+            if not computation.is_own() and await computation.await_landing():
+                value = await self.aget(key, self._missing_key, version)
+                return self._copy(computation.value) if value is self._missing_key else value
+            return await self._akeep(key, await _computed(default), timeout, version, tags)
+        try:
+            value = await self.aget(key, self._missing_key, version)
+            if value is self._missing_key:
+                self._begin(key, version, tags)
+                value = await self._akeep(key, await _computed(default), timeout, version, tags)
+            computation.value, computation.has_value = value, True
+            return value
+        finally:
+            flight.leave(what, computation)
+
+    async def _akeep(
+        self, key: Any, value: Any, timeout: Any, version: int | None, tags: Collection[str] | None
+    ) -> Any:
+        options = {} if tags is None else {"tags": tags}
+        await self.aadd(key, value, timeout=timeout, version=version, **options)
+        return await self.aget(key, value, version)
 
     # Reads and removals never wait: no thread is needed for them.
 
@@ -109,3 +202,8 @@ async def _off_the_loop_if_needed(call: Callable[..., Any], *args: Any, **option
         return call(*args, **options)
     except SynchronousOnlyOperation:
         return await sync_to_async(call, thread_sensitive=True)(*args, **options)
+
+
+async def _computed(default: Callable[[], Any]) -> Any:
+    value = default()
+    return await value if isawaitable(value) else value

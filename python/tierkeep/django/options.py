@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
+from django.utils.module_loading import import_string
 
 from tierkeep._core import shared_table_path
 
 #: Bytes of L1 for each LOCATION in each process.
 DEFAULT_L1_BYTES = 64 << 20
+
+#: Seconds for which what a thread stores counts as computed since it missed the key.
+DEFAULT_REMEMBER_READ_MISS = 10.0
 
 
 @dataclass(frozen=True)
@@ -23,6 +28,8 @@ class Options:
     max_entries: int | None
     generations: str | None
     key_warnings: bool
+    remember_read_miss: float
+    reverse_key: Callable[[str], str] | None
 
     @classmethod
     def of(cls, location: str | list[str], params: dict[str, Any]) -> Options:
@@ -38,6 +45,8 @@ class Options:
             max_entries=None if max_entries is None else _entries(max_entries),
             generations=_generations(options),
             key_warnings=_boolean(options, "KEY_WARNINGS", True),
+            remember_read_miss=_seconds(options, "REMEMBER_READ_MISS", DEFAULT_REMEMBER_READ_MISS),
+            reverse_key=_function(options, "REVERSE_KEY_FUNCTION"),
         )
 
 
@@ -48,10 +57,29 @@ def _natural(options: dict[str, Any], name: str, default: int) -> int:
     return value
 
 
+def _seconds(options: dict[str, Any], name: str, default: float) -> float:
+    value = options.get(name, default)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 3600:
+        raise ImproperlyConfigured(f"OPTIONS[{name!r}] is {value!r}: it has to be seconds, from 0 to 3600.")
+    return float(value)
+
+
 def _boolean(options: dict[str, Any], name: str, default: bool) -> bool:
     value = options.get(name, default)
     if not isinstance(value, bool):
         raise ImproperlyConfigured(f"OPTIONS[{name!r}] is {value!r}: it has to be True or False.")
+    return value
+
+
+def _function(options: dict[str, Any], name: str) -> Callable[[str], str] | None:
+    value = options.get(name)
+    if isinstance(value, str):
+        try:
+            value = import_string(value)
+        except ImportError as error:
+            raise ImproperlyConfigured(f"OPTIONS[{name!r}] is {value!r}, which cannot be imported.") from error
+    if value is not None and not callable(value):
+        raise ImproperlyConfigured(f"OPTIONS[{name!r}] is {value!r}: it has to be a function or the path of one.")
     return value
 
 
