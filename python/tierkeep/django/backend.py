@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Collection, Iterable, Mapping
 from inspect import isawaitable
 from typing import Any
@@ -32,13 +33,25 @@ class Cache(Extras, CacheCore, BaseCache):
         # Django's default of 300 entries is a bound that nobody asked for.
         self._max_entries = options.max_entries
         self._name = options.name
-        self._open(
-            options.name,
-            options.l1_bytes,
-            options.generations,
-            self._makes_keys_as_django(),
-            options.remember_read_miss,
-        )
+        self._open_or_warn(options)
+
+    def _open_or_warn(self, options: Options) -> None:
+        """Opens the store; by itself, with a warning, if the table of generations cannot be used."""
+        for table in (options.generations, None):
+            try:
+                self._open(
+                    options.name,
+                    options.l1_bytes,
+                    table,
+                    self._makes_keys_as_django(),
+                    options.remember_read_miss,
+                )
+                return
+            except (OSError, ValueError) as error:
+                if table is None:
+                    raise
+                message = f"{error}. Other processes will not be told what this one writes, nor this one what they do."
+                warnings.warn(message, RuntimeWarning, stacklevel=4)
 
     @classmethod
     def _makes_keys_as_django(cls) -> bool:

@@ -184,4 +184,4 @@ class Extras:
 
 def _literal(part: Any) -> str:
     """The text with nothing in it that a pattern would take for more."""
-    return "".join(f"\\\\{one}" if one in "*?[]\\\\" else one for one in str(part))
+    return "".join(f"\\{one}" if one in "*?[]\\" else one for one in str(part))
