@@ -105,7 +105,7 @@ class CacheCore:
     version: Any
     key_func: Any
     default_timeout: Any
-    _max_entries: int | None
+    _max_entries: Any
     _cull_frequency: int
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self: ...
@@ -134,7 +134,7 @@ class CacheCore:
         nx: bool = False,
         xx: bool = False,
         tags: Iterable[str] | None = None,
-    ) -> bool:
+    ) -> Any:
         """Stores a value. True unless `nx` (only if there is none) or `xx` (only if there is one) forbade it.
 
         `timeout` is in seconds, fractions counted; None is for ever, 0 and less removes the key.
@@ -167,7 +167,7 @@ class CacheCore:
     def delete(self, key: Any, version: int | None = None) -> bool:
         """Removes a value; True if there was one."""
 
-    def delete_many(self, keys: Iterable[Any] | None, version: int | None = None) -> int:
+    def delete_many(self, keys: Iterable[Any] | None, version: int | None = None) -> Any:
         """Removes values and tells how many there were."""
 
     def incr(self, key: Any, delta: Any = None, version: int | None = None) -> Any:

@@ -142,6 +142,8 @@ def test_what_is_no_cache_is_refused_with_a_hint() -> None:
         ({"REMEMBER_READ_MISS": -1}, "REMEMBER_READ_MISS.*seconds"),
         ({"REVERSE_KEY_FUNCTION": "no.such.thing"}, "REVERSE_KEY_FUNCTION.*imported"),
         ({"REVERSE_KEY_FUNCTION": 5}, "REVERSE_KEY_FUNCTION.*function"),
+        ({"L1_BYTE": 5}, "L1_BYTE'\\] is not an option.*L1_BYTES"),
+        ({"PASSWORD": "x"}, "about a Redis server"),
     ],
 )
 def test_wrong_options_are_refused_with_a_sentence(options: dict[str, Any], sentence: str) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Collection, Iterable, Mapping
 from inspect import isawaitable
-from typing import Any
+from typing import Any, TypeVar
 
 from asgiref.sync import sync_to_async
 from django.core.cache.backends.base import DEFAULT_TIMEOUT, BaseCache
-from django.core.exceptions import SynchronousOnlyOperation
+from django.core.exceptions import ImproperlyConfigured, SynchronousOnlyOperation
 
 from tierkeep._core import CacheCore
 from tierkeep.django import flight
@@ -26,6 +26,8 @@ class Cache(Extras, CacheCore, BaseCache):
 
     def __init__(self, location: str | list[str], params: dict[str, Any]) -> None:
         options = Options.of(location, params)
+        if options.remote is not None:
+            raise ImproperlyConfigured("LOCATION is an address, and this build has no second level yet.")
         BaseCache.__init__(self, params)
         self._made_of = (location, params)
         self._key_warnings = options.key_warnings
@@ -174,7 +176,7 @@ class Cache(Extras, CacheCore, BaseCache):
     async def adelete(self, key: Any, version: int | None = None) -> bool:
         return self.delete(key, version)
 
-    async def adelete_many(self, keys: Iterable[Any] | None, version: int | None = None) -> int:
+    async def adelete_many(self, keys: Iterable[Any] | None, version: int | None = None) -> Any:
         return self.delete_many(keys, version)
 
     async def aincr(self, key: Any, delta: Any = 1, version: int | None = None) -> Any:
@@ -196,7 +198,7 @@ class Cache(Extras, CacheCore, BaseCache):
 
     async def aset(
         self, key: Any, value: Any, timeout: Any = DEFAULT_TIMEOUT, version: int | None = None, **options: Any
-    ) -> bool:
+    ) -> Any:
         return await _off_the_loop_if_needed(self.set, key, value, timeout, version, **options)
 
     async def aadd(
@@ -210,7 +212,10 @@ class Cache(Extras, CacheCore, BaseCache):
         return await _off_the_loop_if_needed(self.set_many, data, timeout, version, **options)
 
 
-async def _off_the_loop_if_needed(call: Callable[..., Any], *args: Any, **options: Any) -> Any:
+_Result = TypeVar("_Result")
+
+
+async def _off_the_loop_if_needed(call: Callable[..., _Result], *args: Any, **options: Any) -> _Result:
     try:
         return call(*args, **options)
     except SynchronousOnlyOperation:

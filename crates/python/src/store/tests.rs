@@ -67,10 +67,13 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     proptest::collection::vec(step, 0..60)
 }
 
+/// Value, end and tag.
+type Entry = (u8, Option<u64>, Option<u8>);
+
 /// The obvious form of two stores: maps, and every rule written out.
 #[derive(Debug, Default)]
 struct Model {
-    kept: [BTreeMap<u8, (u8, Option<u64>, Option<u8>)>; 2],
+    kept: [BTreeMap<u8, Entry>; 2],
     now: u64,
 }
 
