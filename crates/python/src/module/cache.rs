@@ -43,7 +43,7 @@ struct Settings {
     /// Keys are made as Django's own class makes them: nothing that takes part is overridden.
     ordinary: bool,
     /// What to put before keys, as long as keys are ordinary.
-    prefix: Option<Arc<Prefix>>,
+    prefix: Option<Prefix>,
 }
 
 /// A time-out as a caller gives it.
@@ -63,6 +63,7 @@ impl<'a, 'py> FromPyObject<'a, 'py> for Timeout<'py> {
 }
 
 /// A key as it lies in the store, however it was made.
+#[expect(clippy::large_enum_variant, reason = "it lives on the stack of one call, and the large one is the usual one")]
 enum MadeKey {
     Quickly(Made),
     ByPython(Vec<u8>),
@@ -96,8 +97,8 @@ impl CacheCore {
         };
         if let (Ok(text), Some(number)) = (key.cast_exact::<PyString>(), number)
             && let Ok(text) = text.to_str()
-            && let Some(prefix) = slf.get().prefix()
-            && let Some(made) = prefix.make(text.as_bytes(), number)
+            && let Some(made) =
+                slf.get().settings().prefix.as_ref().and_then(|prefix| prefix.make(text.as_bytes(), number))
         {
             return Ok(MadeKey::Quickly(made));
         }
@@ -106,10 +107,6 @@ impl CacheCore {
         let made = slf.call_method("make_and_validate_key", (key,), Some(&options))?;
         let text = made.cast::<PyString>().map_err(|_| PyTypeError::new_err("the function of keys must give a str"))?;
         Ok(MadeKey::ByPython(key::bytes_of(text)?.into_owned()))
-    }
-
-    fn prefix(&self) -> Option<Arc<Prefix>> {
-        self.settings().prefix.clone()
     }
 
     /// Makes the prefix of keys ready again after something it depends on was assigned.
@@ -121,9 +118,8 @@ impl CacheCore {
             let parts = (&settings.key_prefix, &settings.version, &settings.key_func);
             (parts.0.clone_ref(py), parts.1.clone_ref(py), parts.2.clone_ref(py), settings.ordinary)
         };
-        let prepared = (ordinary && function.is(default))
-            .then(|| Prefix::of(prefix.bind(py), version.bind(py)).map(Arc::new))
-            .flatten();
+        let prepared =
+            (ordinary && function.is(default)).then(|| Prefix::of(prefix.bind(py), version.bind(py))).flatten();
         self.settings().prefix = prepared;
         Ok(())
     }
