@@ -10,3 +10,4 @@ pub mod glob;
 #[cfg(feature = "extension-module")]
 mod module;
 pub mod remote;
+pub mod store;

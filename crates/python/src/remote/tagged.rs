@@ -3,12 +3,15 @@
 /// A tag's stamp: random, never used again.
 pub type Stamp = [u8; 16];
 
+/// Tags with the stamps that they had.
+type Tags<'a> = Vec<(&'a [u8], Stamp)>;
+
 /// What a tagged value begins with; in no encoding of text, and not what an envelope begins with.
 const MAGIC: &[u8] = b"\xf6TG1";
 
 /// The tags of a stored value with their stamps, and where the payload begins. No tags for any value that is not
 /// tagged; `None` for one that is broken.
-pub(super) fn split(stored: &[u8]) -> Option<(Vec<(&[u8], Stamp)>, usize)> {
+pub(super) fn split(stored: &[u8]) -> Option<(Tags<'_>, usize)> {
     let Some(mut rest) = stored.strip_prefix(MAGIC) else { return Some((Vec::new(), 0)) };
     let count = take(&mut rest, 2)?;
     let mut tags = Vec::new();

@@ -4,6 +4,9 @@ use _core::remote::{Lease, Looked, Remote, Ttl, Write};
 
 use super::{World, bytes, plain};
 
+/// Something that another process does.
+type Change<'a> = &'a dyn Fn(&Remote);
+
 const TERM: Duration = Duration::from_secs(1000);
 
 fn miss(remote: &Remote, key: &[u8]) -> Lease {
@@ -37,7 +40,7 @@ fn those_who_miss_together_may_all_store() {
 
 #[test]
 fn every_change_ends_what_was_begun_before_it() {
-    let changes: [(&str, &dyn Fn(&Remote)); 7] = [
+    let changes: [(&str, Change<'_>); 7] = [
         ("set", &|remote| _ = remote.set(&plain(b"k", b"new")).unwrap()),
         ("set that is over", &|remote| _ = remote.set(&Write { ttl: Ttl::Millis(0), ..plain(b"k", b"") }).unwrap()),
         ("delete", &|remote| _ = remote.delete_many(&[b"k"]).unwrap()),
