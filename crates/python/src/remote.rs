@@ -12,6 +12,7 @@
 //! | `N:key` | a value: an envelope, a whole number as decimal text, or either behind stamps of its tags |
 //! | `N#tag` | a tag's stamp: 16 random bytes; gone once the tag is invalidated, and then another |
 //! | `N?…` | a lease: 16 random bytes that a value which was computed after a miss must show to be stored |
+//! | `N?tags` | the stamp of all tags together: what is behind a lease of a value with tags |
 //! | `N!key` | a lock: its holder's token |
 //!
 //! # Why no value from before a change stays
@@ -107,15 +108,21 @@ impl RemoteError {
 pub struct Entry {
     /// What was stored.
     pub bytes: Vec<u8>,
+    /// The tags that it was stored with; an invalidation of any ends it.
+    pub tags: Vec<Vec<u8>>,
     /// Time that it has left; `None` for ever.
     pub left: Option<Duration>,
     /// Whether the primary gave it. A replica may be behind: its values are not to be kept.
     pub is_current: bool,
 }
 
-/// The right to store a value that is computed because there is none; ended by every change of the key.
+/// The right to store a value that is computed because there is none; ended by every change of the key, and for a value
+/// with tags by every invalidation of any tag: which tags it has may show only when it was computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Lease([u8; 16]);
+pub struct Lease {
+    token: [u8; 16],
+    any_tag: Stamp,
+}
 
 /// What is at a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -158,6 +165,11 @@ impl Remote {
         Self::new(&self.settings)
     }
 
+    /// Which server and which keys of it, without any password: equal for handles that share their values.
+    pub fn identity(&self) -> String {
+        format!("{} {}", self.settings.primary, self.settings.namespace)
+    }
+
     /// The value at a key.
     ///
     /// # Errors
@@ -192,6 +204,10 @@ impl Remote {
     fn read<K: AsRef<[u8]>>(&self, keys: &[K], term: Option<Duration>) -> Result<Vec<Looked>, RemoteError> {
         let token = term.map(|_| random()).transpose()?;
         let mut requests = Vec::new();
+        if token.is_some() {
+            // Before the values: an invalidation in between shows.
+            requests.push(self.stamp_of_any()?);
+        }
         for batch in keys.chunks(self.batch()) {
             let leases: Option<Vec<Vec<u8>>> =
                 token.and_then(|_| batch.iter().map(|key| self.names.lease(key.as_ref())).collect());
@@ -209,34 +225,35 @@ impl Remote {
             requests.push((names[0].clone(), call));
         }
         self.alive()?;
-        let (answers, is_current) = self.servers.read(requests)?;
+        let (mut answers, is_current) = self.servers.read(requests)?;
+        let any_tag = if token.is_some() { write::stamps_of(answers.remove(0))?.pop() } else { None };
         let mut looked = Vec::with_capacity(keys.len());
         for answer in answers {
             let Value::Array(entries) = answer else { return Err(strange()) };
-            looked.extend(entries.into_iter().map(|entry| looked_at(entry, is_current)));
-        }
-        if looked.len() != keys.len() {
-            return Err(strange());
-        }
-        if self.servers.is_cluster() {
-            for (key, looked) in keys.iter().zip(&mut looked) {
-                self.judge(key.as_ref(), looked)?;
+            for entry in entries {
+                let key = keys.get(looked.len()).ok_or_else(strange)?;
+                looked.push(if self.does_count(key.as_ref(), &entry)? {
+                    looked_at(entry, is_current, any_tag)
+                } else {
+                    Looked::Missing(None)
+                });
             }
         }
-        Ok(looked)
+        if looked.len() == keys.len() { Ok(looked) } else { Err(strange()) }
     }
 
-    /// On a cluster: compares the stamps of a value that was read before.
-    fn judge(&self, key: &[u8], looked: &mut Looked) -> Result<(), RemoteError> {
-        let Looked::Found(entry) = looked else { return Ok(()) };
-        let Some(start) = self.payload(&entry.bytes)? else {
-            // Gone, so that the next miss has a lease.
-            self.one(self.names.value(key), |name| redis::cmd("UNLINK").arg(name).clone(), Repeat::Safe)?;
-            *looked = Looked::Missing(None);
-            return Ok(());
+    /// On a cluster: compares the stamps of a value that was read before, and removes it if they are others, so that the
+    /// next miss has a lease.
+    fn does_count(&self, key: &[u8], entry: &Value) -> Result<bool, RemoteError> {
+        let Value::Array(parts) = entry else { return Ok(true) };
+        let Some(Value::BulkString(whole)) = parts.first().filter(|_| self.servers.is_cluster()) else {
+            return Ok(true);
         };
-        entry.bytes.drain(..start);
-        Ok(())
+        if self.payload(whole)?.is_some() {
+            return Ok(true);
+        }
+        self.one(self.names.value(key), |name| redis::cmd("UNLINK").arg(name).clone(), Repeat::Safe)?;
+        Ok(false)
     }
 
     /// Where the payload of a whole value begins; `None` if it does not count. Asks the server on a cluster only.
@@ -344,17 +361,28 @@ impl fmt::Debug for Remote {
     }
 }
 
-fn looked_at(answer: Value, is_current: bool) -> Looked {
+fn looked_at(answer: Value, is_current: bool, any_tag: Option<Stamp>) -> Looked {
     let Value::Array(parts) = answer else { return Looked::Missing(None) };
     let mut parts = parts.into_iter();
     match (parts.next(), parts.next()) {
         (Some(Value::BulkString(bytes)), Some(Value::Int(left))) => {
             let left = u64::try_from(left).ok().map(Duration::from_millis);
-            Looked::Found(Entry { bytes, left, is_current })
+            whole(bytes, left, is_current).map_or(Looked::Missing(None), Looked::Found)
         }
-        (_, Some(Value::BulkString(lease))) => Looked::Missing(lease.as_slice().try_into().ok().map(Lease)),
+        (_, Some(Value::BulkString(token))) => {
+            let token = token.as_slice().try_into().ok();
+            Looked::Missing(token.zip(any_tag).map(|(token, any_tag)| Lease { token, any_tag }))
+        }
         _ => Looked::Missing(None),
     }
+}
+
+/// A whole value, taken apart.
+fn whole(mut bytes: Vec<u8>, left: Option<Duration>, is_current: bool) -> Option<Entry> {
+    let (tags, start) = tagged::split(&bytes)?;
+    let tags = tags.into_iter().map(|(tag, _)| tag.to_vec()).collect();
+    bytes.drain(..start);
+    Some(Entry { bytes, tags, left, is_current })
 }
 
 fn strange() -> RemoteError {

@@ -12,6 +12,19 @@ use super::{Remote, RemoteError, random, scripts};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Token([u8; 16]);
 
+impl Token {
+    /// The token as it is handed around.
+    pub fn to_bytes(self) -> [u8; 16] {
+        self.0
+    }
+}
+
+impl From<[u8; 16]> for Token {
+    fn from(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+}
+
 impl Remote {
     /// Takes a lock if nobody holds it; for at most `term`, or until it is released.
     ///

@@ -43,6 +43,11 @@ impl Names {
         Some(name)
     }
 
+    /// The stamp of all tags together: gone with each invalidation, and then another.
+    pub(super) fn any_tag(&self) -> Vec<u8> {
+        self.join(b'?', b"tags")
+    }
+
     /// What a tag's name is put behind to have its stamp's.
     pub(super) fn stamps(&self) -> Vec<u8> {
         self.stamp(b"")

@@ -29,6 +29,7 @@ scripts! {
     REPLACE = "values.lua" "replace.lua";
     MOVE = "values.lua" "move.lua";
     STAMPS = "values.lua" "stamps.lua";
+    ANY_TAG = "values.lua" "any_tag.lua";
     LOCK = "lock.lua";
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use redis::Value;
+use redis::{Cmd, Value};
 
 use super::pool::Repeat;
 use super::{Lease, Remote, RemoteError, Stamp, decimal, random, scripts, strange, tagged};
@@ -79,6 +79,8 @@ impl Remote {
     pub fn set_many(&self, writes: &[Write<'_>]) -> Result<Vec<bool>, RemoteError> {
         self.alive()?;
         let mut requests = Vec::with_capacity(writes.len());
+        // Places of writes that are not sent.
+        let mut refused = Vec::new();
         for write in writes {
             if write.tags.len() > MOST_TAGS {
                 return Err(RemoteError::Tags);
@@ -98,15 +100,26 @@ impl Remote {
                 When::IfPresent => "XX",
             });
             match write.lease {
-                Some(Lease(token)) => _ = call.arg(&token),
+                Some(Lease { token, .. }) => _ = call.arg(&token),
                 None => _ = call.arg(""),
             }
-            call.arg(self.prefix()).arg(keep);
+            call.arg(self.prefix()).arg(keep).arg(self.names.any_tag());
+            let any_tag = write.lease.filter(|_| write.tags.iter().any(|tag| tag.stamp.is_none()));
+            match any_tag.filter(|_| !self.servers.is_cluster()) {
+                Some(Lease { any_tag, .. }) => _ = call.arg(&any_tag),
+                None => _ = call.arg(""),
+            }
             let mut missing = Vec::new();
             if self.servers.is_cluster() {
                 let unknown: Vec<&[u8]> =
                     write.tags.iter().filter(|tag| tag.stamp.is_none()).map(|tag| tag.tag).collect();
                 missing = self.stamps(&unknown, write.ttl)?;
+                if let Some(lease) = any_tag
+                    && self.any_tag()? != lease.any_tag
+                {
+                    refused.push(requests.len());
+                    continue;
+                }
                 if write.when != When::Always {
                     // What does not count any more is not in the way.
                     self.get(write.key)?;
@@ -125,8 +138,23 @@ impl Remote {
         }
         let is_plain = |write: &Write<'_>| write.when == When::Always;
         let repeat = if writes.iter().all(is_plain) { Repeat::Safe } else { Repeat::Unsafe };
-        let answers = self.servers.ask(requests, repeat)?;
-        answers.into_iter().map(flag).collect()
+        let mut stored =
+            self.servers.ask(requests, repeat)?.into_iter().map(flag).collect::<Result<Vec<bool>, RemoteError>>()?;
+        refused.into_iter().rev().for_each(|place| stored.insert(place, false));
+        Ok(stored)
+    }
+
+    /// The stamp of all tags together, and its name.
+    pub(super) fn stamp_of_any(&self) -> Result<(Vec<u8>, Cmd), RemoteError> {
+        let name = self.names.any_tag();
+        let mut call = scripts::call(&scripts::ANY_TAG, &[&name]);
+        call.arg(&random()?);
+        Ok((name, call))
+    }
+
+    fn any_tag(&self) -> Result<Stamp, RemoteError> {
+        let (name, call) = self.stamp_of_any()?;
+        stamps_of(self.one(name, |_| call, Repeat::Safe)?)?.pop().ok_or_else(strange)
     }
 
     /// Removes values; for each whether it was there. One round trip.
@@ -261,11 +289,7 @@ impl Remote {
         }
         let mut stamps = Vec::with_capacity(tags.len());
         for answer in self.servers.ask(requests, Repeat::Safe)? {
-            let Value::Array(found) = answer else { return Err(strange()) };
-            for stamp in found {
-                let Value::BulkString(bytes) = stamp else { return Err(strange()) };
-                stamps.push(bytes.as_slice().try_into().map_err(|_| strange())?);
-            }
+            stamps.extend(stamps_of(answer)?);
         }
         if stamps.len() == tags.len() { Ok(stamps) } else { Err(strange()) }
     }
@@ -277,17 +301,24 @@ impl Remote {
     /// [`RemoteError::Tags`], and as [`get`](Self::get).
     pub fn bump(&self, tags: &[&[u8]]) -> Result<(), RemoteError> {
         self.alive()?;
-        let requests: Result<Vec<_>, RemoteError> = tags
-            .iter()
-            .map(|tag| {
-                checked(tag)?;
-                let name = self.names.stamp(tag);
-                let mut unlink = redis::cmd("UNLINK");
-                unlink.arg(&name);
-                Ok((name, unlink))
-            })
-            .collect();
-        self.servers.ask(requests?, Repeat::Safe).map(drop)
+        if tags.is_empty() {
+            return Ok(());
+        }
+        tags.iter().try_for_each(|tag| checked(tag))?;
+        // That of all first: who is given a new stamp of one of them, and then looks at it, finds it gone.
+        let names = std::iter::once(self.names.any_tag()).chain(tags.iter().map(|tag| self.names.stamp(tag)));
+        let requests = names.map(|name| {
+            let unlink = redis::cmd("UNLINK").arg(&name).clone();
+            (name, unlink)
+        });
+        if self.servers.is_cluster() {
+            // One after the other: other nodes would not keep the order.
+            for request in requests {
+                self.servers.ask(vec![request], Repeat::Safe)?;
+            }
+            return Ok(());
+        }
+        self.servers.ask(requests.collect(), Repeat::Safe).map(drop)
     }
 
     fn whole(&self, key: &[u8], delta: &[u8]) -> Result<Whole, RemoteError> {
@@ -318,6 +349,16 @@ enum Whole {
 /// A time in milliseconds as the server takes it: at least 1, at most a hundred years.
 pub(super) fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX).clamp(1, LONGEST_MS)
+}
+
+/// The stamps of an answer.
+pub(super) fn stamps_of(answer: Value) -> Result<Vec<Stamp>, RemoteError> {
+    let Value::Array(found) = answer else { return Err(strange()) };
+    let stamps = found.into_iter().map(|stamp| match stamp {
+        Value::BulkString(bytes) => bytes.as_slice().try_into().map_err(|_| strange()),
+        _ => Err(strange()),
+    });
+    stamps.collect()
 }
 
 pub(super) fn flag(answer: Value) -> Result<bool, RemoteError> {

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use _core::remote::{Lease, Looked, Remote, Ttl, Write};
+use _core::remote::{Lease, Looked, Remote, Stamped, Ttl, Write};
 
 use super::{World, bytes, plain};
 
@@ -94,4 +94,30 @@ fn the_lease_of_another_server_is_none() {
     world.run(&[b"FLUSHALL"]);
 
     assert!(!fill(&world.remote, b"k", lease));
+}
+
+#[test]
+fn a_value_whose_tags_were_not_known_is_refused_when_any_was_invalidated() {
+    let world = World::new();
+    let tags = [Stamped { tag: b"t", stamp: None }];
+    let fill = |key: &[u8], lease| {
+        world.remote.set(&Write { lease: Some(lease), tags: &tags, ..plain(key, b"computed") }).unwrap()
+    };
+    let (before, plain_one) = (miss(&world.remote, b"k"), miss(&world.remote, b"plain"));
+    assert!(fill(b"k", before), "nothing was invalidated");
+
+    world.another().bump(&[b"other"]).unwrap();
+
+    assert!(!fill(b"k", before));
+    assert!(super::leases::fill(&world.remote, b"plain", plain_one), "it has no tags");
+    assert!(fill(b"l", miss(&world.remote, b"l")));
+}
+
+#[test]
+fn leases_are_given_for_a_batch() {
+    let world = World::new();
+    let keys: Vec<String> = (0..700).map(|number| format!("k{number}")).collect();
+    let looked = world.remote.look(&keys, TERM).unwrap();
+
+    assert!(looked.iter().all(|looked| matches!(looked, Looked::Missing(Some(_)))));
 }

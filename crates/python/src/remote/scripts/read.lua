@@ -1,5 +1,5 @@
 -- KEYS: values, each followed by its lease if there is a token. ARGV: prefix of stamps, token, milliseconds of a lease.
--- Each value with its remaining time, or the token of its lease.
+-- Each value, whole, with its remaining time, or the token of its lease.
 local prefix, token = ARGV[1], ARGV[2]
 local step = token == '' and 1 or 2
 local answers = {}
@@ -7,7 +7,6 @@ for i = 1, #KEYS, step do
   local value = text(redis.pcall('GET', KEYS[i]))
   local start = value and payload(value, prefix)
   if start then
-    if start > 1 then value = string.sub(value, start) end
     answers[#answers + 1] = { value, redis.call('PTTL', KEYS[i]) }
   elseif token == '' then
     answers[#answers + 1] = { false }

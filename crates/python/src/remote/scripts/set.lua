@@ -1,9 +1,11 @@
 -- KEYS: value, lease if it has one. ARGV: payload, milliseconds (empty for ever), condition (NX, XX or empty), token of
--- a fill or empty, prefix of stamps, milliseconds that stamps are kept, then for each tag: its name, the stamp that it
--- must have or empty, the stamp that it gets if it has none. 1 if the value was stored.
+-- a fill or empty, prefix of stamps, milliseconds that stamps are kept, name of the stamp of all tags, the stamp that it
+-- must have or empty, then for each tag: its name, the stamp that it must have or empty, the stamp that it gets if it has
+-- none. 1 if the value was stored.
 local name, lease = KEYS[1], KEYS[2]
 local condition, token, prefix = ARGV[3], ARGV[4], ARGV[5]
 if token ~= '' and (not lease or text(redis.pcall('GET', lease)) ~= token) then return 0 end
+if ARGV[8] ~= '' and text(redis.pcall('GET', ARGV[7])) ~= ARGV[8] then return 0 end
 if condition ~= '' and lives(name, prefix) ~= (condition == 'XX') then return 0 end
 if ARGV[2] == '0' then
   redis.call('DEL', name)
@@ -11,7 +13,7 @@ if ARGV[2] == '0' then
   return 1
 end
 local parts = {}
-for i = 7, #ARGV, 3 do
+for i = 9, #ARGV, 3 do
   local tag, wanted = ARGV[i], ARGV[i + 1]
   local stamp = wanted
   if prefix ~= '' then
