@@ -6,7 +6,9 @@ mod key;
 mod misses;
 mod pattern;
 mod place;
+mod shared;
 mod store;
+mod stored;
 mod value;
 
 use pyo3::prelude::*;
@@ -18,6 +20,8 @@ mod _core {
     use super::cache::CacheCore;
     #[pymodule_export]
     use super::place::shared_table_path;
+    #[pymodule_export]
+    use super::shared::{Lease, SharedStore};
     #[pymodule_export]
     use super::store::{Store, Token};
 
