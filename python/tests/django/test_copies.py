@@ -107,7 +107,7 @@ def test_what_is_deleted_replaced_or_over_is_given_back() -> None:
     references = sys.getrefcount(leaf)
 
     def round_of_writes() -> None:
-        for number in range(20_000):
+        for number in range(10_000):
             key = f"k{number % 100}"
             cache.set(key, {"leaf": leaf, "list": [leaf, {leaf}], "tuple": ([leaf],)})
             cache.get(key)
@@ -115,7 +115,7 @@ def test_what_is_deleted_replaced_or_over_is_given_back() -> None:
             cache.set(key, [Noted()])
             cache.get(key)
             cache.delete(key)
-            cache.add(f"short {number}", [leaf], 0.000001)
+            cache.add(f"short-{number}", [leaf], 0.000001)
 
     round_of_writes()
     gc.collect()
