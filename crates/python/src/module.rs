@@ -3,6 +3,7 @@
 mod cache;
 mod copy;
 mod key;
+mod misses;
 mod pattern;
 mod place;
 mod shared;
