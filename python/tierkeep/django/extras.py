@@ -8,6 +8,9 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
+from tierkeep._core import SharedStore
+from tierkeep.django.lock import Lock
+
 #: Methods that are a Redis client's, not a cache's.
 _REDIS_ONLY = frozenset(
     "sadd scard sdiff sdiffstore sinter sinterstore sismember smembers smismember smove spop srandmember srem sscan "
@@ -29,6 +32,7 @@ class Extras:
     version: Any
     make_key: Callable[..., str]
     _reverse_key: Callable[[str], str] | None
+    _shared_store: SharedStore | None
 
     # Time that is left.
 
@@ -164,14 +168,26 @@ class Extras:
         """As `invalidate_tags`."""
         self.invalidate_tags(tags)
 
-    # What is refused.
+    # Locks, and what is refused.
 
-    def lock(self, *args: Any, **kwargs: Any) -> Any:
-        """A lock that all processes see. Needs Redis."""
-        raise NotImplementedError(
-            "cache.lock needs a LOCATION with Redis: without one, only this process would see the lock. "
-            "Set LOCATION to a redis:// address, or use threading.Lock for the threads of this process."
-        )
+    def lock(
+        self,
+        key: Any,
+        version: int | None = None,
+        timeout: float | None = None,
+        sleep: float = 0.1,
+        blocking: bool = True,
+        blocking_timeout: float | None = None,
+        thread_local: bool = True,
+    ) -> Lock:
+        """A lock that all processes and machines see: a context manager, with `acquire` and `release`. Needs Redis."""
+        if self._shared_store is None:
+            raise NotImplementedError(
+                "cache.lock needs a LOCATION with Redis: without one, only this process would see the lock. "
+                "Set LOCATION to a redis:// address, or use threading.Lock for the threads of this process."
+            )
+        name = self.make_key(key, version)
+        return Lock(self._shared_store, name, timeout, sleep, blocking, blocking_timeout, thread_local)
 
     def __getattr__(self, name: str) -> Any:
         if name in _REDIS_ONLY:
