@@ -2,6 +2,8 @@
 //! checks expiry, tags and generations, and gives the value back.
 
 mod second;
+//!
+//! Longer than a file should be: Python's methods of one class have to stand in one block.
 
 use std::borrow::Cow;
 use std::path::PathBuf;
