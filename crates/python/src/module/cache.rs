@@ -1,9 +1,9 @@
 //! `_core.CacheCore`: what is hot of Django's cache backend. One call from Python makes the key, checks it, looks up,
 //! checks expiry, tags and generations, and gives the value back.
-
-mod second;
 //!
 //! Longer than a file should be: Python's methods of one class have to stand in one block.
+
+mod second;
 
 use std::borrow::Cow;
 use std::path::PathBuf;
