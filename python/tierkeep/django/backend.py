@@ -34,6 +34,7 @@ class Cache(Extras, CacheCore, BaseCache):
         # Django's default of 300 entries is a bound that nobody asked for.
         self._max_entries = options.max_entries
         self._name = options.name
+        self._shared = None
         if options.remote is None:
             self._open_or_warn(options)
         else:
@@ -65,6 +66,7 @@ class Cache(Extras, CacheCore, BaseCache):
             )
         except ValueError as error:
             raise ImproperlyConfigured(f"LOCATION or OPTIONS: {error}.") from error
+        self._shared = store
         self._open_shared(
             store,
             self._makes_keys_as_django(),

@@ -8,6 +8,9 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
+from tierkeep._core import SharedStore
+from tierkeep.django.lock import Lock
+
 #: Methods that are a Redis client's, not a cache's.
 _REDIS_ONLY = frozenset(
     "sadd scard sdiff sdiffstore sinter sinterstore sismember smembers smismember smove spop srandmember srem sscan "
@@ -28,6 +31,8 @@ class Extras:
     key_prefix: Any
     version: Any
     make_key: Callable[..., str]
+    make_and_validate_key: Callable[..., str]
+    _shared: SharedStore | None
     _reverse_key: Callable[[str], str] | None
 
     # Time that is left.
@@ -166,12 +171,28 @@ class Extras:
 
     # What is refused.
 
-    def lock(self, *args: Any, **kwargs: Any) -> Any:
-        """A lock that all processes see. Needs Redis."""
-        raise NotImplementedError(
-            "cache.lock needs a LOCATION with Redis: without one, only this process would see the lock. "
-            "Set LOCATION to a redis:// address, or use threading.Lock for the threads of this process."
-        )
+    def lock(
+        self,
+        key: Any,
+        version: int | None = None,
+        timeout: float | None = None,
+        sleep: float = 0.1,
+        blocking: bool = True,
+        blocking_timeout: float | None = None,
+        thread_local: bool = True,
+    ) -> Lock:
+        """A lock that all processes see, for a `with` block. Needs Redis.
+
+        It is free again after `timeout` seconds, if given, whatever became of its holder. Somebody else's is waited for,
+        for `blocking_timeout` seconds at most if given, by asking every `sleep` seconds.
+        """
+        if self._shared is None:
+            raise NotImplementedError(
+                "cache.lock needs a LOCATION with Redis: without one, only this process would see the lock. "
+                "Set LOCATION to a redis:// address, or use threading.Lock for the threads of this process."
+            )
+        made = self.make_and_validate_key(key, version=version)
+        return Lock(self._shared, made, timeout, sleep, blocking, blocking_timeout, thread_local)
 
     def __getattr__(self, name: str) -> Any:
         if name in _REDIS_ONLY:
