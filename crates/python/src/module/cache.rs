@@ -1,8 +1,7 @@
 //! `_core.CacheCore`: what is hot of Django's cache backend. One call from Python makes the key, checks it, looks up,
 //! checks expiry, tags and generations, and gives the value back.
 //!
-//! Longer than other files: Python's methods of one class stand in one block. What a server behind it is asked is in
-//! `second`.
+//! Length: Python's methods of one class stand in one block; what a server behind it is asked is in `second`.
 
 mod second;
 
