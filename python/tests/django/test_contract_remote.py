@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from django.core.exceptions import ImproperlyConfigured
 from faces import FACES, Face, until
 
 from tierkeep.django import Cache
+from tierkeep.django.lock import LockError, LockNotOwnedError
 
 sys.path.append(str(Path(__file__).parents[1] / "coherence"))
 from coherence_servers import Proxy, Server, proxied  # noqa: E402
@@ -114,3 +116,44 @@ def test_what_redis_holds_begins_with_the_namespace_and_the_made_key(url: str) -
     assert cache.keys("*") == ["k"]
     assert cache.incr("k") == 6 and cache.ttl("k") is not None
     assert cache.delete_pattern("k*") == 1
+
+
+def test_a_lock_has_one_holder_at_a_time(url: str) -> None:
+    cache, other = backend(url), backend(url, SOCKET_TIMEOUT=19, GENERATIONS=TABLE + "-2")
+    cache.clear()
+    inside: list[int] = []
+    most: list[int] = []
+
+    def work(one: Any) -> None:
+        for _ in range(10):
+            with one.lock("k", timeout=60, sleep=0.001):
+                inside.append(1)
+                most.append(len(inside))
+                inside.pop()
+
+    threads = [threading.Thread(target=work, args=(one,)) for one in (cache, other, cache)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(most) == 30 and set(most) == {1}
+
+
+def test_a_lock_that_is_not_free_or_not_held_says_so(url: str) -> None:
+    cache = backend(url)
+    held = cache.lock("held", timeout=60)
+    assert held.acquire() and held.extend(90)
+    assert not cache.lock("held").acquire(blocking=False)
+    with pytest.raises(LockError, match="not free"), cache.lock("held", sleep=0.01, blocking_timeout=0.02):
+        pass
+    held.release()
+    with pytest.raises(LockError, match="not held"):
+        held.release()
+    short = cache.lock("held", timeout=0.02)
+    assert short.acquire()
+    assert until(lambda: cache.lock("held", timeout=60).acquire(blocking=False), 20)
+    with pytest.raises(LockNotOwnedError):
+        short.release()
+    with pytest.raises(NotImplementedError):
+        Cache("no server", {}).lock("k")
