@@ -1,10 +1,25 @@
 //! The extension module: only what CPython needs, on top of the modules beside it.
 
+mod cache;
+mod copy;
+mod key;
+mod pattern;
+mod place;
+mod store;
+mod value;
+
 use pyo3::prelude::*;
 
 /// The part of Tierkeep for Python that is in Rust; import `tierkeep`, not this.
 #[pymodule(gil_used = false)]
 mod _core {
+    #[pymodule_export]
+    use super::cache::CacheCore;
+    #[pymodule_export]
+    use super::place::shared_table_path;
+    #[pymodule_export]
+    use super::store::{Store, Token};
+
     #[pymodule_export]
     #[expect(non_upper_case_globals, reason = "Python's name for it")]
     const __version__: &str = env!("CARGO_PKG_VERSION");

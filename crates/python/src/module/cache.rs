@@ -1,0 +1,535 @@
+//! `_core.CacheCore`: what is hot of Django's cache backend. One call from Python makes the key, checks it, looks up,
+//! checks expiry, tags and generations, and gives the value back.
+
+use std::borrow::Cow;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyDict, PyInt, PyList, PyString};
+
+use super::key::{self, Made, Prefix};
+use super::pattern;
+use super::place::{self, Place, Table};
+use super::store::{self, DEFAULT_BYTES};
+use super::value::Kept;
+use crate::store::{Bounds, Culling, Expiry, Facts, Offer};
+
+/// The part of `tierkeep.django.Cache` that is in Rust.
+#[pyclass(subclass, frozen, module = "tierkeep._core")]
+pub(super) struct CacheCore {
+    place: OnceLock<Arc<Place>>,
+    /// The lock is held for no Python code.
+    settings: Mutex<Settings>,
+}
+
+/// What Django's projects and tests assign while the program runs.
+struct Settings {
+    key_prefix: Py<PyAny>,
+    version: Py<PyAny>,
+    key_func: Py<PyAny>,
+    default_timeout: Py<PyAny>,
+    /// Seconds of it, None for ever.
+    default_seconds: Option<f64>,
+    max_entries: Option<i64>,
+    cull_frequency: i64,
+    bytes: usize,
+    /// Keys are made as Django's own class makes them: nothing that takes part is overridden.
+    ordinary: bool,
+    /// What to put before keys, as long as keys are ordinary.
+    prefix: Option<Arc<Prefix>>,
+}
+
+/// A time-out as a caller gives it.
+enum Timeout<'py> {
+    Absent,
+    Given(Bound<'py, PyAny>),
+}
+
+impl<'a, 'py> FromPyObject<'a, 'py> for Timeout<'py> {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
+        static ABSENT: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+        let absent = ABSENT.import(object.py(), "django.core.cache.backends.base", "DEFAULT_TIMEOUT")?;
+        if object.is(absent) { Ok(Timeout::Absent) } else { Ok(Timeout::Given(object.to_owned())) }
+    }
+}
+
+/// A key as it lies in the store, however it was made.
+enum MadeKey {
+    Quickly(Made),
+    ByPython(Vec<u8>),
+}
+
+impl MadeKey {
+    fn as_bytes(&self) -> &[u8] {
+        match self {
+            MadeKey::Quickly(made) => made.as_bytes(),
+            MadeKey::ByPython(bytes) => bytes,
+        }
+    }
+}
+
+impl CacheCore {
+    fn place(&self) -> PyResult<&Arc<Place>> {
+        self.place.get().ok_or_else(|| PyRuntimeError::new_err("BaseCache.__init__ of this backend was not called"))
+    }
+
+    fn settings(&self) -> MutexGuard<'_, Settings> {
+        self.settings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The key as it is kept; by Python's own methods whenever that could make a difference, a warning for example.
+    fn key(slf: &Bound<'_, Self>, key: &Bound<'_, PyAny>, version: Option<&Bound<'_, PyAny>>) -> PyResult<MadeKey> {
+        let number = match version {
+            None => Some(None),
+            Some(version) => {
+                version.cast_exact::<PyInt>().ok().and_then(|version| version.extract::<i64>().ok()).map(Some)
+            }
+        };
+        if let (Ok(text), Some(number)) = (key.cast_exact::<PyString>(), number)
+            && let Ok(text) = text.to_str()
+            && let Some(prefix) = slf.get().prefix()
+            && let Some(made) = prefix.make(text.as_bytes(), number)
+        {
+            return Ok(MadeKey::Quickly(made));
+        }
+        let options = PyDict::new(slf.py());
+        options.set_item("version", version)?;
+        let made = slf.call_method("make_and_validate_key", (key,), Some(&options))?;
+        let text = made.cast::<PyString>().map_err(|_| PyTypeError::new_err("the function of keys must give a str"))?;
+        Ok(MadeKey::ByPython(key::bytes_of(text)?.into_owned()))
+    }
+
+    fn prefix(&self) -> Option<Arc<Prefix>> {
+        self.settings().prefix.clone()
+    }
+
+    /// Makes the prefix of keys ready again after something it depends on was assigned.
+    fn prepare(&self, py: Python<'_>) -> PyResult<()> {
+        static DEFAULT: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+        let default = DEFAULT.import(py, "django.core.cache.backends.base", "default_key_func")?;
+        let (prefix, version, function, ordinary) = {
+            let settings = self.settings();
+            let parts = (&settings.key_prefix, &settings.version, &settings.key_func);
+            (parts.0.clone_ref(py), parts.1.clone_ref(py), parts.2.clone_ref(py), settings.ordinary)
+        };
+        let prepared = (ordinary && function.is(default))
+            .then(|| Prefix::of(prefix.bind(py), version.bind(py)).map(Arc::new))
+            .flatten();
+        self.settings().prefix = prepared;
+        Ok(())
+    }
+
+    /// Assigns a part of the settings; what was there is dropped after the lock is given back.
+    fn assign(
+        &self,
+        py: Python<'_>,
+        value: Py<PyAny>,
+        part: impl FnOnce(&mut Settings) -> &mut Py<PyAny>,
+    ) -> PyResult<()> {
+        let before = std::mem::replace(part(&mut self.settings()), value);
+        drop(before);
+        self.prepare(py)
+    }
+
+    fn expiry(&self, timeout: &Timeout<'_>) -> PyResult<Expiry> {
+        match timeout {
+            Timeout::Absent => store::expiry(self.settings().default_seconds),
+            Timeout::Given(given) => store::expiry(seconds(given)?),
+        }
+    }
+
+    fn bounds(&self) -> Bounds {
+        let settings = self.settings();
+        let natural = |number: i64| usize::try_from(number).unwrap_or(0);
+        let culling = settings
+            .max_entries
+            .map(|entries| Culling { entries: natural(entries), frequency: natural(settings.cull_frequency) });
+        Bounds { bytes: settings.bytes, culling }
+    }
+
+    fn apply_bounds(&self) {
+        if let Some(place) = self.place.get() {
+            place.bound(self.bounds());
+        }
+    }
+
+    fn offer(
+        &self,
+        value: &Bound<'_, PyAny>,
+        timeout: &Timeout<'_>,
+        tags: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Offer<Kept>> {
+        let value = Kept::of(value)?;
+        let tags = store::tags(self.place()?, tags)?;
+        // Last, so that the time it took to pickle is not taken off.
+        Ok(Offer { value, tags, expires: self.expiry(timeout)? })
+    }
+
+    fn not_found(key: &MadeKey) -> PyErr {
+        PyValueError::new_err(format!("Key '{}' not found", String::from_utf8_lossy(key.as_bytes())))
+    }
+
+    fn version_or_own<'py>(&self, py: Python<'py>, version: Option<Bound<'py, PyAny>>) -> Bound<'py, PyAny> {
+        version.unwrap_or_else(|| self.settings().version.clone_ref(py).into_bound(py))
+    }
+}
+
+/// Seconds of a time-out: None for ever.
+fn seconds(timeout: &Bound<'_, PyAny>) -> PyResult<Option<f64>> {
+    if timeout.is_none() { Ok(None) } else { timeout.extract::<f64>().map(Some) }
+}
+
+#[pymethods]
+impl CacheCore {
+    #[new]
+    #[pyo3(signature = (*_args, **_kwargs))]
+    fn new(py: Python<'_>, _args: &Bound<'_, PyAny>, _kwargs: Option<&Bound<'_, PyAny>>) -> Self {
+        let settings = Settings {
+            key_prefix: PyString::new(py, "").into_any().unbind(),
+            version: py.None(),
+            key_func: py.None(),
+            default_timeout: py.None(),
+            default_seconds: None,
+            max_entries: None,
+            cull_frequency: 3,
+            bytes: DEFAULT_BYTES,
+            ordinary: false,
+            prefix: None,
+        };
+        CacheCore { place: OnceLock::new(), settings: Mutex::new(settings) }
+    }
+
+    /// Called once by `__init__`: the store of that name, told of other processes' writes through that table.
+    #[pyo3(signature = (name, max_bytes, generations, ordinary))]
+    fn _open(
+        &self,
+        py: Python<'_>,
+        name: &str,
+        max_bytes: usize,
+        generations: Option<PathBuf>,
+        ordinary: bool,
+    ) -> PyResult<()> {
+        {
+            let mut settings = self.settings();
+            (settings.bytes, settings.ordinary) = (max_bytes, ordinary);
+        }
+        let table = generations.map_or(Table::Private, Table::File);
+        let place = place::open(&format!("django {name}"), self.bounds(), &table)?;
+        if self.place.set(place).is_err() {
+            return Err(PyRuntimeError::new_err("this backend is open already"));
+        }
+        self.prepare(py)
+    }
+
+    #[getter]
+    fn key_prefix(&self, py: Python<'_>) -> Py<PyAny> {
+        self.settings().key_prefix.clone_ref(py)
+    }
+
+    #[setter]
+    fn set_key_prefix(&self, py: Python<'_>, value: Py<PyAny>) -> PyResult<()> {
+        self.assign(py, value, |settings| &mut settings.key_prefix)
+    }
+
+    #[getter]
+    fn version(&self, py: Python<'_>) -> Py<PyAny> {
+        self.settings().version.clone_ref(py)
+    }
+
+    #[setter]
+    fn set_version(&self, py: Python<'_>, value: Py<PyAny>) -> PyResult<()> {
+        self.assign(py, value, |settings| &mut settings.version)
+    }
+
+    #[getter]
+    fn key_func(&self, py: Python<'_>) -> Py<PyAny> {
+        self.settings().key_func.clone_ref(py)
+    }
+
+    #[setter]
+    fn set_key_func(&self, py: Python<'_>, value: Py<PyAny>) -> PyResult<()> {
+        self.assign(py, value, |settings| &mut settings.key_func)
+    }
+
+    #[getter]
+    fn default_timeout(&self, py: Python<'_>) -> Py<PyAny> {
+        self.settings().default_timeout.clone_ref(py)
+    }
+
+    #[setter]
+    fn set_default_timeout(&self, py: Python<'_>, value: Py<PyAny>) -> PyResult<()> {
+        let seconds = seconds(value.bind(py))?;
+        self.settings().default_seconds = seconds;
+        self.assign(py, value, |settings| &mut settings.default_timeout)
+    }
+
+    #[getter]
+    fn _max_entries(&self) -> Option<i64> {
+        self.settings().max_entries
+    }
+
+    #[setter(_max_entries)]
+    fn set_max_entries(&self, value: Option<i64>) {
+        self.settings().max_entries = value;
+        self.apply_bounds();
+    }
+
+    #[getter]
+    fn _cull_frequency(&self) -> i64 {
+        self.settings().cull_frequency
+    }
+
+    #[setter(_cull_frequency)]
+    fn set_cull_frequency(&self, value: i64) {
+        self.settings().cull_frequency = value;
+        self.apply_bounds();
+    }
+
+    /// The value of a key, or the default.
+    #[pyo3(signature = (key, default=None, version=None))]
+    fn get(
+        slf: &Bound<'_, Self>,
+        key: &Bound<'_, PyAny>,
+        default: Option<Py<PyAny>>,
+        version: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Option<Py<PyAny>>> {
+        let key = Self::key(slf, key, version)?;
+        Ok(store::read(slf.py(), slf.get().place()?, key.as_bytes())?.or(default))
+    }
+
+    /// A dict of those that are there.
+    #[pyo3(signature = (keys, version=None))]
+    fn get_many<'py>(
+        slf: &Bound<'py, Self>,
+        keys: &Bound<'py, PyAny>,
+        version: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let found = PyDict::new(slf.py());
+        for key in keys.try_iter()? {
+            let key = key?;
+            let made = Self::key(slf, &key, version)?;
+            if let Some(value) = store::read(slf.py(), slf.get().place()?, made.as_bytes())? {
+                found.set_item(key, value)?;
+            }
+        }
+        Ok(found)
+    }
+
+    /// True if there is a live value.
+    #[pyo3(signature = (key, version=None))]
+    fn has_key(slf: &Bound<'_, Self>, key: &Bound<'_, PyAny>, version: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
+        let key = Self::key(slf, key, version)?;
+        Ok(slf.get().place()?.get(key.as_bytes(), place::now(), |_| ()).is_some())
+    }
+
+    /// Stores a value. True unless `nx` or `xx` forbade it: only if there is none, only if there is one.
+    #[pyo3(signature = (key, value, timeout=Timeout::Absent, version=None, *, nx=false, xx=false, tags=None))]
+    #[expect(clippy::too_many_arguments, reason = "the arguments that Django and django-redis have")]
+    fn set(
+        slf: &Bound<'_, Self>,
+        key: &Bound<'_, PyAny>,
+        value: &Bound<'_, PyAny>,
+        timeout: Timeout<'_>,
+        version: Option<&Bound<'_, PyAny>>,
+        nx: bool,
+        xx: bool,
+        tags: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<bool> {
+        let this = slf.get();
+        let key = Self::key(slf, key, version)?;
+        let offer = this.offer(value, &timeout, tags)?;
+        let (place, now) = (this.place()?, place::now());
+        if nx && xx {
+            return Err(PyValueError::new_err("nx and xx exclude each other"));
+        }
+        if nx {
+            return Ok(place.add(key.as_bytes(), offer, None, now));
+        }
+        if xx {
+            return Ok(place.set_if_present(key.as_bytes(), offer, now));
+        }
+        place.set(key.as_bytes(), offer, now);
+        Ok(true)
+    }
+
+    /// Stores each pair of a mapping. The keys that could not be stored: none.
+    #[pyo3(signature = (data, timeout=Timeout::Absent, version=None, *, tags=None))]
+    fn set_many<'py>(
+        slf: &Bound<'py, Self>,
+        data: &Bound<'py, PyAny>,
+        timeout: Timeout<'py>,
+        version: Option<&Bound<'py, PyAny>>,
+        tags: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyList>> {
+        let this = slf.get();
+        for pair in data.call_method0("items")?.try_iter()? {
+            let (key, value) = pair?.extract::<(Bound<'py, PyAny>, Bound<'py, PyAny>)>()?;
+            let key = Self::key(slf, &key, version)?;
+            let offer = this.offer(&value, &timeout, tags)?;
+            this.place()?.set(key.as_bytes(), offer, place::now());
+        }
+        Ok(PyList::empty(slf.py()))
+    }
+
+    /// Stores a value if there is none; True if it did. Of any number of threads, one does.
+    #[pyo3(signature = (key, value, timeout=Timeout::Absent, version=None, *, tags=None))]
+    fn add(
+        slf: &Bound<'_, Self>,
+        key: &Bound<'_, PyAny>,
+        value: &Bound<'_, PyAny>,
+        timeout: Timeout<'_>,
+        version: Option<&Bound<'_, PyAny>>,
+        tags: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<bool> {
+        let this = slf.get();
+        let key = Self::key(slf, key, version)?;
+        let offer = this.offer(value, &timeout, tags)?;
+        Ok(this.place()?.add(key.as_bytes(), offer, None, place::now()))
+    }
+
+    /// Gives a live value another time-out. False if there is none.
+    #[pyo3(signature = (key, timeout=Timeout::Absent, version=None))]
+    fn touch(
+        slf: &Bound<'_, Self>,
+        key: &Bound<'_, PyAny>,
+        timeout: Timeout<'_>,
+        version: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<bool> {
+        let key = Self::key(slf, key, version)?;
+        let expires = slf.get().expiry(&timeout)?;
+        Ok(slf.get().place()?.touch(key.as_bytes(), expires, place::now()))
+    }
+
+    /// Removes a value; True if there was one.
+    #[pyo3(signature = (key, version=None))]
+    fn delete(slf: &Bound<'_, Self>, key: &Bound<'_, PyAny>, version: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
+        let key = Self::key(slf, key, version)?;
+        Ok(slf.get().place()?.delete(key.as_bytes(), place::now()))
+    }
+
+    /// Removes values and tells how many there were. None is taken for no keys.
+    #[pyo3(signature = (keys, version=None))]
+    fn delete_many(
+        slf: &Bound<'_, Self>,
+        keys: Option<&Bound<'_, PyAny>>,
+        version: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<usize> {
+        let Some(keys) = keys else { return Ok(0) };
+        let mut deleted = 0;
+        for key in keys.try_iter()? {
+            deleted += usize::from(Self::delete(slf, &key?, version)?);
+        }
+        Ok(deleted)
+    }
+
+    /// Adds to a number and keeps its time-out. ValueError if there is none, TypeError if it is no number.
+    #[pyo3(signature = (key, delta=None, version=None))]
+    fn incr(
+        slf: &Bound<'_, Self>,
+        key: &Bound<'_, PyAny>,
+        delta: Option<Bound<'_, PyAny>>,
+        version: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Py<PyAny>> {
+        let py = slf.py();
+        let made = Self::key(slf, key, version)?;
+        let delta = delta.unwrap_or_else(|| PyInt::new(py, 1).into_any());
+        store::add_to(slf.get().place()?, made.as_bytes(), &delta)?.ok_or_else(|| Self::not_found(&made))
+    }
+
+    /// Subtracts from a number and keeps its time-out. ValueError if there is none, TypeError if it is no number.
+    #[pyo3(signature = (key, delta=None, version=None))]
+    fn decr(
+        slf: &Bound<'_, Self>,
+        key: &Bound<'_, PyAny>,
+        delta: Option<Bound<'_, PyAny>>,
+        version: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Py<PyAny>> {
+        let delta = delta.unwrap_or_else(|| PyInt::new(slf.py(), 1).into_any()).neg()?;
+        let options = PyDict::new(slf.py());
+        options.set_item("version", version)?;
+        Ok(slf.call_method("incr", (key, delta), Some(&options))?.unbind())
+    }
+
+    /// Moves a value to a later version with the time it has left, and gives the new version.
+    #[pyo3(signature = (key, delta=None, version=None))]
+    fn incr_version<'py>(
+        slf: &Bound<'py, Self>,
+        key: &Bound<'py, PyAny>,
+        delta: Option<Bound<'py, PyAny>>,
+        version: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        let this = slf.get();
+        let version = this.version_or_own(py, version);
+        let later = version.add(delta.unwrap_or_else(|| PyInt::new(py, 1).into_any()))?;
+        let (from, to) = (Self::key(slf, key, Some(&version))?, Self::key(slf, key, Some(&later))?);
+        let place = this.place()?;
+        if !place.rename(from.as_bytes(), to.as_bytes(), |kept| kept.handle(py), place::now()) {
+            return Err(Self::not_found(&from));
+        }
+        Ok(later)
+    }
+
+    /// Moves a value to an earlier version with the time it has left, and gives the new version.
+    #[pyo3(signature = (key, delta=None, version=None))]
+    fn decr_version<'py>(
+        slf: &Bound<'py, Self>,
+        key: &Bound<'py, PyAny>,
+        delta: Option<Bound<'py, PyAny>>,
+        version: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let delta = delta.unwrap_or_else(|| PyInt::new(slf.py(), 1).into_any()).neg()?;
+        slf.call_method1("incr_version", (key, delta, version))
+    }
+
+    /// Seconds a value has left, fractions counted: None for ever; ValueError if there is none.
+    #[pyo3(signature = (key, version=None))]
+    fn _remaining(
+        slf: &Bound<'_, Self>,
+        key: &Bound<'_, PyAny>,
+        version: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Option<f64>> {
+        let made = Self::key(slf, key, version)?;
+        let now = place::now();
+        let left = slf.get().place()?.look(made.as_bytes(), now, |_, Facts { expires, .. }| expires.seconds_left(now));
+        left.ok_or_else(|| Self::not_found(&made))
+    }
+
+    /// Removes all that has one of the tags, in every process of the machine.
+    fn invalidate_tags(&self, tags: &Bound<'_, PyAny>) -> PyResult<()> {
+        let place = self.place()?;
+        place.invalidate_tags(&store::tags(place, Some(tags))?);
+        Ok(())
+    }
+
+    /// Made keys that match a made pattern, in order.
+    fn _keys<'py>(&self, py: Python<'py>, pattern: &Bound<'py, PyString>) -> PyResult<Vec<Bound<'py, PyAny>>> {
+        let pattern: Cow<'_, [u8]> = key::bytes_of(pattern)?;
+        let prefix = pattern::literal_prefix(&pattern);
+        let keys = self.place()?.keys(prefix, |key| pattern::matches(&pattern, key), place::now());
+        keys.iter().map(|key| key::text_of(py, key)).collect()
+    }
+
+    /// Removes what matches a made pattern, and tells how many there were.
+    fn _delete_matching(&self, pattern: &Bound<'_, PyString>) -> PyResult<usize> {
+        let pattern = key::bytes_of(pattern)?;
+        let prefix = pattern::literal_prefix(&pattern);
+        Ok(self.place()?.delete_matching(prefix, |key| pattern::matches(&pattern, key), place::now()))
+    }
+
+    /// Empties this LOCATION, in every process of the machine.
+    fn clear(&self) -> PyResult<()> {
+        self.place()?.clear();
+        Ok(())
+    }
+
+    /// hits, misses, evictions, entries and bytes of this LOCATION in this process.
+    fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        store::stats(py, self.place()?)
+    }
+}

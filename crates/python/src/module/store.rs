@@ -1,0 +1,242 @@
+//! `_core.Store`: a store by plain text keys, for any Python code.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use pyo3::exceptions::{PyKeyError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyString};
+use tierkeep_generations::Slot;
+
+use super::place::{self, Place, Table};
+use super::value::Kept;
+use super::{key, pattern};
+use crate::store::{Bounds, Culling, Expiry, Facts, Offer};
+
+/// Bytes of a store unless told otherwise.
+pub(super) const DEFAULT_BYTES: usize = 64 << 20;
+
+/// A cache of this process: values by text key, with expiry, tags and a bound.
+#[pyclass(frozen, module = "tierkeep._core")]
+pub(super) struct Store {
+    place: Arc<Place>,
+}
+
+/// What a value depends on, as it was when the token was taken.
+#[pyclass(frozen, module = "tierkeep._core")]
+pub(super) struct Token {
+    inside: crate::store::Token,
+}
+
+/// Seconds as Python says them: None for ever, zero and less over at once.
+pub(super) fn expiry(seconds: Option<f64>) -> PyResult<Expiry> {
+    let Some(seconds) = seconds else { return Ok(Expiry::NEVER) };
+    Expiry::after(seconds, place::now()).map_err(|error| PyValueError::new_err(error.to_string()))
+}
+
+/// The slots of an iterable of tags.
+pub(super) fn tags(place: &Place, tags: Option<&Bound<'_, PyAny>>) -> PyResult<Box<[Slot]>> {
+    let Some(tags) = tags else { return Ok(Box::default()) };
+    if tags.is_instance_of::<PyString>() {
+        return Err(pyo3::exceptions::PyTypeError::new_err("tags is a collection of str, not one str"));
+    }
+    let mut slots = Vec::new();
+    for tag in tags.try_iter()? {
+        let tag = tag?;
+        slots.push(place.tag(&key::bytes_of(tag.cast::<PyString>()?)?));
+    }
+    slots.sort_unstable();
+    slots.dedup();
+    Ok(slots.into())
+}
+
+/// Adds to a kept number, as often as another thread comes in between. `value + delta` is Python's, outside of any lock.
+/// None: there is no such key.
+pub(super) fn add_to(place: &Place, key: &[u8], delta: &Bound<'_, PyAny>) -> PyResult<Option<Py<PyAny>>> {
+    let py = delta.py();
+    loop {
+        let Some((kept, facts)) = place.look(key, place::now(), |kept, facts| (kept.handle(py), facts)) else {
+            return Ok(None);
+        };
+        let sum = kept.into_value(py)?.bind(py).add(delta)?;
+        if place.replace(key, facts.sequence, Kept::of(&sum)?, place::now()) {
+            return Ok(Some(sum.unbind()));
+        }
+    }
+}
+
+/// A kept value, if there is a live one.
+pub(super) fn read(py: Python<'_>, place: &Place, key: &[u8]) -> PyResult<Option<Py<PyAny>>> {
+    place.get(key, place::now(), |kept| kept.handle(py)).map(|kept| kept.into_value(py)).transpose()
+}
+
+impl Store {
+    fn offer(
+        &self,
+        value: &Bound<'_, PyAny>,
+        timeout: Option<f64>,
+        of: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Offer<Kept>> {
+        Ok(Offer { value: Kept::of(value)?, tags: tags(&self.place, of)?, expires: expiry(timeout)? })
+    }
+}
+
+#[pymethods]
+impl Store {
+    #[new]
+    #[pyo3(signature = (name=None, *, max_bytes=DEFAULT_BYTES, max_entries=None, cull_frequency=3, shared=false, generations=None))]
+    fn new(
+        name: Option<&str>,
+        max_bytes: usize,
+        max_entries: Option<usize>,
+        cull_frequency: usize,
+        shared: bool,
+        generations: Option<PathBuf>,
+    ) -> PyResult<Self> {
+        let culling = max_entries.map(|entries| Culling { entries, frequency: cull_frequency });
+        let bounds = Bounds { bytes: max_bytes, culling };
+        let table = match generations {
+            Some(path) => Table::File(path),
+            None if shared => Table::File(place::shared_table_path()),
+            None => Table::Private,
+        };
+        let place = match name {
+            Some(name) => place::open(&format!("store {name}"), bounds, &table)?,
+            None => place::open_unnamed(bounds, &table)?,
+        };
+        Ok(Store { place })
+    }
+
+    #[pyo3(signature = (key, default=None))]
+    fn get(&self, key: &Bound<'_, PyString>, default: Option<Py<PyAny>>) -> PyResult<Option<Py<PyAny>>> {
+        Ok(read(key.py(), &self.place, &key::bytes_of(key)?)?.or(default))
+    }
+
+    fn get_many<'py>(&self, keys: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyDict>> {
+        let found = PyDict::new(keys.py());
+        for key in keys.try_iter()? {
+            let key = key?;
+            if let Some(value) = read(key.py(), &self.place, &key::bytes_of(key.cast::<PyString>()?)?)? {
+                found.set_item(key, value)?;
+            }
+        }
+        Ok(found)
+    }
+
+    #[pyo3(signature = (key, value, timeout=None, tags=None))]
+    fn set(
+        &self,
+        key: &Bound<'_, PyString>,
+        value: &Bound<'_, PyAny>,
+        timeout: Option<f64>,
+        tags: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        self.place.set(&key::bytes_of(key)?, self.offer(value, timeout, tags)?, place::now());
+        Ok(())
+    }
+
+    #[pyo3(signature = (key, value, timeout=None, tags=None))]
+    fn add(
+        &self,
+        key: &Bound<'_, PyString>,
+        value: &Bound<'_, PyAny>,
+        timeout: Option<f64>,
+        tags: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<bool> {
+        Ok(self.place.add(&key::bytes_of(key)?, self.offer(value, timeout, tags)?, None, place::now()))
+    }
+
+    #[pyo3(signature = (key, tags=None))]
+    fn token(&self, key: &Bound<'_, PyString>, tags: Option<&Bound<'_, PyAny>>) -> PyResult<Token> {
+        let slots = self::tags(&self.place, tags)?;
+        Ok(Token { inside: self.place.token(&key::bytes_of(key)?, &slots) })
+    }
+
+    #[pyo3(signature = (key, value, token, timeout=None, tags=None))]
+    fn fill(
+        &self,
+        key: &Bound<'_, PyString>,
+        value: &Bound<'_, PyAny>,
+        token: &Bound<'_, Token>,
+        timeout: Option<f64>,
+        tags: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<bool> {
+        let offer = self.offer(value, timeout, tags)?;
+        Ok(self.place.fill(&key::bytes_of(key)?, offer, token.get().inside, place::now()))
+    }
+
+    #[pyo3(signature = (key, timeout=None))]
+    fn touch(&self, key: &Bound<'_, PyString>, timeout: Option<f64>) -> PyResult<bool> {
+        Ok(self.place.touch(&key::bytes_of(key)?, expiry(timeout)?, place::now()))
+    }
+
+    fn incr(&self, key: &Bound<'_, PyString>, delta: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        let added = add_to(&self.place, &key::bytes_of(key)?, delta)?;
+        added.ok_or_else(|| PyKeyError::new_err(key.clone().unbind()))
+    }
+
+    fn remaining(&self, key: &Bound<'_, PyString>) -> PyResult<Option<f64>> {
+        let now = place::now();
+        let left = self.place.look(&key::bytes_of(key)?, now, |_, Facts { expires, .. }| expires.seconds_left(now));
+        left.ok_or_else(|| PyKeyError::new_err(key.clone().unbind()))
+    }
+
+    fn delete(&self, key: &Bound<'_, PyString>) -> PyResult<bool> {
+        Ok(self.place.delete(&key::bytes_of(key)?, place::now()))
+    }
+
+    fn delete_many(&self, keys: &Bound<'_, PyAny>) -> PyResult<usize> {
+        let mut deleted = 0;
+        for key in keys.try_iter()? {
+            deleted += usize::from(self.delete(key?.cast::<PyString>()?)?);
+        }
+        Ok(deleted)
+    }
+
+    #[pyo3(signature = (pattern=None))]
+    fn keys<'py>(&self, py: Python<'py>, pattern: Option<&Bound<'py, PyString>>) -> PyResult<Vec<Bound<'py, PyAny>>> {
+        let pattern = pattern.map(|pattern| key::bytes_of(pattern)).transpose()?.unwrap_or(b"*".into());
+        let prefix = pattern::literal_prefix(&pattern);
+        let keys = self.place.keys(prefix, |key| pattern::matches(&pattern, key), place::now());
+        keys.iter().map(|key| key::text_of(py, key)).collect()
+    }
+
+    fn delete_matching(&self, pattern: &Bound<'_, PyString>) -> PyResult<usize> {
+        let pattern = key::bytes_of(pattern)?;
+        let prefix = pattern::literal_prefix(&pattern);
+        Ok(self.place.delete_matching(prefix, |key| pattern::matches(&pattern, key), place::now()))
+    }
+
+    fn invalidate_tags(&self, tags: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.place.invalidate_tags(&self::tags(&self.place, Some(tags))?);
+        Ok(())
+    }
+
+    fn clear(&self) {
+        self.place.clear();
+    }
+
+    fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        stats(py, &self.place)
+    }
+
+    fn __len__(&self) -> usize {
+        self.place.len()
+    }
+
+    fn __contains__(&self, key: &Bound<'_, PyString>) -> PyResult<bool> {
+        Ok(self.place.get(&key::bytes_of(key)?, place::now(), |_| ()).is_some())
+    }
+}
+
+/// What happened in a store, as Python reads it.
+pub(super) fn stats<'py>(py: Python<'py>, place: &Place) -> PyResult<Bound<'py, PyDict>> {
+    let counts = place.counts();
+    let stats = PyDict::new(py);
+    stats.set_item("hits", counts.hits)?;
+    stats.set_item("misses", counts.misses)?;
+    stats.set_item("evictions", counts.evictions)?;
+    stats.set_item("entries", place.len())?;
+    stats.set_item("bytes", place.weight())?;
+    Ok(stats)
+}

@@ -1,0 +1,189 @@
+"""Stubs of the extension module. Import `tierkeep`, not this."""
+
+from collections.abc import Iterable, Mapping
+from os import PathLike
+from pathlib import Path
+from typing import Any, SupportsFloat
+
+from typing_extensions import Self
+
+__version__: str
+
+def shared_table_path() -> Path:
+    """The file in which processes of this user tell each other what changed, unless another is named."""
+
+class Token:
+    """What a value depends on, as it was when the token was taken. Opaque; from `Store.token`."""
+
+class Store:
+    """A cache of this process: values by text key, with expiry, tags and a bound.
+
+    Values come back equal in value and type, and a reader that changes one changes nothing that is kept. Time-outs are
+    seconds, fractions counted: None is for ever, zero and less over at once, NaN a ValueError. Safe with threads and fork.
+    """
+
+    def __new__(
+        cls,
+        name: str | None = None,
+        *,
+        max_bytes: int = 67108864,
+        max_entries: int | None = None,
+        cull_frequency: int = 3,
+        shared: bool = False,
+        generations: str | PathLike[str] | None = None,
+    ) -> Store:
+        """The store of that name in this process; a store of its own without one.
+
+        `max_bytes` bounds all entries together, about. At `max_entries`, one of `cull_frequency` leaves (0: all).
+        With `shared`, or with the path of a table in `generations`, stores of the same name in other processes of this
+        machine that use the same table are told what this one writes, and this one what they do.
+        Raises OSError or ValueError if the file of the table cannot be used.
+        """
+
+    def get(self, key: str, default: Any = None) -> Any: ...
+    def get_many(self, keys: Iterable[str]) -> dict[str, Any]:
+        """Those that are there."""
+
+    def set(self, key: str, value: Any, timeout: SupportsFloat | None = None, tags: Iterable[str] | None = None) -> None:
+        """Stores a value that the caller decided on; every process drops what it kept of the key."""
+
+    def add(self, key: str, value: Any, timeout: SupportsFloat | None = None, tags: Iterable[str] | None = None) -> bool:
+        """Stores if nothing is there; of any number of threads, one gets True."""
+
+    def token(self, key: str, tags: Iterable[str] | None = None) -> Token:
+        """To be taken before a value is computed, and given to `fill` with it; the tags must be the same."""
+
+    def fill(
+        self,
+        key: str,
+        value: Any,
+        token: Token,
+        timeout: SupportsFloat | None = None,
+        tags: Iterable[str] | None = None,
+    ) -> bool:
+        """Stores what was computed after the token was taken; False if the key or a tag was written since."""
+
+    def touch(self, key: str, timeout: SupportsFloat | None = None) -> bool:
+        """Gives a live entry another end. False if there is none."""
+
+    def incr(self, key: str, delta: Any) -> Any:
+        """Adds, keeps the end, gives the sum. KeyError if there is none; TypeError if they cannot be added."""
+
+    def remaining(self, key: str) -> float | None:
+        """Seconds left, None for ever. KeyError if there is none."""
+
+    def delete(self, key: str) -> bool:
+        """True if something was there."""
+
+    def delete_many(self, keys: Iterable[str]) -> int:
+        """How many were there."""
+
+    def keys(self, pattern: str | None = None) -> list[str]:
+        """Live keys in order that match `*`, `?`, `[a-z]`; all without a pattern."""
+
+    def delete_matching(self, pattern: str) -> int:
+        """Removes keys by pattern. Costs what begins with the pattern's literal prefix."""
+
+    def invalidate_tags(self, tags: Iterable[str]) -> None:
+        """Everything with one of the tags is gone, in every process that shares the table. Costs nothing per key."""
+
+    def clear(self) -> None:
+        """Empties this name, in every process that shares the table."""
+
+    def stats(self) -> dict[str, int]:
+        """hits, misses, evictions, entries, bytes."""
+
+    def __len__(self) -> int: ...
+    def __contains__(self, key: str) -> bool: ...
+
+class CacheCore:
+    """The part of `tierkeep.django.Cache` that is in Rust; to be mixed in before Django's `BaseCache`."""
+
+    key_prefix: Any
+    version: Any
+    key_func: Any
+    default_timeout: Any
+    _max_entries: int | None
+    _cull_frequency: int
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self: ...
+    def _open(self, name: str, max_bytes: int, generations: str | None, ordinary: bool) -> None: ...
+    def get(self, key: Any, default: Any = None, version: int | None = None) -> Any:
+        """The value of a key, or the default. A copy for each reader."""
+
+    def get_many(self, keys: Iterable[Any], version: int | None = None) -> dict[Any, Any]:
+        """A dict of those that are there."""
+
+    def has_key(self, key: Any, version: int | None = None) -> bool:
+        """True if there is a live value."""
+
+    def set(
+        self,
+        key: Any,
+        value: Any,
+        timeout: Any = ...,
+        version: int | None = None,
+        *,
+        nx: bool = False,
+        xx: bool = False,
+        tags: Iterable[str] | None = None,
+    ) -> bool:
+        """Stores a value. True unless `nx` (only if there is none) or `xx` (only if there is one) forbade it.
+
+        `timeout` is in seconds, fractions counted; None is for ever, 0 and less removes the key.
+        """
+
+    def set_many(
+        self,
+        data: Mapping[Any, Any],
+        timeout: Any = ...,
+        version: int | None = None,
+        *,
+        tags: Iterable[str] | None = None,
+    ) -> list[Any]:
+        """Stores each pair; the keys that could not be stored."""
+
+    def add(
+        self,
+        key: Any,
+        value: Any,
+        timeout: Any = ...,
+        version: int | None = None,
+        *,
+        tags: Iterable[str] | None = None,
+    ) -> bool:
+        """Stores a value if there is none; True if it did. Of any number of threads, one does."""
+
+    def touch(self, key: Any, timeout: Any = ..., version: int | None = None) -> bool:
+        """Gives a live value another time-out. False if there is none."""
+
+    def delete(self, key: Any, version: int | None = None) -> bool:
+        """Removes a value; True if there was one."""
+
+    def delete_many(self, keys: Iterable[Any] | None, version: int | None = None) -> int:
+        """Removes values and tells how many there were."""
+
+    def incr(self, key: Any, delta: Any = None, version: int | None = None) -> Any:
+        """Adds 1 or `delta` and keeps the time-out. ValueError if there is none, TypeError if it is no number."""
+
+    def decr(self, key: Any, delta: Any = None, version: int | None = None) -> Any:
+        """Subtracts 1 or `delta` and keeps the time-out. Errors as `incr`."""
+
+    def incr_version(self, key: Any, delta: int | None = None, version: int | None = None) -> int:
+        """Moves a value to a later version with the time it has left; ValueError if there is none."""
+
+    def decr_version(self, key: Any, delta: int | None = None, version: int | None = None) -> int:
+        """Moves a value to an earlier version with the time it has left; ValueError if there is none."""
+
+    def invalidate_tags(self, tags: Iterable[str]) -> None:
+        """Removes all that has one of the tags, in every process of the machine."""
+
+    def clear(self) -> None:
+        """Empties this LOCATION, in every process of the machine."""
+
+    def stats(self) -> dict[str, int]:
+        """hits, misses, evictions, entries and bytes of this LOCATION in this process."""
+
+    def _remaining(self, key: Any, version: int | None = None) -> float | None: ...
+    def _keys(self, pattern: str) -> list[str]: ...
+    def _delete_matching(self, pattern: str) -> int: ...
