@@ -19,7 +19,7 @@ pub(super) const DEFAULT_BYTES: usize = 64 << 20;
 /// A cache of this process: values by text key, with expiry, tags and a bound.
 #[pyclass(frozen, module = "tierkeep._core")]
 pub(super) struct Store {
-    place: Arc<Place>,
+    pub(super) place: Arc<Place>,
 }
 
 /// What a value depends on, as it was when the token was taken.

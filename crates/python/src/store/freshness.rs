@@ -16,6 +16,13 @@ use tierkeep_generations::{Generations, Namespace, Slot};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Token(u64);
 
+impl Token {
+    /// Equal for tokens of the same key and tags if and only if nothing was written between them.
+    pub fn number(self) -> u64 {
+        self.0
+    }
+}
+
 /// What others have written of an entry's key and tags, in one number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Stamp(u64);

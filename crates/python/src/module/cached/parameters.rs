@@ -121,7 +121,7 @@ impl Parameters {
                     for (key, value) in kwargs {
                         let mut taken = false;
                         for parameter in self.list.iter().filter(|parameter| parameter.by_name) {
-                            taken = taken || parameter.name.bind(py).eq(&key)?;
+                            taken = taken || key.eq(parameter.name.bind(py))?;
                         }
                         if !taken {
                             rest.set_item(key, value)?;
