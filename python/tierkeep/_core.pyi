@@ -15,6 +15,9 @@ def shared_table_path() -> Path:
 class Token:
     """What a value depends on, as it was when the token was taken. Opaque; from `Store.token`."""
 
+    def mark(self) -> int:
+        """Equal for two tokens of one key and tags if and only if nothing was written in between."""
+
 class Store:
     """A cache of this process: values by text key, with expiry, tags and a bound.
 

@@ -92,7 +92,7 @@ class CacheBackend(ABC):
         """As `set`, with tags, which only a `tagged` level is given."""
         return await self.set(key, value, ttl)
 
-    async def invalidate_tags(self, tags: tuple[str, ...]) -> None:
+    async def invalidate_tags(self, tags: tuple[str, ...]) -> None:  # noqa: B027 - a level without tags has nothing to drop
         """Drops what has one of the tags."""
 
     @property
@@ -362,7 +362,7 @@ class MultiLevelCache:
                 return found.value
             token = self._memory.token(key, tags)
             task = asyncio.current_task() if not self._blocks else None
-            place = (id(self._levels), key)
+            place = (id(self._levels), key, token.mark())
             flight, leads = _flight.board(place, task)
             if not leads:
                 if flight.owner is task or not await flight.waited(wait):
@@ -427,7 +427,7 @@ class MultiLevelCache:
         await self.flush()
 
     async def _arrange(self) -> None:
-        """Sees to it that what waits is written in time: by a task of the running loop, else by the write that is late."""
+        """Has what waits written in time: by a task of the running loop, else by the first write that is late."""
         now = time.monotonic()
         if self._due is None:
             self._due = now + self.write_back_delay
@@ -534,7 +534,7 @@ class SyncCache:
         *,
         tags: Iterable[str] = (),
     ) -> bool:
-        """As the asynchronous `set`; what is written back is written by a later write that finds it late, or `flush`."""
+        """As the asynchronous `set`; what is to be written back is by a write that finds it late, or by `flush`."""
         try:
             return run_blocking(self._cache.set(key, value, ttl, strategy, tags=tags))
         finally:
@@ -579,7 +579,7 @@ class SyncCache:
             if found is not None:
                 return found.value  # type: ignore[no-any-return]
             token = cache._memory.token(key, tags)
-            place = (id(cache._levels), key, "sync")
+            place = (id(cache._levels), key, token.mark(), "sync")
             flight, leads = _flight.board(place, get_ident())
             if not leads:
                 if flight.owner == get_ident() or not flight.wait(wait):

@@ -82,6 +82,14 @@ impl Store {
 }
 
 #[pymethods]
+impl Token {
+    /// Equal for two tokens of one key and tags if and only if nothing was written in between.
+    fn mark(&self) -> u64 {
+        self.inside.number()
+    }
+}
+
+#[pymethods]
 impl Store {
     #[new]
     #[pyo3(signature = (name=None, *, max_bytes=DEFAULT_BYTES, max_entries=None, cull_frequency=3, shared=false, generations=None))]
