@@ -6,10 +6,11 @@ package's store: bounded, a copy for every reader, plain values without pickle.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from dogpile.cache.api import NO_VALUE, CacheBackend, CachedValue
+
 from tierkeep.cache import CacheLevel, MemoryCache, MultiLevelCache
 
 __all__ = ["MultiLevelBackend"]
@@ -55,7 +56,7 @@ class MultiLevelBackend(CacheBackend):
         kept = self._cache.get(key, NO_VALUE)
         return CachedValue(*kept[1]) if type(kept) is tuple and kept[:1] == (_MARK,) else kept
 
-    def get_multi(self, keys: Sequence[str]) -> Sequence[Any]:
+    def get_multi(self, keys: Iterable[str]) -> Sequence[Any]:
         """The values in the order of the keys."""
         return [self.get(key) for key in keys]
 
@@ -74,7 +75,7 @@ class MultiLevelBackend(CacheBackend):
         """Removes; nothing happens if it is not there."""
         self._cache.delete(key)
 
-    def delete_multi(self, keys: Sequence[str]) -> None:
+    def delete_multi(self, keys: Iterable[str]) -> None:
         """Removes several."""
         for key in keys:
             self.delete(key)
