@@ -3,9 +3,11 @@
 from collections.abc import Callable, Iterable, Mapping
 from os import PathLike
 from pathlib import Path
-from typing import Any, SupportsFloat
+from typing import Any, SupportsFloat, TypeVar
 
 from typing_extensions import Self
+
+_Value = TypeVar("_Value")
 
 __version__: str
 
@@ -106,11 +108,16 @@ class CacheCore:
     version: Any
     key_func: Any
     default_timeout: Any
-    _max_entries: int | None
+    _max_entries: Any
     _cull_frequency: int
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self: ...
-    def _open(self, name: str, max_bytes: int, generations: str | None, ordinary: bool) -> None: ...
+    def _open(self, name: str, max_bytes: int, generations: str | None, ordinary: bool, lease: float) -> None: ...
+    def _begin(
+        self, key: Any, version: int | None = None, tags: Iterable[str] | None = None
+    ) -> tuple[bytes, int]: ...
+    @staticmethod
+    def _copy(value: _Value) -> _Value: ...
     def get(self, key: Any, default: Any = None, version: int | None = None) -> Any:
         """The value of a key, or the default. A copy for each reader."""
 
@@ -130,7 +137,7 @@ class CacheCore:
         nx: bool = False,
         xx: bool = False,
         tags: Iterable[str] | None = None,
-    ) -> bool:
+    ) -> Any:
         """Stores a value. True unless `nx` (only if there is none) or `xx` (only if there is one) forbade it.
 
         `timeout` is in seconds, fractions counted; None is for ever, 0 and less removes the key.
@@ -163,7 +170,7 @@ class CacheCore:
     def delete(self, key: Any, version: int | None = None) -> bool:
         """Removes a value; True if there was one."""
 
-    def delete_many(self, keys: Iterable[Any] | None, version: int | None = None) -> int:
+    def delete_many(self, keys: Iterable[Any] | None, version: int | None = None) -> Any:
         """Removes values and tells how many there were."""
 
     def incr(self, key: Any, delta: Any = None, version: int | None = None) -> Any:

@@ -23,19 +23,19 @@ fn slot(table: &Generations, name: &str) -> Slot {
 }
 
 fn folder() -> (tempfile::TempDir, PathBuf) {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("a folder for temporary files");
     let path = folder.path().join("table");
     (folder, path)
 }
 
 /// Runs the "test" below in a process of its own.
 fn start_child(path: &Path) -> Child {
-    Command::new(std::env::current_exe().unwrap())
+    Command::new(std::env::current_exe().expect("this test is a program"))
         .args(["--exact", "child_bumps_when_asked", "--nocapture"])
         .env(FILE, path)
         .stdout(Stdio::null())
         .spawn()
-        .unwrap()
+        .expect("a second process")
 }
 
 #[test]
@@ -122,7 +122,7 @@ fn same_name_in_another_namespace_is_another_counter() {
 /// What each damage must be refused with.
 fn refusal(damage: impl FnOnce(&Path)) -> &'static str {
     let (_folder, path) = folder();
-    drop(Generations::open(&path, SLOTS).unwrap());
+    drop(Generations::open(&path, SLOTS).expect("a new table"));
     damage(&path);
     match Generations::open(&path, SLOTS) {
         Err(Error::Foreign { reason, .. }) => reason,

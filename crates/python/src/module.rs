@@ -4,6 +4,7 @@ mod cache;
 mod cached;
 mod copy;
 mod key;
+mod misses;
 mod pattern;
 mod place;
 mod store;

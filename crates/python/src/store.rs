@@ -62,6 +62,21 @@ struct Inside<V> {
     freshness: Freshness,
 }
 
+/// What a fill is compared with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Since {
+    /// A token of its key and its tags.
+    Tags(Token),
+    /// A token of its key and any tag.
+    AnyTag(Token),
+}
+
+impl From<Token> for Since {
+    fn from(token: Token) -> Self {
+        Since::Tags(token)
+    }
+}
+
 impl<V: Weigh> Store<V> {
     /// An empty store whose keys have their counters in `table`. Stores of the same `namespace` in other processes that
     /// use the same table are told what this one writes.
@@ -119,6 +134,13 @@ impl<V: Weigh> Store<V> {
         inside.freshness.token(slot, tags)
     }
 
+    /// As [`Store::token`], for a value whose tags are not known yet: an invalidation of any tag counts.
+    pub fn token_of_any_tag(&self, key: &[u8]) -> Token {
+        let inside = self.lock();
+        let slot = inside.freshness.slot(key);
+        inside.freshness.token_of_any_tag(slot)
+    }
+
     /// Stores a value that somebody decided on: every process drops what it kept of the key. A value that is over
     /// already, or heavier than the whole store may be, only removes the old one.
     pub fn set(&self, key: &[u8], offer: Offer<V>, now: Moment) {
@@ -135,12 +157,12 @@ impl<V: Weigh> Store<V> {
 
     /// Stores a value that was made after `token` was taken, in place of what is there. False: it was refused, as
     /// something it depends on has been written since.
-    pub fn fill(&self, key: &[u8], offer: Offer<V>, token: Token, now: Moment) -> bool {
+    pub fn fill(&self, key: &[u8], offer: Offer<V>, since: impl Into<Since>, now: Moment) -> bool {
         let mut dead = Vec::new();
         let mut inside = self.lock();
         let Inside { shelf, freshness } = &mut *inside;
         let slot = freshness.slot(key);
-        let fits = freshness.token(slot, &offer.tags) == token;
+        let fits = freshness.is_unchanged(slot, &offer.tags, since.into());
         if fits {
             let stamp = freshness.stamp(slot, &offer.tags);
             shelf.put(key, slot, stamp, offer, now, &mut dead);
@@ -152,14 +174,14 @@ impl<V: Weigh> Store<V> {
         fits
     }
 
-    /// Stores a value if no live one is there: of any number of threads, one does. With a token, only if nothing was
-    /// written since it was taken. True if it is stored, or would have been but is over already.
-    pub fn add(&self, key: &[u8], offer: Offer<V>, token: Option<Token>, now: Moment) -> bool {
+    /// Stores a value if no live one is there: of any number of threads, one does. With a token, only if nothing it
+    /// depends on was written since. True if it is stored, or would have been but is over already.
+    pub fn add(&self, key: &[u8], offer: Offer<V>, since: Option<Since>, now: Moment) -> bool {
         let mut dead = Vec::new();
         let mut inside = self.lock();
         let Inside { shelf, freshness } = &mut *inside;
         let slot = freshness.slot(key);
-        let refused = token.is_some_and(|token| token != freshness.token(slot, &offer.tags));
+        let refused = since.is_some_and(|since| !freshness.is_unchanged(slot, &offer.tags, since));
         let adds = !refused && !shelf.is_live(key, freshness, now);
         if adds {
             let stamp = freshness.stamp(slot, &offer.tags);
@@ -309,10 +331,7 @@ impl<V: Weigh> Store<V> {
 
     /// Refuses all that has the tag, in every process; fills that are under way, too.
     pub fn invalidate_tags(&self, tags: &[Slot]) {
-        let inside = self.lock();
-        for tag in tags {
-            inside.freshness.bump(*tag);
-        }
+        self.lock().freshness.bump_tags(tags);
     }
 
     /// Number of entries, those that are over but not yet removed counted in.

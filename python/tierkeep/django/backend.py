@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+import warnings
+from collections.abc import Callable, Collection, Iterable, Mapping
+from inspect import isawaitable
+from typing import Any, TypeVar
 
 from asgiref.sync import sync_to_async
 from django.core.cache.backends.base import DEFAULT_TIMEOUT, BaseCache
-from django.core.exceptions import SynchronousOnlyOperation
+from django.core.exceptions import ImproperlyConfigured, SynchronousOnlyOperation
 
 from tierkeep._core import CacheCore
+from tierkeep.django import flight
+from tierkeep.django.extras import Extras
 from tierkeep.django.options import Options
 
 
-class Cache(CacheCore, BaseCache):
+class Cache(Extras, CacheCore, BaseCache):
     """Django's cache API over a store of this process whose entries every process of the machine can invalidate.
 
     Each reader gets a copy of its own. Expiry has fractions of a second. Bounded by bytes (`OPTIONS["L1_BYTES"]`, 64 MiB
@@ -22,12 +26,34 @@ class Cache(CacheCore, BaseCache):
 
     def __init__(self, location: str | list[str], params: dict[str, Any]) -> None:
         options = Options.of(location, params)
+        if options.remote is not None:
+            raise ImproperlyConfigured("LOCATION is an address, and this build has no second level yet.")
         BaseCache.__init__(self, params)
         self._made_of = (location, params)
         self._key_warnings = options.key_warnings
+        self._reverse_key = options.reverse_key
         # Django's default of 300 entries is a bound that nobody asked for.
         self._max_entries = options.max_entries
-        self._open(options.name, options.l1_bytes, options.generations, self._makes_keys_as_django())
+        self._name = options.name
+        self._open_or_warn(options)
+
+    def _open_or_warn(self, options: Options) -> None:
+        """Opens the store; by itself, with a warning, if the table of generations cannot be used."""
+        for table in (options.generations, None):
+            try:
+                self._open(
+                    options.name,
+                    options.l1_bytes,
+                    table,
+                    self._makes_keys_as_django(),
+                    options.remember_read_miss,
+                )
+                return
+            except (OSError, ValueError) as error:
+                if table is None:
+                    raise
+                message = f"{error}. Other processes will not be told what this one writes, nor this one what they do."
+                warnings.warn(message, RuntimeWarning, stacklevel=4)
 
     @classmethod
     def _makes_keys_as_django(cls) -> bool:
@@ -51,6 +77,88 @@ class Cache(CacheCore, BaseCache):
         if self._key_warnings:
             super().validate_key(key)
 
+    def get_or_set(
+        self,
+        key: Any,
+        default: Any,
+        timeout: Any = DEFAULT_TIMEOUT,
+        version: int | None = None,
+        *,
+        tags: Collection[str] | None = None,
+    ) -> Any:
+        """The value of a key; if there is none, `default`, or what it returns if it can be called, stored with `tags`.
+
+        Of all threads and tasks of the process that ask at once, one calls. What it returns is not stored if the key or
+        a tag was written meanwhile, and callers that came after that write do not get it.
+        """
+        value = self.get(key, self._missing_key, version)
+        if value is not self._missing_key:
+            return value
+        if not callable(default):
+            return self._keep(key, default, timeout, version, tags)
+        what = (self._name, *self._begin(key, version, tags))
+        computation, leads = flight.board(what)
+        if not leads:
+            if not computation.holds_up_leader() and computation.wait():
+                value = self.get(key, self._missing_key, version)
+                return self._copy(computation.value) if value is self._missing_key else value
+            return self._keep(key, default(), timeout, version, tags)
+        try:
+            # Somebody may have finished since the first look.
+            value = self.get(key, self._missing_key, version)
+            if value is self._missing_key:
+                self._begin(key, version, tags)
+                value = self._keep(key, default(), timeout, version, tags)
+            computation.value, computation.has_value = value, True
+            return value
+        finally:
+            flight.leave(what, computation)
+
+    def _keep(self, key: Any, value: Any, timeout: Any, version: int | None, tags: Collection[str] | None) -> Any:
+        """Adds a computed value, and gives what is there then: another writer's value wins."""
+        options = {} if tags is None else {"tags": tags}
+        self.add(key, value, timeout=timeout, version=version, **options)
+        return self.get(key, value, version)
+
+    async def aget_or_set(
+        self,
+        key: Any,
+        default: Any,
+        timeout: Any = DEFAULT_TIMEOUT,
+        version: int | None = None,
+        *,
+        tags: Collection[str] | None = None,
+    ) -> Any:
+        """As `get_or_set`; what `default` returns may be awaitable."""
+        value = await self.aget(key, self._missing_key, version)
+        if value is not self._missing_key:
+            return value
+        if not callable(default):
+            return await self._akeep(key, default, timeout, version, tags)
+        what = (self._name, *self._begin(key, version, tags))
+        computation, leads = flight.board(what)
+        if not leads:
+            if not computation.is_own() and await computation.await_landing():
+                value = await self.aget(key, self._missing_key, version)
+                return self._copy(computation.value) if value is self._missing_key else value
+            return await self._akeep(key, await _computed(default), timeout, version, tags)
+        try:
+            value = await self.aget(key, self._missing_key, version)
+            if value is self._missing_key:
+                self._begin(key, version, tags)
+                value = await self._akeep(key, await _computed(default), timeout, version, tags)
+            computation.value, computation.has_value = value, True
+            return value
+        finally:
+            flight.leave(what, computation)
+
+    async def _akeep(
+        self, key: Any, value: Any, timeout: Any, version: int | None, tags: Collection[str] | None
+    ) -> Any:
+        options = {} if tags is None else {"tags": tags}
+        await self.aadd(key, value, timeout=timeout, version=version, **options)
+        return await self.aget(key, value, version)
+
     # Reads and removals never wait: no thread is needed for them.
 
     async def aget(self, key: Any, default: Any = None, version: int | None = None) -> Any:
@@ -68,7 +176,7 @@ class Cache(CacheCore, BaseCache):
     async def adelete(self, key: Any, version: int | None = None) -> bool:
         return self.delete(key, version)
 
-    async def adelete_many(self, keys: Iterable[Any] | None, version: int | None = None) -> int:
+    async def adelete_many(self, keys: Iterable[Any] | None, version: int | None = None) -> Any:
         return self.delete_many(keys, version)
 
     async def aincr(self, key: Any, delta: Any = 1, version: int | None = None) -> Any:
@@ -90,7 +198,7 @@ class Cache(CacheCore, BaseCache):
 
     async def aset(
         self, key: Any, value: Any, timeout: Any = DEFAULT_TIMEOUT, version: int | None = None, **options: Any
-    ) -> bool:
+    ) -> Any:
         return await _off_the_loop_if_needed(self.set, key, value, timeout, version, **options)
 
     async def aadd(
@@ -104,8 +212,16 @@ class Cache(CacheCore, BaseCache):
         return await _off_the_loop_if_needed(self.set_many, data, timeout, version, **options)
 
 
-async def _off_the_loop_if_needed(call: Callable[..., Any], *args: Any, **options: Any) -> Any:
+_Result = TypeVar("_Result")
+
+
+async def _off_the_loop_if_needed(call: Callable[..., _Result], *args: Any, **options: Any) -> _Result:
     try:
         return call(*args, **options)
     except SynchronousOnlyOperation:
         return await sync_to_async(call, thread_sensitive=True)(*args, **options)
+
+
+async def _computed(default: Callable[[], Any]) -> Any:
+    value = default()
+    return await value if isawaitable(value) else value

@@ -8,14 +8,16 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyInt, PyList, PyString};
+use pyo3::types::{PyBytes, PyDict, PyInt, PyList, PyString};
 
 use super::key::{self, Made, Prefix};
+use super::misses::{self, MissToken, Wanted};
 use super::pattern;
 use super::place::{self, Place, Table};
 use super::store::{self, DEFAULT_BYTES};
 use super::value::Kept;
-use crate::store::{Bounds, Culling, Expiry, Facts, Offer};
+use crate::store::{Bounds, Culling, Expiry, Facts, Moment, Offer, Since};
+use tierkeep_generations::Slot;
 
 /// The part of `tierkeep.django.Cache` that is in Rust.
 #[pyclass(subclass, frozen, module = "tierkeep._core")]
@@ -36,6 +38,8 @@ struct Settings {
     max_entries: Option<i64>,
     cull_frequency: i64,
     bytes: usize,
+    /// Nanoseconds for which a miss is remembered.
+    lease: u64,
     /// Keys are made as Django's own class makes them: nothing that takes part is overridden.
     ordinary: bool,
     /// What to put before keys, as long as keys are ordinary.
@@ -170,6 +174,32 @@ impl CacheCore {
         Ok(Offer { value, tags, expires: self.expiry(timeout)? })
     }
 
+    /// A live value; else the miss is remembered.
+    fn read(&self, py: Python<'_>, key: &[u8]) -> PyResult<Option<Py<PyAny>>> {
+        let place = self.place()?;
+        let found = store::read(py, place, key)?;
+        if found.is_some() {
+            // What is stored from here on was decided in knowledge of this value.
+            misses::take(py, place, key, place::now())?;
+        } else if self.settings().lease > 0 {
+            let token = MissToken::Open { plain: place.token(key, &[]), tagged: place.token_of_any_tag(key) };
+            misses::remember(py, place, key, token, place::now())?;
+        }
+        Ok(found)
+    }
+
+    /// What a value that is about to be stored has to be compared with: this thread or task missed its key lately.
+    fn since(&self, py: Python<'_>, key: &[u8], tags: &[Slot]) -> PyResult<Option<Since>> {
+        let lease = self.settings().lease;
+        let oldest = Moment(place::now().0.saturating_sub(lease));
+        let miss = misses::take(py, self.place()?, key, oldest)?;
+        Ok(miss.and_then(|miss| match miss.for_tags(tags) {
+            Wanted::Exact(token) => Some(Since::Tags(token)),
+            Wanted::AnyTag(token) => Some(Since::AnyTag(token)),
+            Wanted::Nothing => None,
+        }))
+    }
+
     fn not_found(key: &MadeKey) -> PyErr {
         PyValueError::new_err(format!("Key '{}' not found", String::from_utf8_lossy(key.as_bytes())))
     }
@@ -177,6 +207,15 @@ impl CacheCore {
     fn version_or_own<'py>(&self, py: Python<'py>, version: Option<Bound<'py, PyAny>>) -> Bound<'py, PyAny> {
         version.unwrap_or_else(|| self.settings().version.clone_ref(py).into_bound(py))
     }
+}
+
+/// Stores a value: as a fill if it was computed after a miss, else as a decision. False: refused.
+fn store_or_fill(place: &Place, key: &[u8], offer: Offer<Kept>, since: Option<Since>, now: Moment) -> bool {
+    let Some(since) = since else {
+        place.set(key, offer, now);
+        return true;
+    };
+    place.fill(key, offer, since, now)
 }
 
 /// Seconds of a time-out: None for ever.
@@ -198,6 +237,7 @@ impl CacheCore {
             max_entries: None,
             cull_frequency: 3,
             bytes: DEFAULT_BYTES,
+            lease: 0,
             ordinary: false,
             prefix: None,
         };
@@ -205,7 +245,7 @@ impl CacheCore {
     }
 
     /// Called once by `__init__`: the store of that name, told of other processes' writes through that table.
-    #[pyo3(signature = (name, max_bytes, generations, ordinary))]
+    #[pyo3(signature = (name, max_bytes, generations, ordinary, lease))]
     fn _open(
         &self,
         py: Python<'_>,
@@ -213,10 +253,14 @@ impl CacheCore {
         max_bytes: usize,
         generations: Option<PathBuf>,
         ordinary: bool,
+        lease: f64,
     ) -> PyResult<()> {
+        let lease = std::time::Duration::try_from_secs_f64(lease)
+            .map_err(|error| PyValueError::new_err(format!("how long a miss is remembered: {error}")))?;
         {
             let mut settings = self.settings();
             (settings.bytes, settings.ordinary) = (max_bytes, ordinary);
+            settings.lease = u64::try_from(lease.as_nanos()).unwrap_or(u64::MAX);
         }
         let table = generations.map_or(Table::Private, Table::File);
         let place = place::open(&format!("django {name}"), self.bounds(), &table)?;
@@ -299,7 +343,8 @@ impl CacheCore {
         version: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Option<Py<PyAny>>> {
         let key = Self::key(slf, key, version)?;
-        Ok(store::read(slf.py(), slf.get().place()?, key.as_bytes())?.or(default))
+        let found = slf.get().read(slf.py(), key.as_bytes())?;
+        Ok(found.or(default))
     }
 
     /// A dict of those that are there.
@@ -313,7 +358,7 @@ impl CacheCore {
         for key in keys.try_iter()? {
             let key = key?;
             let made = Self::key(slf, &key, version)?;
-            if let Some(value) = store::read(slf.py(), slf.get().place()?, made.as_bytes())? {
+            if let Some(value) = slf.get().read(slf.py(), made.as_bytes())? {
                 found.set_item(key, value)?;
             }
         }
@@ -347,14 +392,14 @@ impl CacheCore {
         if nx && xx {
             return Err(PyValueError::new_err("nx and xx exclude each other"));
         }
+        let since = this.since(slf.py(), key.as_bytes(), &offer.tags)?;
         if nx {
-            return Ok(place.add(key.as_bytes(), offer, None, now));
+            return Ok(place.add(key.as_bytes(), offer, since, now));
         }
         if xx {
             return Ok(place.set_if_present(key.as_bytes(), offer, now));
         }
-        place.set(key.as_bytes(), offer, now);
-        Ok(true)
+        Ok(store_or_fill(place, key.as_bytes(), offer, since, now))
     }
 
     /// Stores each pair of a mapping. The keys that could not be stored: none.
@@ -371,7 +416,8 @@ impl CacheCore {
             let (key, value) = pair?.extract::<(Bound<'py, PyAny>, Bound<'py, PyAny>)>()?;
             let key = Self::key(slf, &key, version)?;
             let offer = this.offer(&value, &timeout, tags)?;
-            this.place()?.set(key.as_bytes(), offer, place::now());
+            let since = this.since(slf.py(), key.as_bytes(), &offer.tags)?;
+            store_or_fill(this.place()?, key.as_bytes(), offer, since, place::now());
         }
         Ok(PyList::empty(slf.py()))
     }
@@ -389,7 +435,8 @@ impl CacheCore {
         let this = slf.get();
         let key = Self::key(slf, key, version)?;
         let offer = this.offer(value, &timeout, tags)?;
-        Ok(this.place()?.add(key.as_bytes(), offer, None, place::now()))
+        let since = this.since(slf.py(), key.as_bytes(), &offer.tags)?;
+        Ok(this.place()?.add(key.as_bytes(), offer, since, place::now()))
     }
 
     /// Gives a live value another time-out. False if there is none.
@@ -409,7 +456,9 @@ impl CacheCore {
     #[pyo3(signature = (key, version=None))]
     fn delete(slf: &Bound<'_, Self>, key: &Bound<'_, PyAny>, version: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
         let key = Self::key(slf, key, version)?;
-        Ok(slf.get().place()?.delete(key.as_bytes(), place::now()))
+        let place = slf.get().place()?;
+        misses::take(slf.py(), place, key.as_bytes(), place::now())?;
+        Ok(place.delete(key.as_bytes(), place::now()))
     }
 
     /// Removes values and tells how many there were. None is taken for no keys.
@@ -504,7 +553,7 @@ impl CacheCore {
     fn invalidate_tags(&self, tags: &Bound<'_, PyAny>) -> PyResult<()> {
         let place = self.place()?;
         place.invalidate_tags(&store::tags(place, Some(tags))?);
-        Ok(())
+        misses::forget_all(tags.py(), place)
     }
 
     /// Made keys that match a made pattern, in order.
@@ -516,16 +565,43 @@ impl CacheCore {
     }
 
     /// Removes what matches a made pattern, and tells how many there were.
-    fn _delete_matching(&self, pattern: &Bound<'_, PyString>) -> PyResult<usize> {
+    fn _delete_matching(&self, py: Python<'_>, pattern: &Bound<'_, PyString>) -> PyResult<usize> {
         let pattern = key::bytes_of(pattern)?;
         let prefix = pattern::literal_prefix(&pattern);
-        Ok(self.place()?.delete_matching(prefix, |key| pattern::matches(&pattern, key), place::now()))
+        let place = self.place()?;
+        misses::forget_all(py, place)?;
+        Ok(place.delete_matching(prefix, |key| pattern::matches(&pattern, key), place::now()))
     }
 
     /// Empties this LOCATION, in every process of the machine.
-    fn clear(&self) -> PyResult<()> {
-        self.place()?.clear();
-        Ok(())
+    fn clear(&self, py: Python<'_>) -> PyResult<()> {
+        let place = self.place()?;
+        place.clear();
+        misses::forget_all(py, place)
+    }
+
+    /// Begins to compute a value with these tags: the made key, and a number that is another one as soon as the key or
+    /// a tag is written. What this thread or task adds or sets next under the key counts from now.
+    #[pyo3(signature = (key, version=None, tags=None))]
+    fn _begin<'py>(
+        slf: &Bound<'py, Self>,
+        key: &Bound<'py, PyAny>,
+        version: Option<&Bound<'py, PyAny>>,
+        tags: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<(Bound<'py, PyAny>, u64)> {
+        let py = slf.py();
+        let key = Self::key(slf, key, version)?;
+        let place = slf.get().place()?;
+        let tags = store::tags(place, tags)?;
+        let token = place.token(key.as_bytes(), &tags);
+        misses::remember(py, place, key.as_bytes(), MissToken::Exact { tags, token }, place::now())?;
+        Ok((PyBytes::new(py, key.as_bytes()).into_any(), token.number()))
+    }
+
+    /// Another of the same value, as a reader gets it.
+    #[staticmethod]
+    fn _copy(value: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        Kept::of(value)?.into_value(value.py())
     }
 
     /// hits, misses, evictions, entries and bytes of this LOCATION in this process.

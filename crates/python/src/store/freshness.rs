@@ -12,12 +12,14 @@ use std::sync::Arc;
 
 use tierkeep_generations::{Generations, Namespace, Slot};
 
+use super::Since;
+
 /// What a value that is being made depends on, as it was before its making began.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Token(u64);
 
 impl Token {
-    /// Equal for tokens of the same key and tags if and only if nothing was written between them.
+    /// As a number; of use only to tell tokens apart.
     pub fn number(self) -> u64 {
         self.0
     }
@@ -36,6 +38,8 @@ pub(super) struct Freshness {
     tags: Namespace,
     /// Counter of the whole namespace.
     all: Slot,
+    /// Counter of all tags together: advanced with each of them.
+    any_tag: Slot,
     /// How often this store itself advanced each counter for a key of its own or for its namespace.
     own: Vec<u32>,
 }
@@ -45,7 +49,8 @@ impl Freshness {
         let keys = Namespace::new(namespace);
         let own = vec![0; table.slots()];
         let all = table.slot(keys.inner("all"), b"");
-        Freshness { watched: None, keys, tags: keys.inner("tags"), all, own, table }
+        let any_tag = table.slot(keys.inner("any tag"), b"");
+        Freshness { watched: None, keys, tags: keys.inner("tags"), all, any_tag, own, table }
     }
 
     pub(super) fn watch(&mut self, table: Arc<Generations>) {
@@ -71,9 +76,22 @@ impl Freshness {
         Token(sum)
     }
 
+    /// As a token with every tag there is.
+    pub(super) fn token_of_any_tag(&self, slot: Slot) -> Token {
+        self.token(slot, &[self.any_tag])
+    }
+
     pub(super) fn stamp(&self, slot: Slot, tags: &[Slot]) -> Stamp {
         let own = u64::from(self.own[self.all.index()]).wrapping_add(u64::from(self.own[slot.index()]));
         Stamp(self.token(slot, tags).0.wrapping_sub(own))
+    }
+
+    /// True if nothing that a fill depends on was written since.
+    pub(super) fn is_unchanged(&self, slot: Slot, tags: &[Slot], since: Since) -> bool {
+        match since {
+            Since::Tags(token) => self.token(slot, tags) == token,
+            Since::AnyTag(token) => self.token_of_any_tag(slot) == token,
+        }
     }
 
     /// Advances the counter of a key that this store writes.
@@ -88,8 +106,13 @@ impl Freshness {
         self.bump_own(self.all);
     }
 
-    /// Advances a counter for everybody, this store included.
-    pub(super) fn bump(&self, slot: Slot) {
-        self.table.bump(slot);
+    /// Advances the counters of tags, for everybody, this store included.
+    pub(super) fn bump_tags(&self, tags: &[Slot]) {
+        for tag in tags {
+            self.table.bump(*tag);
+        }
+        if !tags.is_empty() {
+            self.table.bump(self.any_tag);
+        }
     }
 }

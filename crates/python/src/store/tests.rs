@@ -6,7 +6,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use tierkeep_generations::{Generations, SlotCount};
 
-use super::{Bounds, Culling, Expiry, Moment, Offer, Store, Weigh};
+use super::{Bounds, Culling, Expiry, Moment, Offer, Since, Store, Weigh};
 
 impl Weigh for String {
     fn weigh(&self) -> usize {
@@ -67,10 +67,13 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     proptest::collection::vec(step, 0..60)
 }
 
+/// Value, end and tag.
+type Entry = (u8, Option<u64>, Option<u8>);
+
 /// The obvious form of two stores: maps, and every rule written out.
 #[derive(Debug, Default)]
 struct Model {
-    kept: [BTreeMap<u8, (u8, Option<u64>, Option<u8>)>; 2],
+    kept: [BTreeMap<u8, Entry>; 2],
     now: u64,
 }
 
@@ -260,7 +263,7 @@ fn fill_is_refused_when_its_key_was_written_meanwhile() {
         let token = here.token(b"k", &[]);
         write();
         assert!(!here.fill(b"k", offer("old"), token, NOW));
-        assert!(!here.add(b"k", offer("old"), Some(token), NOW));
+        assert!(!here.add(b"k", offer("old"), Some(token.into()), NOW));
         assert_ne!(get(&here, "k").as_deref(), Some("old"));
     }
 
@@ -279,6 +282,20 @@ fn fill_is_refused_when_a_tag_was_invalidated_meanwhile_and_others_are_not() {
 
     assert!(!store.fill(b"r", tagged(red), of_red, NOW));
     assert!(store.fill(b"b", tagged(blue), of_blue, NOW));
+}
+
+#[test]
+fn fill_whose_tags_were_not_known_is_refused_when_any_tag_was_invalidated() {
+    let store = store(ROOMY);
+    let red = store.tag(b"red");
+    let tagged = || Offer { tags: Box::new([red]), ..offer("v") };
+    let since = Since::AnyTag(store.token_of_any_tag(b"k"));
+
+    assert!(store.fill(b"k", tagged(), since, NOW), "nothing was invalidated");
+    store.invalidate_tags(&[store.tag(b"blue")]);
+    assert_eq!(get(&store, "k").as_deref(), Some("v"), "what is kept has its own tags only");
+
+    assert!(!store.fill(b"k", tagged(), since, NOW));
 }
 
 #[test]

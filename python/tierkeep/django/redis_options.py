@@ -1,0 +1,204 @@
+"""Settings of a LOCATION with Redis, as django-redis has them: what is done, what is not needed, what is refused."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.utils.crypto import salted_hmac
+
+logger = logging.getLogger("tierkeep.django")
+
+#: What only chooses Python code of redis-py or django-redis, none of which runs here.
+_NOT_NEEDED = frozenset(
+    "CONNECTION_FACTORY PARSER_CLASS REDIS_CLIENT_CLASS REDIS_CLIENT_KWARGS CONNECTION_POOL_CLASS PICKLE_VERSION "
+    "REPLICA_READ_ONLY CLOSE_CONNECTION".split()
+)
+
+_DONE = frozenset(
+    "CLIENT_CLASS SERIALIZER COMPRESSOR USERNAME PASSWORD DB SENTINELS SENTINEL_KWARGS SOCKET_TIMEOUT "
+    "SOCKET_CONNECT_TIMEOUT CONNECTION_POOL_KWARGS IGNORE_EXCEPTIONS LOG_IGNORED_EXCEPTIONS SIGN".split()
+)
+
+#: Options that are about a server.
+REDIS_OPTIONS = _DONE | _NOT_NEEDED
+
+#: Last part of the path of a client class that means nothing but the server.
+_CLIENTS = frozenset(["DefaultClient", "SentinelClient"])
+
+_COMPRESSORS = {
+    "IdentityCompressor": "identity",
+    "ZlibCompressor": "zlib",
+    "GzipCompressor": "gzip",
+    "Lz4Compressor": "lz4",
+}
+
+#: What is said to a class that has no counterpart here.
+_INSTEAD = {
+    "HerdClient": "one computation for all who ask at once is always on in get_or_set: use DefaultClient.",
+    "ShardClient": "use a Redis Cluster (redis+cluster://host,host), which moves keys when servers come and go.",
+    "JSONSerializer": "values that JSON can hold are stored without pickle anyway: leave SERIALIZER out.",
+    "MSGPackSerializer": "values that msgpack can hold are stored without pickle anyway: leave SERIALIZER out.",
+    "ZStdCompressor": "use Lz4Compressor or ZlibCompressor of django_redis.compressors.",
+    "LzmaCompressor": "use Lz4Compressor or ZlibCompressor of django_redis.compressors.",
+}
+
+
+@dataclass(frozen=True)
+class Remote:
+    """A second level: where it is, and how to talk to it."""
+
+    location: str | list[str]
+    #: Arguments of `_core.SharedStore`. They hold secrets.
+    arguments: dict[str, Any] = field(repr=False)
+    #: A server that does not answer is a miss, and a write that did not happen.
+    ignore_exceptions: bool
+    #: Says so in the log.
+    log_ignored_exceptions: bool
+    #: Keys that SCAN is asked for at once; None for the default.
+    scan_itersize: int | None
+
+    @classmethod
+    def of(cls, location: str | list[str] | tuple[str, ...], options: Mapping[str, Any]) -> Remote:
+        """Reads LOCATION and OPTIONS.
+
+        Raises ImproperlyConfigured for what is not understood.
+        """
+        for name in sorted(_NOT_NEEDED & options.keys()):
+            logger.debug("OPTIONS[%r] is not needed by tierkeep.django.Cache, and ignored", name)
+        _client(options.get("CLIENT_CLASS"))
+        _serializer(options.get("SERIALIZER"))
+        arguments: dict[str, Any] = {"compressor": _compressor(options.get("COMPRESSOR"))}
+        arguments |= _login(options) | _times(options) | _sentinels(options)
+        arguments["secrets"] = _secrets() if _boolean(options, "SIGN", True) else []
+        return cls(
+            location=location if isinstance(location, str) else list(location),
+            arguments={name: value for name, value in arguments.items() if value is not None},
+            ignore_exceptions=_boolean(
+                options, "IGNORE_EXCEPTIONS", bool(getattr(settings, "DJANGO_REDIS_IGNORE_EXCEPTIONS", False))
+            ),
+            log_ignored_exceptions=_boolean(
+                options, "LOG_IGNORED_EXCEPTIONS", bool(getattr(settings, "DJANGO_REDIS_LOG_IGNORED_EXCEPTIONS", False))
+            ),
+            scan_itersize=getattr(settings, "DJANGO_REDIS_SCAN_ITERSIZE", None),
+        )
+
+
+def _class_name(option: str, value: Any) -> str | None:
+    """The last part of a path, or the name of a class."""
+    if value is None:
+        return None
+    if isinstance(value, type):
+        return value.__name__
+    if not isinstance(value, str):
+        raise ImproperlyConfigured(f"OPTIONS[{option!r}] is {value!r}: it has to be the path of a class.")
+    return value.rpartition(".")[2]
+
+
+def _refuse(option: str, value: Any, name: str, accepted: str) -> ImproperlyConfigured:
+    instead = _INSTEAD.get(name, f"accepted: {accepted}.")
+    return ImproperlyConfigured(f"OPTIONS[{option!r}] is {value!r}, which tierkeep.django.Cache cannot run: {instead}")
+
+
+def _client(value: Any) -> None:
+    name = _class_name("CLIENT_CLASS", value)
+    if name is not None and name not in _CLIENTS:
+        raise _refuse("CLIENT_CLASS", value, name, "DefaultClient and SentinelClient of django_redis.client")
+
+
+def _serializer(value: Any) -> None:
+    name = _class_name("SERIALIZER", value)
+    if name is not None and name != "PickleSerializer":
+        raise _refuse("SERIALIZER", value, name, "django_redis.serializers.pickle.PickleSerializer")
+
+
+def _compressor(value: Any) -> str | None:
+    name = _class_name("COMPRESSOR", value)
+    if name is None:
+        return None
+    if name not in _COMPRESSORS:
+        raise _refuse("COMPRESSOR", value, name, ", ".join(_COMPRESSORS) + " of django_redis.compressors")
+    return _COMPRESSORS[name]
+
+
+def _login(options: Mapping[str, Any]) -> dict[str, Any]:
+    database = options.get("DB")
+    if database is not None and (isinstance(database, bool) or not str(database).isdecimal()):
+        raise ImproperlyConfigured(f"OPTIONS['DB'] is {database!r}: it has to be the number of a database.")
+    return {
+        "username": _text(options, "USERNAME"),
+        "password": _text(options, "PASSWORD"),
+        "db": None if database is None else int(database),
+    }
+
+
+def _text(options: Mapping[str, Any], name: str) -> str | None:
+    value = options.get(name)
+    if value is None or isinstance(value, str):
+        return value
+    # Without the value: it may be a password.
+    raise ImproperlyConfigured(f"OPTIONS[{name!r}] has to be a str, not {type(value).__name__}.")
+
+
+def _times(options: Mapping[str, Any]) -> dict[str, Any]:
+    pool = options.get("CONNECTION_POOL_KWARGS", {})
+    if not isinstance(pool, Mapping):
+        raise ImproperlyConfigured("OPTIONS['CONNECTION_POOL_KWARGS'] has to be a dict.")
+    known = {"max_connections", "socket_timeout", "socket_connect_timeout"}
+    # Broken connections are always found and replaced, time-outs never silently repeated.
+    ignored = {"retry_on_timeout", "health_check_interval", "socket_keepalive", "decode_responses", "protocol"}
+    for name in pool.keys() - known:
+        if name not in ignored:
+            accepted = ", ".join(sorted(known | ignored))
+            raise ImproperlyConfigured(
+                f"OPTIONS['CONNECTION_POOL_KWARGS'] has {name!r}, which tierkeep.django.Cache cannot do. "
+                f"Accepted: {accepted}."
+            )
+        logger.debug("CONNECTION_POOL_KWARGS[%r] is not needed by tierkeep.django.Cache, and ignored", name)
+    return {
+        "socket_timeout": _seconds(options, "SOCKET_TIMEOUT", pool.get("socket_timeout")),
+        "connect_timeout": _seconds(options, "SOCKET_CONNECT_TIMEOUT", pool.get("socket_connect_timeout")),
+        "max_connections": pool.get("max_connections"),
+    }
+
+
+def _seconds(options: Mapping[str, Any], name: str, default: Any) -> float | None:
+    value = options.get(name, default)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= 3600:
+        raise ImproperlyConfigured(f"OPTIONS[{name!r}] is {value!r}: it has to be seconds, more than 0 and up to 3600.")
+    return float(value)
+
+
+def _sentinels(options: Mapping[str, Any]) -> dict[str, Any]:
+    sentinels = options.get("SENTINELS")
+    if sentinels is None:
+        return {}
+    try:
+        hosts = [(str(host), int(port)) for host, port in sentinels]
+    except (TypeError, ValueError):
+        raise ImproperlyConfigured("OPTIONS['SENTINELS'] has to be a list of pairs of host and port.") from None
+    login = options.get("SENTINEL_KWARGS", {})
+    return {
+        "sentinels": hosts,
+        "sentinel_username": login.get("username"),
+        "sentinel_password": login.get("password"),
+    }
+
+
+def _boolean(options: Mapping[str, Any], name: str, default: bool) -> bool:
+    value = options.get(name, default)
+    if not isinstance(value, bool):
+        raise ImproperlyConfigured(f"OPTIONS[{name!r}] is {value!r}: it has to be True or False.")
+    return value
+
+
+def _secrets() -> list[bytes]:
+    """Keys of signatures, from the project's secrets: the first signs, all are taken when a value is read."""
+    keys = [settings.SECRET_KEY, *getattr(settings, "SECRET_KEY_FALLBACKS", [])]
+    return [salted_hmac("tierkeep.django.cache", "values", secret=key, algorithm="sha256").digest() for key in keys]
