@@ -223,6 +223,17 @@ class Copies:
     def take(self) -> Any:
         """The value, for one reader."""
 
+class Missed:
+    """A call that no fresh result answers."""
+
+    @property
+    def key(self) -> bytes | None:
+        """None if the arguments are not those of the function."""
+
+    @property
+    def old(self) -> tuple[Any, ...]:
+        """The stale result in a tuple; empty if there is none."""
+
 class CachedCall:
     """A function by whose arguments results are kept; see `tierkeep.cache.cached`, which derives from it."""
 
@@ -236,7 +247,9 @@ class CachedCall:
         stale: float = 0.0,
         awaited: bool = False,
     ) -> Self: ...
-    def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
+    def ask(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The fresh result of a call, or a `Missed`. Counts a hit."""
+
     def __get__(self, object: Any, _class: Any = None) -> Any: ...
     def key_of(self, args: tuple[Any, ...], kwargs: dict[str, Any] | None = None) -> bytes:
         """The key under which the result of a call is kept. TypeError if an argument has none."""
@@ -256,3 +269,78 @@ class CachedCall:
     def hits(self) -> int: ...
     def count(self, counter: int) -> None: ...
     def counted(self) -> list[int]: ...
+
+class Lease:
+    """The right to store what is computed because it was missing. Opaque; from `SharedStore.look`."""
+
+class SharedStore:
+    """A store whose values processes and machines share through Redis or Valkey; each process keeps copies.
+
+    The server is the authority. What one process changes the others of its machine see at once, if they share
+    `generations`, and those of other machines within `bound` seconds. Values come back equal in value and type. Time-outs
+    are seconds: None is for ever, zero and less over at once. Safe with threads and fork; requests release the
+    interpreter. Every method but `stats` raises ConnectionError if the server cannot be asked, RuntimeError if it refuses.
+    """
+
+    def __new__(cls, location: str | Iterable[str], **options: Any) -> SharedStore:
+        """The store of these settings in this process.
+
+        `location` is an address, or the primary's and then its replicas'. Options: `username`, `password`, `db`,
+        `sentinels` (pairs of host and port), `sentinel_username`, `sentinel_password`, `namespace` ("tk"),
+        `connect_timeout` (5.0), `socket_timeout` (1.0), `max_connections` (128), `secrets` (bytes; the first signs, none:
+        nothing is signed), `compressor` ("identity", "zlib", "gzip", "lz4"), `compressed_from` (256 bytes), `bound` (1.0),
+        `lease` (60.0: how long computing a missing value may take), `max_bytes` of copies (64 MiB), `generations` (the
+        path of the machine's table). Raises ValueError for what cannot work, TypeError for an unknown option.
+        """
+
+    @property
+    def is_trusted(self) -> bool:
+        """True while copies count: the server has told of every change that is older than the bound."""
+
+    def get(self, key: str, default: Any = None) -> Any: ...
+    def get_many(self, keys: Iterable[str]) -> dict[str, Any]:
+        """Those that are there; one request for all that are not copied."""
+
+    def look(self, key: str) -> tuple[bool, Any]:
+        """True and the value; or False and a `Lease`, to be given to `fill`."""
+
+    def set(self, key: str, value: Any, timeout: float | None = None, tags: Iterable[str] | None = None) -> None: ...
+    def add(self, key: str, value: Any, timeout: float | None = None, tags: Iterable[str] | None = None) -> bool:
+        """Stores if nothing is there; of all processes, one gets True."""
+
+    def fill(
+        self, key: str, value: Any, lease: Lease, timeout: float | None = None, tags: Iterable[str] | None = None
+    ) -> bool:
+        """Stores what was computed after the lease was given; False if the key was changed since, anywhere."""
+
+    def delete(self, key: str) -> bool: ...
+    def touch(self, key: str, timeout: float | None = None) -> bool: ...
+    def incr(self, key: str, delta: Any) -> Any:
+        """Adds, keeps the end, gives the sum. KeyError if there is none; TypeError if they cannot be added."""
+
+    def remaining(self, key: str) -> float | None:
+        """Seconds left, None for ever. KeyError if there is none."""
+
+    def invalidate_tags(self, tags: Iterable[str]) -> None:
+        """Everything with one of the tags is gone, everywhere. Costs nothing per key."""
+
+    def keys(self, pattern: str) -> list[str]:
+        """Keys that match, in order. Looks at every key of the server, in steps."""
+
+    def delete_matching(self, pattern: str) -> int:
+        """Removes keys by pattern. Looks at every key of the server, in steps; drops all copies."""
+
+    def clear(self) -> None:
+        """Removes all values of the namespace, and nothing else of the server."""
+
+    def lock(self, key: str, seconds: float | None = None) -> bytes | None:
+        """Takes a lock, for so many seconds or until it is released; its token, or None if somebody holds it."""
+
+    def unlock(self, key: str, token: bytes) -> bool:
+        """False if the lock was not held any more."""
+
+    def extend_lock(self, key: str, token: bytes, seconds: float | None = None) -> bool:
+        """Holds a lock for so many seconds from now; False if it was not held any more."""
+
+    def stats(self) -> dict[str, int]:
+        """hits, misses, evictions, entries, bytes of the copies in this process."""

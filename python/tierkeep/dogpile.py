@@ -15,7 +15,7 @@ from tierkeep.cache import CacheLevel, MemoryCache, MultiLevelCache
 
 __all__ = ["MultiLevelBackend"]
 
-_KNOWN = ("name", "max_bytes", "max_size", "shared", "ttl", "redis")
+_KNOWN = ("name", "max_bytes", "max_size", "shared", "ttl", "redis", "secret")
 
 
 class MultiLevelBackend(CacheBackend):
@@ -27,7 +27,8 @@ class MultiLevelBackend(CacheBackend):
         max_bytes: about how much memory it may use; 64 MiB otherwise.
         max_size: most values; no limit but bytes otherwise.
         ttl: seconds after which a value leaves the store, whatever the region's `expiration_time`; None: never.
-        redis: address of a Redis server as second level, which other machines share.
+        redis: address of a Redis server that other machines share, in place of memory alone.
+        secret: with `redis`, what values are signed with, as `tierkeep.cache.RedisCache` has it.
 
     Raises:
         ValueError: for an argument that there is not.
@@ -47,7 +48,7 @@ class MultiLevelBackend(CacheBackend):
         if arguments.get("redis") is not None:
             from tierkeep.cache import RedisCache
 
-            levels.add_level(CacheLevel.L2_REDIS, RedisCache(arguments["redis"]))
+            levels.add_level(CacheLevel.L2_REDIS, RedisCache(arguments["redis"], secret=arguments.get("secret")))
         self._cache = levels.sync
         self._ttl: float | None = arguments.get("ttl")
 

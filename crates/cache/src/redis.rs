@@ -41,6 +41,8 @@
 mod address;
 mod breaker;
 mod bus;
+#[cfg(feature = "redis-tls")]
+mod encryption;
 mod layout;
 mod line;
 mod names;
@@ -52,12 +54,15 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use self::address::Address;
 use self::line::Link;
 use self::names::Names;
 use self::transport::Dialer;
 
+pub use self::address::{Address, Host, Servers};
+pub use self::breaker::{Breaker, Permit};
 pub use self::bus::RedisBus;
+#[cfg(feature = "redis-tls")]
+pub use self::encryption::tls_settings;
 pub use self::tier::RedisTier;
 
 /// The longest prefix, in bytes: it is part of every key.

@@ -2,8 +2,12 @@
 //!
 //! The modules here know no Python and are tested by `cargo test`; with the feature `extension-module`, `module` puts
 //! them before CPython.
+//!
+//! [`remote`] is the second level of the cache, in Redis or Valkey; [`envelope`] is what values are wrapped in there.
 
-pub mod store;
-
+pub mod envelope;
+pub mod glob;
 #[cfg(feature = "extension-module")]
 mod module;
+pub mod remote;
+pub mod store;

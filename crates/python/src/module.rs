@@ -7,7 +7,9 @@ mod key;
 mod misses;
 mod pattern;
 mod place;
+mod shared;
 mod store;
+mod stored;
 mod value;
 
 use pyo3::prelude::*;
@@ -18,9 +20,11 @@ mod _core {
     #[pymodule_export]
     use super::cache::CacheCore;
     #[pymodule_export]
-    use super::cached::{Answered, Begun, CachedCall, Copies};
+    use super::cached::{Answered, Begun, CachedCall, Copies, Missed};
     #[pymodule_export]
     use super::place::shared_table_path;
+    #[pymodule_export]
+    use super::shared::{Lease, SharedStore};
     #[pymodule_export]
     use super::store::{Store, Token};
 

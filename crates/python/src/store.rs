@@ -13,6 +13,7 @@
 
 mod expiry;
 mod freshness;
+mod herald;
 mod shelf;
 #[cfg(test)]
 mod tests;
@@ -24,6 +25,7 @@ use tierkeep_generations::{Generations, Slot};
 pub use expiry::{Expiry, Moment, NotATime};
 use freshness::Freshness;
 pub use freshness::Token;
+pub use herald::Herald;
 use shelf::Shelf;
 pub use shelf::{Bounds, Counts, Culling, Weigh};
 
@@ -88,6 +90,11 @@ impl<V: Weigh> Store<V> {
     /// Also refuses what was filled before `table` was advanced: changes that other machines tell of.
     pub fn watch(&self, table: Arc<Generations>) {
         self.lock().freshness.watch(table);
+    }
+
+    /// Who tells this store of changes elsewhere, without its lock: a thread that Python knows nothing of.
+    pub fn herald(&self) -> Herald {
+        self.lock().freshness.herald()
     }
 
     /// The slot of a tag.

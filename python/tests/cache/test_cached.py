@@ -595,6 +595,28 @@ print("end", flush=True)
     assert done.stdout.split() == ["begun", "end"]
 
 
+def test_process_ends_while_daemon_threads_compute_and_go_on() -> None:
+    # A thread that wakes while the interpreter ends is unwound by CPython before 3.14; with a frame of Rust on its stack
+    # the process crashed.
+    code = """
+import threading, time
+from tierkeep import cached
+
+@cached
+def busy(x):
+    while True:
+        time.sleep(0)
+
+for number in range(3):
+    threading.Thread(target=busy, args=(number,), daemon=True).start()
+while busy.stats().loads < 3:
+    time.sleep(0.001)
+"""
+    for _ in range(3):
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_invalidation_is_seen_by_other_processes() -> None:
     code = """
 import sys

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         call_times,
         performance_monitor,
     )
+    from tierkeep.cache._redis import RedisCache
     from tierkeep.cache._warmup import CacheWarmup, WarmupReport
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "MultiLevelCache",
     "PerformanceBenchmark",
     "QueryCache",
+    "RedisCache",
     "WarmupReport",
     "cached",
     "call_times",
@@ -53,6 +55,7 @@ _LATER = {
     "_invalidation": ("CacheEntry", "CacheInvalidationManager", "InvalidationStrategy"),
     "_levels": ("CacheBackend", "CacheLevel", "CacheStrategy", "Found", "MemoryCache", "MultiLevelCache"),
     "_performance": ("BenchmarkResult", "CallTimes", "PerformanceBenchmark", "call_times", "performance_monitor"),
+    "_redis": ("RedisCache",),
     "_warmup": ("CacheWarmup", "WarmupReport"),
 }
 

@@ -9,7 +9,7 @@ from functools import update_wrapper
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, ParamSpec, TypeVar, cast, overload
 
-from tierkeep._core import CachedCall, Copies, Store
+from tierkeep._core import CachedCall, Copies, Missed, Store
 from tierkeep.cache import _flight
 
 if TYPE_CHECKING:
@@ -27,6 +27,9 @@ DEFAULT_TTL = 300.0
 
 #: Seconds that a caller waits for somebody else's computation before it computes itself.
 DEFAULT_WAIT = 30.0
+
+#: Seconds after which a result is asked of a level that other machines share once more.
+SHARED_BOUND = 1.0
 
 _MISSES, _STALE, _LOADS, _ERRORS, _WAITS, _UNKEPT = range(6)
 
@@ -71,9 +74,17 @@ class Cached(CachedCall, Generic[P, R]):
     _store: Store
     _cache: MultiLevelCache | None
 
-    if TYPE_CHECKING:
-
-        def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """The kept result of the call, or else what the function returns."""
+        found = self.ask(args, kwargs)
+        if type(found) is not Missed:
+            return found  # type: ignore[no-any-return]
+        if found.key is None:
+            # The arguments are not the function's: it says so itself, best.
+            return self._function(*args, **kwargs)
+        self.count(_STALE if found.old else _MISSES)
+        load = self._load_awaited if self._awaited else self._load
+        return load(found.key, args, kwargs, found.old)  # type: ignore[return-value]
 
     def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> bool:
         """Drops the result of the call with these arguments, in every process of the machine that shares the store.
@@ -81,16 +92,16 @@ class Cached(CachedCall, Generic[P, R]):
         A computation under way is not kept, and callers from now on do not wait for it. True if a result was kept here.
         """
         key = self.key_of(args, kwargs)
-        dropped = self.drop_key(key)
+        # The level below first: what is read there after this is not kept here.
         if self._cache is not None:
             self._cache.sync._drop_below(_text(key))
-        return dropped
+        return self.drop_key(key)
 
     def invalidate_all(self) -> None:
         """Drops the results of all calls of this function."""
-        self._store.invalidate_tags((self._tag,))
         if self._cache is not None:
             self._cache.sync.invalidate_tags((self._tag,))
+        self._store.invalidate_tags((self._tag,))
 
     def refresh(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Drops the result of the call with these arguments and computes it anew; returns it as the call would."""
@@ -101,17 +112,6 @@ class Cached(CachedCall, Generic[P, R]):
         """What happened so far in this process, and before the fork in its parent."""
         misses, stale, loads, errors, waits, unkept = self.counted()
         return CachedStats(self.hits(), misses, stale, loads, errors, waits, unkept)
-
-    def _misused(self, args: tuple[Any, ...], kwargs: dict[str, Any] | None) -> R:
-        """The arguments are not the function's: it says so itself, best."""
-        return self._function(*args, **(kwargs or {}))
-
-    def _missed(self, key: bytes, args: tuple[Any, ...], kwargs: dict[str, Any] | None, old: tuple[Any, ...]) -> Any:
-        """What a call does that finds no fresh result; `old` holds the stale one, if there is one."""
-        self.count(_STALE if old else _MISSES)
-        if self._awaited:
-            return self._load_awaited(key, args, kwargs or {}, old)
-        return self._load(key, args, kwargs or {}, old)
 
     def _load(self, key: bytes, args: tuple[Any, ...], kwargs: dict[str, Any], old: tuple[Any, ...]) -> Any:
         tags = self._tags_of(args, kwargs)
@@ -206,12 +206,12 @@ class Cached(CachedCall, Generic[P, R]):
         if cache is not None:
             found = cache._look_below(_text(key))
             if found is not None:
-                return found.value, Copies(found.value), found.remaining
+                return found.value, Copies(found.value), self._kept_here(found.remaining)
         value: Any = self._function(*args, **kwargs)
         copies = Copies(value)
         if cache is not None:
             cache._set_below(_text(key), value, self._kept_for(), tags)
-        return value, copies, self._kept_for()
+        return value, copies, self._kept_here(self._kept_for())
 
     async def _compute_awaited(
         self, key: bytes, args: tuple[Any, ...], kwargs: dict[str, Any], tags: tuple[str, ...]
@@ -220,12 +220,18 @@ class Cached(CachedCall, Generic[P, R]):
         if cache is not None:
             found = await cache._look_below(_text(key))
             if found is not None:
-                return found.value, Copies(found.value), found.remaining
+                return found.value, Copies(found.value), self._kept_here(found.remaining)
         value = await cast("Callable[..., Awaitable[Any]]", self._function)(*args, **kwargs)
         copies = Copies(value)
         if cache is not None:
             await cache._set_below(_text(key), value, self._kept_for(), tags)
-        return value, copies, self._kept_for()
+        return value, copies, self._kept_here(self._kept_for())
+
+    def _kept_here(self, seconds: float | None) -> float | None:
+        """Seconds in this process, to which nobody tells what other machines drop from a level that they share."""
+        if self._cache is None or not self._cache._told_late:
+            return seconds
+        return SHARED_BOUND if seconds is None else min(seconds, SHARED_BOUND)
 
     def _kept_for(self) -> float | None:
         return None if self._ttl is None else self._ttl + self._stale
@@ -323,12 +329,13 @@ def cached(
         name: what the keys begin with; module and qualified name otherwise. Two functions of one explicit `name`
             share results. Functions made by a call of another function need one if processes are to be told of their
             invalidations.
-        cache: a `MultiLevelCache` whose lower levels are asked before the function, and given its results.
+        cache: a `MultiLevelCache` whose lower levels are asked before the function, and given its results. From a level
+            that other machines share, a result is kept for a second at most before that level is asked again.
 
     Raises:
         TypeError: at the call, if an argument has no stable key; it names the argument. What pickle raises, if the
             result is neither plain nor can be pickled.
-        ValueError: `stale` or `wait` is negative or no number.
+        ValueError: `stale` or `wait` is negative or no number; `stale` with `cache`, whose levels know one end only.
     """
 
     def decorate(function: Callable[P, R]) -> Cached[P, R]:
@@ -337,6 +344,8 @@ def cached(
     for what, seconds in (("stale", stale), ("wait", wait)):
         if not seconds >= 0 or math.isinf(seconds):
             raise ValueError(f"{what} is a number of seconds from 0, not {seconds!r}")
+    if stale and cache is not None:
+        raise ValueError("stale is not for functions with cache=: its levels know one end only")
     if ttl is not None and math.isnan(ttl):
         raise ValueError("ttl is a number of seconds or None, not nan")
     if isinstance(tags, str):

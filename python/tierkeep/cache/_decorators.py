@@ -27,13 +27,12 @@ class CacheDecorator:
         *,
         key: Callable[..., object] | None = None,
         tags: Iterable[str] | Callable[..., Iterable[str]] = (),
-        stale: float = 0.0,
     ) -> Callable[[Callable[P, R]], Cached[P, R]]:
         """As `tierkeep.cache.cached`. Keys begin with `key_prefix` and the function's name."""
 
         def decorate(function: Callable[P, R]) -> Cached[P, R]:
             name = f"{key_prefix}:{function.__module__}:{function.__qualname__}" if key_prefix else None
-            return cached(ttl=ttl, key=key, tags=tags, stale=stale, name=name, cache=self.cache)(function)
+            return cached(ttl=ttl, key=key, tags=tags, name=name, cache=self.cache)(function)
 
         return decorate
 
@@ -42,20 +41,26 @@ class QueryCache:
     """Results of queries by their arguments, in memory and, with a Redis client, there too.
 
     Args:
-        redis_client: a client object of redis-py, of which only the address is used, or an address; None: memory only.
+        redis_client: what `RedisCache` takes; None: memory only.
         default_ttl: seconds that a result is kept unless told otherwise.
+        secret: with a server, as `RedisCache` has it.
         max_bytes: about how much memory it may use.
     """
 
     def __init__(
-        self, redis_client: Any = None, default_ttl: float | None = 300.0, *, max_bytes: int = 64 << 20
+        self,
+        redis_client: Any = None,
+        default_ttl: float | None = 300.0,
+        *,
+        max_bytes: int = 64 << 20,
+        secret: str | bytes | None = None,
     ) -> None:
         self.default_ttl = default_ttl
         self.cache = MultiLevelCache({CacheLevel.L1_MEMORY: MemoryCache(None, max_bytes=max_bytes)})
         if redis_client is not None:
             from tierkeep.cache._redis import RedisCache
 
-            self.cache.add_level(CacheLevel.L2_REDIS, RedisCache(redis_client))
+            self.cache.add_level(CacheLevel.L2_REDIS, RedisCache(redis_client, secret=secret))
 
     def cache_query(
         self,

@@ -63,6 +63,10 @@ class CacheBackend(ABC):
     #: Whether `store` keeps tags, so that `invalidate_tags` finds them.
     tagged = False
 
+    #: Whether other machines write to it, and it keeps copies in this process that it is told to drop. A `MemoryCache`
+    #: above such a level is not used: nobody tells it.
+    shared = False
+
     @abstractmethod
     async def get(self, key: str) -> Any:
         """The value, None if there is none."""
@@ -213,7 +217,9 @@ class MultiLevelCache:
         self._order()
 
     def _order(self) -> None:
-        self._ordered = [self._levels[level] for level in CacheLevel if level in self._levels]
+        ordered = [self._levels[level] for level in CacheLevel if level in self._levels]
+        shared = any(level.shared for level in ordered)
+        self._ordered = [level for level in ordered if not (shared and isinstance(level, MemoryCache))]
 
     @property
     def levels(self) -> dict[CacheLevel, CacheBackend]:
@@ -476,7 +482,18 @@ class MultiLevelCache:
         if ttl is not None and ttl <= 0:
             return
         for level in reversed(self._below()):
-            await self._store_in(level, key, value, ttl, tags)
+            try:
+                await self._store_in(level, key, value, ttl, tags)
+            except ConnectionError as error:
+                import logging
+
+                # The function has its result; what is there is older, but no older than before.
+                logging.getLogger("tierkeep.cache").warning("a result was not stored: %s", error)
+
+    @property
+    def _told_late(self) -> bool:
+        """Whether other machines can drop results without the store of functions being told."""
+        return any(level.shared for level in self._ordered)
 
     async def _drop_below(self, key: str) -> None:
         for level in reversed(self._below()):

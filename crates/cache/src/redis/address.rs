@@ -12,19 +12,25 @@ const SENTINEL_PORT: u16 = 26379;
 
 /// Where the server is, and as whom to talk to it.
 #[derive(Clone, PartialEq, Eq)]
-pub(super) struct Address {
-    pub(super) servers: Servers,
+pub struct Address {
+    /// The servers.
+    pub servers: Servers,
     /// TLS to the server.
-    pub(super) tls: bool,
-    pub(super) database: u32,
-    pub(super) username: Option<String>,
-    pub(super) password: Option<String>,
+    pub tls: bool,
+    /// The database's number; 0 on a cluster.
+    pub database: u32,
+    /// The user; none for the default one.
+    pub username: Option<String>,
+    /// The user's password; never printed.
+    pub password: Option<String>,
 }
 
 /// The servers that an address names.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Servers {
+pub enum Servers {
+    /// One server.
     Tcp(Host),
+    /// One server at a socket of this host.
     Unix(PathBuf),
     /// Some nodes of a cluster.
     Cluster(Vec<Host>),
@@ -34,9 +40,11 @@ pub(super) enum Servers {
 
 /// A host and a port.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Host {
-    pub(super) name: String,
-    pub(super) port: u16,
+pub struct Host {
+    /// A name or an address, an IPv6 address without brackets.
+    pub name: String,
+    /// 1 to 65535.
+    pub port: u16,
 }
 
 impl fmt::Display for Host {
@@ -51,7 +59,10 @@ impl fmt::Display for Host {
 
 impl Address {
     /// Reads an address; see [`RedisConfig::new`](super::RedisConfig::new) for the forms.
-    pub(super) fn parse(url: &str) -> Result<Self, RedisConfigError> {
+    ///
+    /// # Errors
+    /// [`RedisConfigError::Address`]; its text holds no password.
+    pub fn parse(url: &str) -> Result<Self, RedisConfigError> {
         let wrong = |reason| RedisConfigError::Address { address: redacted(url), reason };
         let (scheme, rest) = url.split_once("://").ok_or_else(|| wrong("it has no scheme"))?;
         let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));

@@ -16,7 +16,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 ///
 /// A request that was let through and never reported back does not matter: the next pause ends all the same.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Breaker {
+pub struct Breaker {
     failures: u32,
     open: Option<Open>,
 }
@@ -31,13 +31,13 @@ struct Open {
 
 /// What a request that was let through brings back with its outcome.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Permit {
+pub struct Permit {
     is_probe: bool,
 }
 
 impl Breaker {
     /// Lets a request through, or not. `connection` counts the connections that were made so far.
-    pub(super) fn admit(&mut self, now: Tick, connection: u64) -> Option<Permit> {
+    pub fn admit(&mut self, now: Tick, connection: u64) -> Option<Permit> {
         let Some(open) = &mut self.open else { return Some(Permit { is_probe: false }) };
         if now < open.retry_at && connection == open.connection {
             return None;
@@ -48,12 +48,12 @@ impl Breaker {
     }
 
     /// The server answered, whatever it said.
-    pub(super) fn succeeded(&mut self) {
+    pub fn succeeded(&mut self) {
         *self = Self::default();
     }
 
     /// The server did not answer.
-    pub(super) fn failed(&mut self, permit: Permit, now: Tick, connection: u64) {
+    pub fn failed(&mut self, permit: Permit, now: Tick, connection: u64) {
         match &mut self.open {
             Some(open) if permit.is_probe => {
                 open.pause = (open.pause * 2).min(LONGEST_PAUSE);

@@ -55,6 +55,30 @@ pub(super) struct Copies {
     kept: Kept,
 }
 
+/// A call that no fresh result answers.
+#[pyclass(frozen, module = "tierkeep._core")]
+pub(super) struct Missed {
+    /// None: the arguments are not those of the function.
+    key: Option<Py<PyBytes>>,
+    /// The stale result.
+    old: Option<Py<PyAny>>,
+}
+
+#[pymethods]
+impl Missed {
+    /// The key; None if the arguments are not those of the function.
+    #[getter]
+    fn key(&self, py: Python<'_>) -> Option<Py<PyBytes>> {
+        self.key.as_ref().map(|key| key.clone_ref(py))
+    }
+
+    /// The stale result in a tuple; empty if there is none.
+    #[getter]
+    fn old<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        PyTuple::new(py, self.old.iter())
+    }
+}
+
 /// What was found: the value, and whether its time is not yet in the stale part.
 struct Found {
     value: Py<PyAny>,
@@ -112,29 +136,32 @@ impl CachedCall {
         })
     }
 
-    #[pyo3(signature = (*args, **kwargs))]
-    fn __call__<'py>(
-        slf: &Bound<'py, Self>,
+    /// What answers a call: the fresh result, or a `Missed`.
+    ///
+    /// The function itself is not called from here. CPython before 3.14 ends a thread that computes while the process
+    /// ends by unwinding its stack, and Rust's frames cannot be unwound so: the process would crash at its end.
+    fn ask<'py>(
+        &self,
         args: &Bound<'py, PyTuple>,
-        kwargs: Option<&Bound<'py, PyDict>>,
+        kwargs: &Bound<'py, PyDict>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let py = slf.py();
-        let this = slf.get();
-        let Some(key) = this.encode(args, kwargs)? else {
-            return slf.call_method1("_misused", (args, kwargs));
+        let py = args.py();
+        let Some(key) = self.encode(args, Some(kwargs))? else {
+            return Ok(Bound::new(py, Missed { key: None, old: None })?.into_any());
         };
-        let old = match this.find(py, &key)? {
+        match self.find(py, &key)? {
             Some(Found { value, fresh: true }) => {
-                this.hits.fetch_add(1, Ordering::Relaxed);
-                if this.awaited {
+                self.hits.fetch_add(1, Ordering::Relaxed);
+                if self.awaited {
                     return Ok(Bound::new(py, Answered::new(value))?.into_any());
                 }
-                return Ok(value.into_bound(py));
+                Ok(value.into_bound(py))
             }
-            Some(Found { value, fresh: false }) => PyTuple::new(py, [value])?,
-            None => PyTuple::empty(py),
-        };
-        slf.call_method1("_missed", (PyBytes::new(py, &key), args, kwargs, old))
+            found => {
+                let key = Some(PyBytes::new(py, &key).unbind());
+                Ok(Bound::new(py, Missed { key, old: found.map(|found| found.value) })?.into_any())
+            }
+        }
     }
 
     /// Methods are bound to their object as plain functions are.

@@ -63,6 +63,11 @@ pub(super) fn open_unnamed(bounds: Bounds, table: &Table) -> PyResult<Arc<Place>
     Ok(Arc::new(Store::new(bounds, generations(table)?, "")))
 }
 
+/// A store of its own that is told of what others of that name write.
+pub(super) fn open_alone(name: &str, bounds: Bounds, table: &Table) -> PyResult<Arc<Place>> {
+    Ok(Arc::new(Store::new(bounds, generations(table)?, name)))
+}
+
 fn generations(table: &Table) -> PyResult<Arc<Generations>> {
     let Table::File(path) = table else {
         let slots = SlotCount::new(PRIVATE_SLOTS).map_err(|_| PyValueError::new_err("number of counters"))?;

@@ -70,7 +70,7 @@ impl Weigh for Kept {
     }
 }
 
-fn dumps<'py>(value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
+pub(super) fn dumps<'py>(value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
     static DUMPS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     /// The highest protocol of CPython 3.10 and later.
     const PROTOCOL: u8 = 5;
@@ -79,7 +79,7 @@ fn dumps<'py>(value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
     Ok(pickled.cast_into::<PyBytes>()?)
 }
 
-fn loads(bytes: &Bound<'_, PyBytes>) -> PyResult<Py<PyAny>> {
+pub(super) fn loads(bytes: &Bound<'_, PyBytes>) -> PyResult<Py<PyAny>> {
     static LOADS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let py = bytes.py();
     Ok(LOADS.import(py, "pickle", "loads")?.call1((bytes,))?.unbind())

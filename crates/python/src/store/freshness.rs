@@ -13,6 +13,7 @@ use std::sync::Arc;
 use tierkeep_generations::{Generations, Namespace, Slot};
 
 use super::Since;
+use super::herald::Herald;
 
 /// What a value that is being made depends on, as it was before its making began.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +56,12 @@ impl Freshness {
 
     pub(super) fn watch(&mut self, table: Arc<Generations>) {
         self.watched = Some(table);
+    }
+
+    pub(super) fn herald(&mut self) -> Herald {
+        let herald = Herald::new(Arc::clone(&self.table), self.keys);
+        self.watched = Some(herald.watched());
+        herald
     }
 
     pub(super) fn slot(&self, key: &[u8]) -> Slot {

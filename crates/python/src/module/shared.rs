@@ -1,0 +1,523 @@
+//! `_core.SharedStore`: a store whose values other processes and machines share through Redis or Valkey.
+//!
+//! The server is the authority. This process keeps copies of what it has read; a copy counts while the watch is trusted
+//! and neither its key nor a tag of it has changed: in the table of generations, for the processes of this machine, and
+//! by what the watch hears, for the others. Only reading makes copies: a writer could put its value beside a newer one.
+//!
+//! Locks are held for no Python code and for no request, and are taken only while attached to the interpreter, so that a
+//! fork finds nobody inside. A forked child leaves its parent's connections alone and makes its own.
+
+mod opening;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use pyo3::exceptions::{PyConnectionError, PyKeyError, PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyList, PyString};
+
+use super::key::{bytes_of, text_of};
+use super::place::{self, Place};
+use super::store;
+use super::stored::{Wrapping, whole_number};
+use super::value::Kept;
+use crate::remote::{Entry, Event, Looked, Remote, RemoteError, Sabotage, Stamped, Ttl, Watch, When, Write};
+use crate::store::{Expiry, Herald, Offer};
+
+pub(super) use self::opening::open;
+
+/// Copies of this process in front of a server.
+pub(super) struct Shared {
+    place: Arc<Place>,
+    herald: Herald,
+    wrapping: Wrapping,
+    template: Remote,
+    live: Mutex<Option<Arc<Live>>>,
+    settings: Settings,
+}
+
+/// What is not in the address.
+#[derive(Clone, Copy)]
+pub(super) struct Settings {
+    /// What is told by nobody is at most this old.
+    bound: Duration,
+    /// How long a value that is missing may take to be computed.
+    lease: Duration,
+    sabotage: Sabotage,
+    /// Compares no generations: what other processes changed is not seen.
+    ignores_generations: bool,
+}
+
+/// Connections, of the process that made them.
+struct Live {
+    process: u32,
+    remote: Remote,
+    watch: Watch,
+}
+
+/// What a read gave.
+pub(super) enum Read {
+    Value(Py<PyAny>),
+    /// Nothing, and the right to store what is computed now.
+    Missing(Option<crate::remote::Lease>),
+}
+
+/// What a failure is in Python.
+pub(super) fn raised(error: RemoteError) -> PyErr {
+    match error {
+        RemoteError::Absent => PyKeyError::new_err("there is no value"),
+        RemoteError::NotANumber => PyTypeError::new_err(error.to_string()),
+        RemoteError::Tags => PyValueError::new_err(error.to_string()),
+        error if error.is_outage() => PyConnectionError::new_err(error.to_string()),
+        error => PyRuntimeError::new_err(error.to_string()),
+    }
+}
+
+fn ttl(seconds: Option<f64>) -> PyResult<Ttl> {
+    match seconds {
+        None => Ok(Ttl::Forever),
+        Some(seconds) if seconds.is_nan() => Err(PyValueError::new_err("a time-out is a number")),
+        // Rounded up: a very short time is not none.
+        Some(seconds) if seconds > 0.0 => Ok(Ttl::Millis((seconds * 1000.0).ceil() as u64)),
+        Some(_) => Ok(Ttl::Millis(0)),
+    }
+}
+
+fn names(tags: Option<&Bound<'_, PyAny>>) -> PyResult<Vec<Vec<u8>>> {
+    let Some(tags) = tags else { return Ok(Vec::new()) };
+    if tags.is_instance_of::<PyString>() {
+        return Err(PyTypeError::new_err("tags is a collection of str, not one str"));
+    }
+    let mut names = Vec::new();
+    for tag in tags.try_iter()? {
+        names.push(bytes_of(tag?.cast::<PyString>()?)?.into_owned());
+    }
+    names.sort_unstable();
+    names.dedup();
+    Ok(names)
+}
+
+impl Shared {
+    /// Connections of this process; those of the one that it was forked from are left alone.
+    fn live(&self) -> PyResult<Arc<Live>> {
+        let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
+        let process = std::process::id();
+        if let Some(live) = live.as_ref().filter(|live| live.process == process) {
+            return Ok(Arc::clone(live));
+        }
+        let remote = self.template.successor().map_err(raised)?;
+        let herald = self.herald.clone();
+        let tell = move |event| match event {
+            Event::Key(key) => herald.key_changed(&key),
+            Event::Tag(tag) => herald.tags_changed(&[tag]),
+            Event::Everything => herald.everything_changed(),
+            Event::Back | Event::Lost(_) | Event::Unable(_) => {}
+        };
+        let watch = remote.sabotaged_watch(self.settings.bound, self.settings.sabotage, tell).map_err(raised)?;
+        let made = Arc::new(Live { process, remote, watch });
+        if let Some(parents) = live.replace(Arc::clone(&made)) {
+            // Closing would say goodbye in the parent's name, and its threads do not exist here.
+            std::mem::forget(parents);
+        }
+        Ok(made)
+    }
+
+    /// Whether copies of this process count now.
+    fn is_trusted(&self) -> bool {
+        let live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
+        live.as_ref().is_some_and(|live| live.watch.is_trusted())
+    }
+
+    fn ask<T: Send>(
+        &self,
+        py: Python<'_>,
+        request: impl FnOnce(&Remote) -> Result<T, RemoteError> + Send,
+    ) -> PyResult<T> {
+        let live = self.live()?;
+        py.detach(|| request(&live.remote)).map_err(raised)
+    }
+
+    /// The value of a key: a copy that counts, else what the server has, which is copied.
+    pub(super) fn read(&self, py: Python<'_>, key: &[u8]) -> PyResult<Read> {
+        if self.is_trusted()
+            && let Some(value) = store::read(py, &self.place, key)?
+        {
+            return Ok(Read::Value(value));
+        }
+        let before = self.before(&[key]);
+        let term = self.settings.lease;
+        let looked = self.ask(py, |remote| remote.look(&[key], term))?.pop();
+        match looked {
+            Some(Looked::Found(entry)) => match self.take(py, key, &entry, &before, 0)? {
+                Some(value) => Ok(Read::Value(value)),
+                None => Ok(Read::Missing(None)),
+            },
+            Some(Looked::Missing(lease)) => Ok(Read::Missing(lease)),
+            None => Ok(Read::Missing(None)),
+        }
+    }
+
+    /// Those that are there, by one round trip for all that are not copied.
+    pub(super) fn read_many(&self, py: Python<'_>, keys: &[Vec<u8>]) -> PyResult<Vec<Option<Py<PyAny>>>> {
+        let is_trusted = self.is_trusted();
+        let mut values = Vec::with_capacity(keys.len());
+        for key in keys {
+            values.push(if is_trusted { store::read(py, &self.place, key)? } else { None });
+        }
+        let wanted: Vec<usize> = (0..keys.len()).filter(|index| values[*index].is_none()).collect();
+        if wanted.is_empty() {
+            return Ok(values);
+        }
+        let asked: Vec<&[u8]> = wanted.iter().map(|index| keys[*index].as_slice()).collect();
+        let before = self.before(&asked);
+        let found = self.ask(py, |remote| remote.get_many(&asked))?;
+        for (number, (index, entry)) in wanted.into_iter().zip(found).enumerate() {
+            if let Some(entry) = entry {
+                values[index] = self.take(py, &keys[index], &entry, &before, number)?;
+            }
+        }
+        Ok(values)
+    }
+
+    fn before(&self, keys: &[&[u8]]) -> Before {
+        // Any tag first: a value may have any.
+        let any_tag = self.herald.any_tag();
+        Before { any_tag, keys: keys.iter().map(|key| self.place.token(key, &[])).collect() }
+    }
+
+    /// Reads what was fetched and keeps a copy, if nothing has changed since before it was.
+    fn take(
+        &self,
+        py: Python<'_>,
+        key: &[u8],
+        entry: &Entry,
+        before: &Before,
+        number: usize,
+    ) -> PyResult<Option<Py<PyAny>>> {
+        let value = match self.wrapping.open(py, key, &entry.bytes) {
+            Ok(value) => value,
+            Err(unreadable) => {
+                log(py, &unreadable.reason())?;
+                return Ok(None);
+            }
+        };
+        if !entry.is_current || !self.is_trusted() {
+            return Ok(Some(value));
+        }
+        let expires = match entry.left {
+            None => Expiry::NEVER,
+            Some(left) => Expiry::after(left.as_secs_f64(), place::now()).unwrap_or(Expiry::PAST),
+        };
+        let tags = entry.tags.iter().map(|tag| self.place.tag(tag)).collect();
+        let offer = Offer { value: Kept::of(value.bind(py))?, tags, expires };
+        let token = self.place.token(key, &offer.tags);
+        // After the token: what changed before it was taken shows here, what changes later shows in the token.
+        if self.place.token(key, &[]) == before.keys[number] && self.herald.any_tag() == before.any_tag {
+            self.place.fill(key, offer, token, place::now());
+        }
+        Ok(Some(value))
+    }
+
+    /// Drops the copies of a key in all processes of this machine; after the server was told.
+    fn forget(&self, key: &[u8]) {
+        if self.settings.ignores_generations {
+            self.place.forget(key);
+        } else {
+            self.place.delete(key, place::now());
+        }
+    }
+
+    /// Stores a value; false if its condition did not hold, or if it was computed before a change.
+    #[expect(clippy::too_many_arguments, reason = "what there is to say of a value")]
+    pub(super) fn write(
+        &self,
+        py: Python<'_>,
+        key: &[u8],
+        value: &Bound<'_, PyAny>,
+        timeout: Option<f64>,
+        when: When,
+        lease: Option<crate::remote::Lease>,
+        tags: &[Vec<u8>],
+    ) -> PyResult<bool> {
+        let bytes = self.wrapping.seal(key, value)?;
+        let ttl = ttl(timeout)?;
+        let written = self.ask(py, |remote| {
+            let tags: Vec<Stamped<'_>> = tags.iter().map(|tag| Stamped { tag, stamp: None }).collect();
+            remote.set(&Write { key, bytes: &bytes, ttl, when, lease, tags: &tags })
+        });
+        // Also after an error: it may have been stored.
+        if !matches!(written, Ok(false)) {
+            self.forget(key);
+        }
+        written
+    }
+
+    /// Removes values; for each whether it was there.
+    pub(super) fn remove(&self, py: Python<'_>, keys: &[Vec<u8>]) -> PyResult<Vec<bool>> {
+        let removed = self.ask(py, |remote| remote.delete_many(keys));
+        keys.iter().for_each(|key| self.forget(key));
+        removed
+    }
+
+    /// Adds and keeps the time: whole numbers in the server, others by comparing.
+    pub(super) fn add_to(&self, py: Python<'_>, key: &[u8], delta: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        let whole = whole_number(delta);
+        let sum = match whole {
+            Some(text) => self.ask(py, |remote| match remote.incr(key, &text) {
+                Err(RemoteError::NotANumber) => Ok(None),
+                sum => sum.map(Some),
+            }),
+            None => Ok(None),
+        };
+        let sum = match sum {
+            Ok(Some(sum)) => {
+                Ok(self.wrapping.open(py, key, &sum).map_err(|error| PyTypeError::new_err(error.reason()))?)
+            }
+            Ok(None) => self.add_by_comparing(py, key, delta),
+            Err(error) => Err(error),
+        };
+        self.forget(key);
+        sum
+    }
+
+    fn add_by_comparing(&self, py: Python<'_>, key: &[u8], delta: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        let delta = delta.clone().unbind();
+        let mut outcome = None;
+        self.ask(py, |remote| {
+            remote
+                .modify(key, |stored| {
+                    Python::attach(|py| {
+                        let added = self
+                            .wrapping
+                            .open(py, key, stored)
+                            .map_err(|error| PyTypeError::new_err(error.reason()))
+                            .and_then(|value| value.bind(py).add(delta.bind(py)))
+                            .and_then(|sum| Ok((self.wrapping.seal(key, &sum)?, sum.unbind())));
+                        match added {
+                            Ok((bytes, sum)) => {
+                                outcome = Some(Ok(sum));
+                                Some(bytes)
+                            }
+                            Err(error) => {
+                                outcome = Some(Err(error));
+                                None
+                            }
+                        }
+                    })
+                })
+                .map(drop)
+        })?;
+        outcome.unwrap_or_else(|| Err(raised(RemoteError::Absent)))
+    }
+
+    /// Invalidates tags, everywhere.
+    pub(super) fn invalidate(&self, py: Python<'_>, tags: &[Vec<u8>]) -> PyResult<()> {
+        let told = self.ask(py, |remote| {
+            let tags: Vec<&[u8]> = tags.iter().map(Vec::as_slice).collect();
+            remote.bump(&tags)
+        });
+        if !self.settings.ignores_generations {
+            self.herald.tags_changed(tags);
+        }
+        told
+    }
+
+    /// Empties this namespace of the server, and all copies.
+    pub(super) fn clear(&self, py: Python<'_>) -> PyResult<()> {
+        let cleared = self.ask(py, Remote::clear);
+        self.place.clear();
+        cleared.map(drop)
+    }
+
+    /// Removes what matches, and tells how many there were.
+    pub(super) fn remove_matching(&self, py: Python<'_>, pattern: &[u8], step: Option<usize>) -> PyResult<u64> {
+        let removed = self.ask(py, |remote| remote.delete_matching(pattern, step));
+        self.place.delete_matching(b"", |_| true, place::now());
+        removed
+    }
+}
+
+/// What a copy depends on, as it was before it was fetched.
+struct Before {
+    any_tag: u64,
+    keys: Vec<crate::store::Token>,
+}
+
+/// Says why something is a miss that should have been a hit.
+fn log(py: Python<'_>, reason: &str) -> PyResult<()> {
+    let logger = py.import("logging")?.call_method1("getLogger", ("tierkeep.cache",))?;
+    logger.call_method1("warning", ("a stored value was not used: %s", reason))?;
+    Ok(())
+}
+
+/// The right to store what is computed because it was missing.
+#[pyclass(frozen, module = "tierkeep._core")]
+pub(super) struct Lease {
+    inside: Option<crate::remote::Lease>,
+}
+
+/// A store whose values are shared through Redis or Valkey.
+#[pyclass(frozen, module = "tierkeep._core")]
+pub(super) struct SharedStore {
+    shared: Arc<Shared>,
+}
+
+#[pymethods]
+impl SharedStore {
+    #[new]
+    #[pyo3(signature = (location, **options))]
+    fn new(location: &Bound<'_, PyAny>, options: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
+        Ok(Self { shared: open(location, options)? })
+    }
+
+    #[pyo3(signature = (key, default=None))]
+    fn get(&self, key: &Bound<'_, PyString>, default: Option<Py<PyAny>>) -> PyResult<Option<Py<PyAny>>> {
+        Ok(match self.shared.read(key.py(), &bytes_of(key)?)? {
+            Read::Value(value) => Some(value),
+            Read::Missing(_) => default,
+        })
+    }
+
+    /// True and the value, or False and a lease.
+    fn look<'py>(&self, py: Python<'py>, key: &Bound<'py, PyString>) -> PyResult<(bool, Bound<'py, PyAny>)> {
+        Ok(match self.shared.read(py, &bytes_of(key)?)? {
+            Read::Value(value) => (true, value.into_bound(py)),
+            Read::Missing(inside) => (false, Bound::new(py, Lease { inside })?.into_any()),
+        })
+    }
+
+    fn get_many<'py>(&self, py: Python<'py>, keys: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyDict>> {
+        let keys = keys.try_iter()?.collect::<PyResult<Vec<_>>>()?;
+        let names =
+            keys.iter().map(|key| Ok(bytes_of(key.cast::<PyString>()?)?.into_owned())).collect::<PyResult<Vec<_>>>()?;
+        let found = PyDict::new(py);
+        for (key, value) in keys.iter().zip(self.shared.read_many(py, &names)?) {
+            if let Some(value) = value {
+                found.set_item(key, value)?;
+            }
+        }
+        Ok(found)
+    }
+
+    #[pyo3(signature = (key, value, timeout=None, tags=None))]
+    fn set(
+        &self,
+        key: &Bound<'_, PyString>,
+        value: &Bound<'_, PyAny>,
+        timeout: Option<f64>,
+        tags: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        let tags = names(tags)?;
+        self.shared.write(key.py(), &bytes_of(key)?, value, timeout, When::Always, None, &tags).map(drop)
+    }
+
+    #[pyo3(signature = (key, value, timeout=None, tags=None))]
+    fn add(
+        &self,
+        key: &Bound<'_, PyString>,
+        value: &Bound<'_, PyAny>,
+        timeout: Option<f64>,
+        tags: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<bool> {
+        let tags = names(tags)?;
+        self.shared.write(key.py(), &bytes_of(key)?, value, timeout, When::IfAbsent, None, &tags)
+    }
+
+    /// Stores what was computed after `look` gave the lease; False if the key was changed since.
+    #[pyo3(signature = (key, value, lease, timeout=None, tags=None))]
+    fn fill(
+        &self,
+        key: &Bound<'_, PyString>,
+        value: &Bound<'_, PyAny>,
+        lease: &Bound<'_, Lease>,
+        timeout: Option<f64>,
+        tags: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<bool> {
+        let tags = names(tags)?;
+        match lease.get().inside {
+            Some(lease) => {
+                self.shared.write(key.py(), &bytes_of(key)?, value, timeout, When::Always, Some(lease), &tags)
+            }
+            None => Ok(false),
+        }
+    }
+
+    fn delete(&self, key: &Bound<'_, PyString>) -> PyResult<bool> {
+        Ok(self.shared.remove(key.py(), &[bytes_of(key)?.into_owned()])?[0])
+    }
+
+    #[pyo3(signature = (key, timeout=None))]
+    fn touch(&self, key: &Bound<'_, PyString>, timeout: Option<f64>) -> PyResult<bool> {
+        let (name, ttl) = (bytes_of(key)?, ttl(timeout)?);
+        let touched = self.shared.ask(key.py(), |remote| remote.touch(&name, ttl));
+        self.shared.forget(&name);
+        touched
+    }
+
+    fn incr(&self, key: &Bound<'_, PyString>, delta: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        self.shared.add_to(key.py(), &bytes_of(key)?, delta)
+    }
+
+    /// Seconds left, None for ever.
+    fn remaining(&self, key: &Bound<'_, PyString>) -> PyResult<Option<f64>> {
+        let name = bytes_of(key)?;
+        let left = self.shared.ask(key.py(), |remote| remote.ttl(&name))?;
+        Ok(left.ok_or_else(|| raised(RemoteError::Absent))?.map(|left| left.as_secs_f64()))
+    }
+
+    fn invalidate_tags(&self, tags: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.shared.invalidate(tags.py(), &names(Some(tags))?)
+    }
+
+    fn keys<'py>(&self, py: Python<'py>, pattern: &Bound<'py, PyString>) -> PyResult<Bound<'py, PyList>> {
+        let pattern = bytes_of(pattern)?;
+        let mut keys: Vec<Vec<u8>> = self.shared.ask(py, |remote| remote.scan(&pattern, None).collect())?;
+        keys.sort_unstable();
+        keys.dedup();
+        PyList::new(py, keys.iter().map(|key| text_of(py, key)).collect::<PyResult<Vec<_>>>()?)
+    }
+
+    fn delete_matching(&self, py: Python<'_>, pattern: &Bound<'_, PyString>) -> PyResult<u64> {
+        self.shared.remove_matching(py, &bytes_of(pattern)?, None)
+    }
+
+    fn clear(&self, py: Python<'_>) -> PyResult<()> {
+        self.shared.clear(py)
+    }
+
+    /// Takes a lock and gives its token, or None if somebody holds it.
+    #[pyo3(signature = (key, seconds=None))]
+    fn lock<'py>(&self, key: &Bound<'py, PyString>, seconds: Option<f64>) -> PyResult<Option<Bound<'py, PyBytes>>> {
+        let (name, term) = (bytes_of(key)?, term(seconds)?);
+        let token = self.shared.ask(key.py(), |remote| remote.lock(&name, term))?;
+        Ok(token.map(|token| PyBytes::new(key.py(), &token.to_bytes())))
+    }
+
+    /// False if the lock was not held any more.
+    fn unlock(&self, key: &Bound<'_, PyString>, token: [u8; 16]) -> PyResult<bool> {
+        let name = bytes_of(key)?;
+        self.shared.ask(key.py(), |remote| remote.unlock(&name, token.into()))
+    }
+
+    /// False if the lock was not held any more.
+    #[pyo3(signature = (key, token, seconds=None))]
+    fn extend_lock(&self, key: &Bound<'_, PyString>, token: [u8; 16], seconds: Option<f64>) -> PyResult<bool> {
+        let (name, term) = (bytes_of(key)?, term(seconds)?);
+        self.shared.ask(key.py(), |remote| remote.extend_lock(&name, token.into(), term))
+    }
+
+    /// True while copies of this process count.
+    #[getter]
+    fn is_trusted(&self) -> bool {
+        self.shared.is_trusted()
+    }
+
+    fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        store::stats(py, &self.shared.place)
+    }
+}
+
+fn term(seconds: Option<f64>) -> PyResult<Option<Duration>> {
+    let checked = seconds.map(Duration::try_from_secs_f64).transpose();
+    checked.map_err(|error| PyValueError::new_err(format!("how long a lock is held: {error}")))
+}

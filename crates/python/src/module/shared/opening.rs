@@ -1,0 +1,214 @@
+//! What a shared store is made of: equal settings are one store in a process, with one set of connections.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::time::Duration;
+
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyString};
+
+use super::{Settings, Shared, Wrapping, raised};
+use crate::envelope::{Compression, Compressor, Keyring};
+use crate::module::place::{self, Table};
+use crate::module::store::DEFAULT_BYTES;
+use crate::remote::{Remote, Sabotage, Settings as Address, SettingsError};
+use crate::store::Bounds;
+
+/// Bytes from which on a value is compressed, unless told.
+const COMPRESSED_FROM: usize = 256;
+
+/// Stores by their settings as text. The lock is held for no Python code and no request.
+static STORES: LazyLock<Mutex<HashMap<String, Arc<Shared>>>> = LazyLock::new(Mutex::default);
+
+/// The options that there are, with what they mean:
+#[derive(Default)]
+struct Options {
+    username: Option<String>,
+    password: Option<String>,
+    database: Option<u32>,
+    sentinels: Vec<(String, u16)>,
+    sentinel_username: Option<String>,
+    sentinel_password: Option<String>,
+    namespace: Option<String>,
+    connect_timeout: Option<f64>,
+    socket_timeout: Option<f64>,
+    max_connections: Option<usize>,
+    /// Keys of signatures, the first of which signs; none: nothing is signed.
+    secrets: Vec<Vec<u8>>,
+    compressor: Option<String>,
+    compressed_from: Option<usize>,
+    bound: Option<f64>,
+    lease: Option<f64>,
+    max_bytes: Option<usize>,
+    generations: Option<PathBuf>,
+    sabotage: Option<String>,
+}
+
+impl Options {
+    fn read(given: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
+        let mut options = Self::default();
+        for (name, value) in given.into_iter().flatten() {
+            let name: String = name.extract()?;
+            match name.as_str() {
+                "username" => options.username = value.extract()?,
+                "password" => options.password = value.extract()?,
+                "db" => options.database = value.extract()?,
+                "sentinels" => options.sentinels = value.extract()?,
+                "sentinel_username" => options.sentinel_username = value.extract()?,
+                "sentinel_password" => options.sentinel_password = value.extract()?,
+                "namespace" => options.namespace = value.extract()?,
+                "connect_timeout" => options.connect_timeout = value.extract()?,
+                "socket_timeout" => options.socket_timeout = value.extract()?,
+                "max_connections" => options.max_connections = value.extract()?,
+                "secrets" => options.secrets = value.extract()?,
+                "compressor" => options.compressor = value.extract()?,
+                "compressed_from" => options.compressed_from = value.extract()?,
+                "bound" => options.bound = value.extract()?,
+                "lease" => options.lease = value.extract()?,
+                "max_bytes" => options.max_bytes = value.extract()?,
+                "generations" => options.generations = value.extract()?,
+                "_sabotage" => options.sabotage = value.extract()?,
+                _ => {
+                    return Err(PyTypeError::new_err(format!(
+                        "`{name}` is no option of a shared store; accepted: username, password, db, sentinels, \
+                         sentinel_username, sentinel_password, namespace, connect_timeout, socket_timeout, \
+                         max_connections, secrets, compressor, compressed_from, bound, lease, max_bytes, generations"
+                    )));
+                }
+            }
+        }
+        Ok(options)
+    }
+
+    fn address(&self, urls: &[String]) -> Result<Address, Refusal> {
+        let mut address = Address::new(urls)?;
+        if let Some(number) = self.database {
+            address = address.database(number)?;
+        }
+        if !self.sentinels.is_empty() {
+            address = address.sentinels(&self.sentinels)?;
+        }
+        if let Some(password) = &self.sentinel_password {
+            address = address.sentinel_login(self.sentinel_username.clone(), password.clone());
+        }
+        if let Some(name) = &self.username {
+            address = address.username(name.clone());
+        }
+        if let Some(password) = &self.password {
+            address = address.password(password.clone());
+        }
+        if let Some(namespace) = &self.namespace {
+            address = address.namespace(namespace.clone())?;
+        }
+        if let Some(seconds) = self.connect_timeout {
+            address = address.connect_timeout(period("connect_timeout", seconds)?);
+        }
+        if let Some(seconds) = self.socket_timeout {
+            address = address.socket_timeout(period("socket_timeout", seconds)?);
+        }
+        if let Some(most) = self.max_connections {
+            address = address.max_connections(most)?;
+        }
+        Ok(address)
+    }
+
+    fn compressor(&self) -> PyResult<Compressor> {
+        let compression = match self.compressor.as_deref() {
+            None | Some("identity") => return Ok(Compressor::NONE),
+            Some("zlib") => Compression::Zlib,
+            Some("gzip") => Compression::Gzip,
+            Some("lz4") => Compression::Lz4,
+            Some(other) => {
+                let message = format!("`{other}` is no compressor; accepted: identity, zlib, gzip, lz4");
+                return Err(PyValueError::new_err(message));
+            }
+        };
+        Ok(Compressor { compression, at_least: self.compressed_from.unwrap_or(COMPRESSED_FROM) })
+    }
+
+    fn settings(&self) -> PyResult<Settings> {
+        let mut settings = Settings {
+            bound: Duration::from_secs(1),
+            lease: Duration::from_secs(60),
+            sabotage: Sabotage::default(),
+            ignores_generations: false,
+        };
+        if let Some(seconds) = self.bound {
+            settings.bound = period("bound", seconds)?;
+        }
+        if let Some(seconds) = self.lease {
+            settings.lease = period("lease", seconds)?;
+        }
+        match self.sabotage.as_deref() {
+            None => {}
+            Some("generations") => settings.ignores_generations = true,
+            Some("tracking") => settings.sabotage.is_deaf = true,
+            Some("ping") => settings.sabotage.is_trusting = true,
+            Some(_) => return Err(PyValueError::new_err("there is no such sabotage")),
+        }
+        Ok(settings)
+    }
+}
+
+/// Why settings cannot work.
+struct Refusal(String);
+
+impl From<SettingsError> for Refusal {
+    fn from(error: SettingsError) -> Self {
+        Self(error.to_string())
+    }
+}
+
+impl From<PyErr> for Refusal {
+    fn from(error: PyErr) -> Self {
+        Self(error.to_string())
+    }
+}
+
+fn period(name: &str, seconds: f64) -> PyResult<Duration> {
+    let period = Duration::try_from_secs_f64(seconds).ok().filter(|period| !period.is_zero());
+    period.ok_or_else(|| PyValueError::new_err(format!("{name} is {seconds}: it has to be seconds, more than 0")))
+}
+
+/// The store of these settings in this process.
+///
+/// # Errors
+/// ValueError for an address or a value that cannot work, TypeError for an unknown option.
+pub(in crate::module) fn open(
+    location: &Bound<'_, PyAny>,
+    options: Option<&Bound<'_, PyDict>>,
+) -> PyResult<Arc<Shared>> {
+    let urls: Vec<String> = match location.cast::<PyString>() {
+        Ok(one) => one.to_str()?.split(',').map(str::to_owned).collect(),
+        Err(_) => location.extract()?,
+    };
+    // Commas also part the hosts of clusters and sentinels.
+    let urls = match location.cast::<PyString>() {
+        Ok(one) if urls.iter().skip(1).any(|url| !url.contains("://")) => vec![one.to_str()?.to_owned()],
+        _ => urls,
+    };
+    let options_read = Options::read(options)?;
+    let address = options_read.address(&urls).map_err(|Refusal(reason)| PyValueError::new_err(reason))?;
+    let identity = format!(
+        "{urls:?} {}",
+        options.map(|options| options.repr()).transpose()?.map_or_else(String::new, |text| text.to_string())
+    );
+    let settings = options_read.settings()?;
+    let wrapping = Wrapping { keyring: Keyring::new(&options_read.secrets), compressor: options_read.compressor()? };
+    let mut stores = STORES.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(known) = stores.get(&identity) {
+        return Ok(Arc::clone(known));
+    }
+    let template = Remote::new(&address).map_err(raised)?;
+    let bounds = Bounds { bytes: options_read.max_bytes.unwrap_or(DEFAULT_BYTES), culling: None };
+    // The same name in every process with this server and namespace: they tell each other what changed.
+    let name = format!("shared {}", template.identity());
+    let table = options_read.generations.map_or(Table::Private, Table::File);
+    let place = place::open_alone(&name, bounds, &table)?;
+    let herald = place.herald();
+    let shared = Arc::new(Shared { place, herald, wrapping, template, live: Mutex::default(), settings });
+    stores.insert(identity, Arc::clone(&shared));
+    Ok(shared)
+}

@@ -1,0 +1,44 @@
+//! The programs that run inside the server.
+
+use std::sync::LazyLock;
+
+use redis::{Cmd, Script};
+
+macro_rules! scripts {
+    ($($name:ident = $($file:literal)+;)+) => {
+        $(pub(super) static $name: LazyLock<Script> =
+            LazyLock::new(|| Script::new(concat!($(include_str!(concat!("scripts/", $file))),+)));)+
+
+        /// Commands that bring every program to a server.
+        pub(super) fn load() -> Vec<Cmd> {
+            vec![$({
+                let mut load = redis::cmd("SCRIPT");
+                load.arg("LOAD").arg(concat!($(include_str!(concat!("scripts/", $file))),+));
+                load
+            }),+]
+        }
+    };
+}
+
+scripts! {
+    READ = "values.lua" "read.lua";
+    SET = "values.lua" "set.lua";
+    DELETE = "values.lua" "delete.lua";
+    TIME = "values.lua" "time.lua";
+    INCR = "values.lua" "incr.lua";
+    REPLACE = "values.lua" "replace.lua";
+    MOVE = "values.lua" "move.lua";
+    STAMPS = "values.lua" "stamps.lua";
+    ANY_TAG = "values.lua" "any_tag.lua";
+    LOCK = "lock.lua";
+}
+
+/// The call of a program with its keys, to which its arguments are added.
+pub(super) fn call<K: AsRef<[u8]>>(script: &Script, keys: &[K]) -> Cmd {
+    let mut command = Cmd::with_capacity(8, 256);
+    command.arg("EVALSHA").arg(script.get_hash()).arg(keys.len());
+    for key in keys {
+        command.arg(key.as_ref());
+    }
+    command
+}

@@ -1,0 +1,162 @@
+"""Private servers for these tests, and a proxy before Redis whose connections can be lost, held up and cut off."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+
+ROOT = Path(__file__).resolve().parents[3]
+TESTKIT = ROOT / "target" / "debug" / "tierkeep-testkit"
+
+
+class Server:
+    """A server of the testkit; it ends with this process at the latest."""
+
+    def __init__(self, kind: str) -> None:
+        if not TESTKIT.exists():
+            raise RuntimeError(f"{TESTKIT} is missing: run `cargo build -p tierkeep-testkit`")
+        self._process = subprocess.Popen(
+            [str(TESTKIT), kind], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        assert self._process.stdout is not None
+        lines = [self._process.stdout.readline().strip() for _ in range(3)]
+        if not all(lines):
+            assert self._process.stderr is not None
+            raise RuntimeError(f"{kind} did not start: {self._process.stderr.read()}")
+        self.url, self.pid = lines[0], int(lines[1])
+
+    def kill(self) -> None:
+        """Ends the server at once, as a crash does."""
+        os.kill(self.pid, signal.SIGKILL)
+        self.close()
+
+    def close(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait(30)
+        for stream in (self._process.stdout, self._process.stderr):
+            if stream is not None:
+                stream.close()
+
+    def __enter__(self) -> Server:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._process.poll() is None:
+            self.close()
+
+
+class Proxy:
+    """Stands before a Redis server at one address for good, whichever server is behind it.
+
+    A connection that begins with HELLO is one that hears of changes. What the server says on those is delayed by
+    `delay` seconds, or kept back while `holds_changes` is set.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.url = f"unix://{directory / 'redis.socket'}"
+        self.delay = 0.0
+        self.holds_changes = threading.Event()
+        self._server: Server | None = None
+        self._pairs: list[tuple[socket.socket, socket.socket]] = []
+        self._lock = threading.Lock()
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(str(directory / "redis.socket"))
+        self._listener.listen(128)
+        threading.Thread(target=self._accept, daemon=True).start()
+        self.start()
+
+    def start(self) -> None:
+        self._server = Server("redis")
+
+    def crash(self) -> None:
+        """Kills the server; everybody's connection breaks."""
+        assert self._server is not None
+        server, self._server = self._server, None
+        server.kill()
+        self._cut()
+
+    def close(self) -> None:
+        self._listener.close()
+        if self._server is not None:
+            self._server.close()
+        self._cut()
+
+    def _cut(self) -> None:
+        with self._lock:
+            pairs, self._pairs = self._pairs, []
+        for pair in pairs:
+            for end in pair:
+                try:
+                    end.shutdown(socket.SHUT_RDWR)
+                except OSError:
+                    pass
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            server = self._server
+            behind = socket.socket(socket.AF_UNIX)
+            try:
+                if server is None:
+                    raise OSError
+                behind.connect(server.url.removeprefix("redis+unix://"))
+            except OSError:
+                client.close()
+                behind.close()
+                continue
+            with self._lock:
+                self._pairs.append((client, behind))
+            threading.Thread(target=self._serve, args=(client, behind), daemon=True).start()
+
+    def _serve(self, client: socket.socket, behind: socket.socket) -> None:
+        try:
+            first = client.recv(65536)
+            behind.sendall(first)
+            hears = b"HELLO" in first[:32]
+            back = threading.Thread(target=self._copy, args=(behind, client, hears), daemon=True)
+            back.start()
+            self._copy(client, behind, False)
+            back.join()
+        except OSError:
+            pass
+        finally:
+            client.close()
+            behind.close()
+
+    def _copy(self, source: socket.socket, sink: socket.socket, hears: bool) -> None:
+        try:
+            while data := source.recv(65536):
+                if hears and self.delay:
+                    # What is being tested is that this makes nothing wrong.
+                    time.sleep(self.delay)
+                if hears and self.holds_changes.is_set():
+                    continue
+                sink.sendall(data)
+        except OSError:
+            pass
+        for end in (source, sink):
+            try:
+                end.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+
+@contextmanager
+def proxied(directory: Path) -> Iterator[Proxy]:
+    proxy = Proxy(directory)
+    try:
+        yield proxy
+    finally:
+        proxy.close()
