@@ -118,6 +118,9 @@ class CacheCore:
     ) -> tuple[bytes, int]: ...
     @staticmethod
     def _copy(value: _Value) -> _Value: ...
+    def _open_shared(
+        self, store: SharedStore, ordinary: bool, lease: float, ignores: bool, logs: bool, step: int | None
+    ) -> None: ...
     def get(self, key: Any, default: Any = None, version: int | None = None) -> Any:
         """The value of a key, or the default. A copy for each reader."""
 

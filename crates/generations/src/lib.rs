@@ -56,6 +56,7 @@ pub struct Slot(u32);
 
 impl Slot {
     /// Place in the table, from 0.
+    #[inline]
     pub const fn index(self) -> usize {
         self.0 as usize
     }
@@ -122,6 +123,7 @@ impl Generations {
     }
 
     /// The counter of `name`.
+    #[inline]
     pub fn slot(&self, namespace: Namespace, name: &[u8]) -> Slot {
         #[expect(clippy::cast_possible_truncation, reason = "masked to 24 bits at most")]
         let index = (xxh3_64_with_seed(name, namespace.0) & self.mask) as u32;
@@ -129,16 +131,19 @@ impl Generations {
     }
 
     /// How often the slot was bumped, by all processes, since the table was made.
+    #[inline]
     pub fn read(&self, slot: Slot) -> u64 {
         self.word(slot).load(Ordering::SeqCst)
     }
 
     /// Advances the slot by one and gives its new value. Whoever reads after this call has returned sees it.
+    #[inline]
     pub fn bump(&self, slot: Slot) -> u64 {
         self.word(slot).fetch_add(1, Ordering::SeqCst).wrapping_add(1)
     }
 
     /// How often everything was refused at once.
+    #[inline]
     pub fn epoch(&self) -> u64 {
         self.words()[EPOCH].load(Ordering::SeqCst)
     }
@@ -148,11 +153,13 @@ impl Generations {
         self.words()[EPOCH].fetch_add(1, Ordering::SeqCst).wrapping_add(1)
     }
 
+    #[inline]
     fn word(&self, slot: Slot) -> &AtomicU64 {
         // The mask keeps a slot of a larger table inside this one.
         &self.words()[HEADER_WORDS + (u64::from(slot.0) & self.mask) as usize]
     }
 
+    #[inline]
     fn words(&self) -> &[AtomicU64] {
         match &self.words {
             Words::Mapped(mapping) => mapping.words(),

@@ -42,6 +42,7 @@ impl Mapping {
     }
 
     /// The words.
+    #[inline]
     pub(crate) fn words(&self) -> &[AtomicU64] {
         // SAFETY: the mapping begins at a page, so it is aligned; it is `words` words long, zeroed or written by the
         // file's owners as words, any bit pattern of which is a valid `AtomicU64`; it lives until `drop`. Other

@@ -155,8 +155,9 @@ impl<V: Weigh> Store<V> {
         let mut inside = self.lock();
         let Inside { shelf, freshness } = &mut *inside;
         let slot = freshness.slot(key);
-        freshness.bump_own(slot);
+        // Before the bump, which changes nothing of it: what another process writes from here on refuses the entry.
         let stamp = freshness.stamp(slot, &offer.tags);
+        freshness.bump_own(slot);
         shelf.put(key, slot, stamp, offer, now, &mut dead);
         drop(inside);
         drop(dead);
@@ -169,16 +170,15 @@ impl<V: Weigh> Store<V> {
         let mut inside = self.lock();
         let Inside { shelf, freshness } = &mut *inside;
         let slot = freshness.slot(key);
-        let fits = freshness.is_unchanged(slot, &offer.tags, since.into());
-        if fits {
-            let stamp = freshness.stamp(slot, &offer.tags);
+        let admitted = freshness.admit(slot, &offer.tags, since.into());
+        if let Some(stamp) = admitted {
             shelf.put(key, slot, stamp, offer, now, &mut dead);
         } else {
             dead.push(offer.value);
         }
         drop(inside);
         drop(dead);
-        fits
+        admitted.is_some()
     }
 
     /// Stores a value if no live one is there: of any number of threads, one does. With a token, only if nothing it
@@ -188,17 +188,19 @@ impl<V: Weigh> Store<V> {
         let mut inside = self.lock();
         let Inside { shelf, freshness } = &mut *inside;
         let slot = freshness.slot(key);
-        let refused = since.is_some_and(|since| !freshness.is_unchanged(slot, &offer.tags, since));
-        let adds = !refused && !shelf.is_live(key, freshness, now);
-        if adds {
-            let stamp = freshness.stamp(slot, &offer.tags);
+        let admitted = match since {
+            None => Some(freshness.stamp(slot, &offer.tags)),
+            Some(since) => freshness.admit(slot, &offer.tags, since),
+        };
+        let admitted = admitted.filter(|_| !shelf.is_live(key, freshness, now));
+        if let Some(stamp) = admitted {
             shelf.put(key, slot, stamp, offer, now, &mut dead);
         } else {
             dead.push(offer.value);
         }
         drop(inside);
         drop(dead);
-        adds
+        admitted.is_some()
     }
 
     /// As [`Store::set`], but only if a live value is there; true if one was.
@@ -209,8 +211,8 @@ impl<V: Weigh> Store<V> {
         let was_live = shelf.is_live(key, freshness, now);
         if was_live {
             let slot = freshness.slot(key);
-            freshness.bump_own(slot);
             let stamp = freshness.stamp(slot, &offer.tags);
+            freshness.bump_own(slot);
             shelf.put(key, slot, stamp, offer, now, &mut dead);
         } else {
             dead.push(offer.value);
@@ -230,13 +232,12 @@ impl<V: Weigh> Store<V> {
         if let Some(at) = found {
             let entry = shelf.entry(at);
             let offer = Offer { value: handle(&entry.value), expires: entry.expires, tags: entry.tags.clone() };
-            for key in [from, to] {
-                let slot = freshness.slot(key);
-                freshness.bump_own(slot);
-            }
-            dead.push(shelf.remove(at));
             let slot = freshness.slot(to);
             let stamp = freshness.stamp(slot, &offer.tags);
+            for key in [from, to] {
+                freshness.bump_own(freshness.slot(key));
+            }
+            dead.push(shelf.remove(at));
             shelf.put(to, slot, stamp, offer, now, &mut dead);
         }
         drop(inside);
@@ -252,10 +253,9 @@ impl<V: Weigh> Store<V> {
         let at =
             shelf.find(key).filter(|at| shelf.entry(*at).sequence == sequence && shelf.is_live(key, freshness, now));
         if let Some(at) = at {
-            let slot = shelf.entry(at).slot;
-            freshness.bump_own(slot);
-            let stamp = freshness.stamp(slot, &shelf.entry(at).tags);
-            shelf.exchange(at, value, stamp, &mut dead);
+            // The entry keeps its stamp: what this store writes is not in it.
+            freshness.bump_own(shelf.entry(at).slot);
+            shelf.exchange(at, value, &mut dead);
         } else {
             dead.push(value);
         }
@@ -271,8 +271,7 @@ impl<V: Weigh> Store<V> {
         let slot = freshness.slot(key);
         let Some(at) = shelf.find(key).filter(|_| shelf.is_live(key, freshness, now)) else { return false };
         freshness.bump_own(slot);
-        let stamp = freshness.stamp(slot, &shelf.entry(at).tags);
-        let dead = shelf.postpone(at, expires, stamp, now);
+        let dead = shelf.postpone(at, expires, now);
         drop(inside);
         drop(dead);
         true

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import signal
 import sys
 import threading
 import time
@@ -53,6 +54,8 @@ def thread(settings: dict[str, Any], store: SharedStore, out: Any, lock: threadi
                 lines.append(json.dumps([settings["machine"], key, begin, end, version, source]))
             with lock:
                 os.write(out, ("\n".join(lines) + "\n").encode())
+            # Leaves the processor to the others.
+            time.sleep(0.02)
 
 
 def work(settings: dict[str, Any], store: SharedStore) -> None:
@@ -73,14 +76,17 @@ def main() -> None:
     store.get("preloaded")
     workers: set[int] = set()
     over = threading.Event()
+    starting = threading.Lock()
 
     def wait() -> None:
         sys.stdin.read()
-        over.set()
-        for worker in list(workers):
-            os.kill(worker, 9)
+        with starting:
+            over.set()
+            for worker in workers:
+                os.kill(worker, signal.SIGKILL)
 
     def start() -> None:
+        sys.stdout.flush()
         worker = os.fork()
         if worker == 0:
             try:
@@ -96,9 +102,10 @@ def main() -> None:
     threading.Thread(target=wait, daemon=True).start()
     while workers:
         worker, _ = os.wait()
-        workers.discard(worker)
-        if not over.is_set():
-            start()
+        with starting:
+            workers.discard(worker)
+            if not over.is_set():
+                start()
 
 
 if __name__ == "__main__":

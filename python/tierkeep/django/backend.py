@@ -11,10 +11,11 @@ from asgiref.sync import sync_to_async
 from django.core.cache.backends.base import DEFAULT_TIMEOUT, BaseCache
 from django.core.exceptions import ImproperlyConfigured, SynchronousOnlyOperation
 
-from tierkeep._core import CacheCore
+from tierkeep._core import CacheCore, SharedStore
 from tierkeep.django import flight
 from tierkeep.django.extras import Extras
 from tierkeep.django.options import Options
+from tierkeep.django.redis_options import Remote
 
 
 class Cache(Extras, CacheCore, BaseCache):
@@ -26,8 +27,6 @@ class Cache(Extras, CacheCore, BaseCache):
 
     def __init__(self, location: str | list[str], params: dict[str, Any]) -> None:
         options = Options.of(location, params)
-        if options.remote is not None:
-            raise ImproperlyConfigured("LOCATION is an address, and this build has no second level yet.")
         BaseCache.__init__(self, params)
         self._made_of = (location, params)
         self._key_warnings = options.key_warnings
@@ -35,7 +34,10 @@ class Cache(Extras, CacheCore, BaseCache):
         # Django's default of 300 entries is a bound that nobody asked for.
         self._max_entries = options.max_entries
         self._name = options.name
-        self._open_or_warn(options)
+        if options.remote is None:
+            self._open_or_warn(options)
+        else:
+            self._open_remote(options, options.remote)
 
     def _open_or_warn(self, options: Options) -> None:
         """Opens the store; by itself, with a warning, if the table of generations cannot be used."""
@@ -54,6 +56,23 @@ class Cache(Extras, CacheCore, BaseCache):
                     raise
                 message = f"{error}. Other processes will not be told what this one writes, nor this one what they do."
                 warnings.warn(message, RuntimeWarning, stacklevel=4)
+
+    def _open_remote(self, options: Options, remote: Remote) -> None:
+        """Opens the store in front of the servers that LOCATION names; they are asked when it is first used."""
+        try:
+            store = SharedStore(
+                remote.location, max_bytes=options.l1_bytes, generations=options.generations, **remote.arguments
+            )
+        except ValueError as error:
+            raise ImproperlyConfigured(f"LOCATION or OPTIONS: {error}.") from error
+        self._open_shared(
+            store,
+            self._makes_keys_as_django(),
+            options.remember_read_miss,
+            remote.ignore_exceptions,
+            remote.log_ignored_exceptions,
+            remote.scan_itersize,
+        )
 
     @classmethod
     def _makes_keys_as_django(cls) -> bool:

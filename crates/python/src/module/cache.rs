@@ -1,6 +1,8 @@
 //! `_core.CacheCore`: what is hot of Django's cache backend. One call from Python makes the key, checks it, looks up,
 //! checks expiry, tags and generations, and gives the value back.
 
+mod second;
+
 use std::borrow::Cow;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -10,10 +12,12 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyInt, PyList, PyString};
 
+use self::second::{Leased, Second};
 use super::key::{self, Made, Prefix};
 use super::misses::{self, MissToken, Wanted};
 use super::pattern;
 use super::place::{self, Place, Table};
+use super::shared::SharedStore;
 use super::store::{self, DEFAULT_BYTES};
 use super::value::Kept;
 use crate::store::{Bounds, Culling, Expiry, Facts, Moment, Offer, Since};
@@ -23,6 +27,8 @@ use tierkeep_generations::Slot;
 #[pyclass(subclass, frozen, module = "tierkeep._core")]
 pub(super) struct CacheCore {
     place: OnceLock<Arc<Place>>,
+    /// Redis or Valkey, of which the place then holds copies.
+    second: OnceLock<Second>,
     /// The lock is held for no Python code.
     settings: Mutex<Settings>,
 }
@@ -43,7 +49,7 @@ struct Settings {
     /// Keys are made as Django's own class makes them: nothing that takes part is overridden.
     ordinary: bool,
     /// What to put before keys, as long as keys are ordinary.
-    prefix: Option<Arc<Prefix>>,
+    prefix: Option<Prefix>,
 }
 
 /// A time-out as a caller gives it.
@@ -63,6 +69,7 @@ impl<'a, 'py> FromPyObject<'a, 'py> for Timeout<'py> {
 }
 
 /// A key as it lies in the store, however it was made.
+#[expect(clippy::large_enum_variant, reason = "it lives on the stack of one call, and the large one is the usual one")]
 enum MadeKey {
     Quickly(Made),
     ByPython(Vec<u8>),
@@ -96,8 +103,8 @@ impl CacheCore {
         };
         if let (Ok(text), Some(number)) = (key.cast_exact::<PyString>(), number)
             && let Ok(text) = text.to_str()
-            && let Some(prefix) = slf.get().prefix()
-            && let Some(made) = prefix.make(text.as_bytes(), number)
+            && let Some(made) =
+                slf.get().settings().prefix.as_ref().and_then(|prefix| prefix.make(text.as_bytes(), number))
         {
             return Ok(MadeKey::Quickly(made));
         }
@@ -106,10 +113,6 @@ impl CacheCore {
         let made = slf.call_method("make_and_validate_key", (key,), Some(&options))?;
         let text = made.cast::<PyString>().map_err(|_| PyTypeError::new_err("the function of keys must give a str"))?;
         Ok(MadeKey::ByPython(key::bytes_of(text)?.into_owned()))
-    }
-
-    fn prefix(&self) -> Option<Arc<Prefix>> {
-        self.settings().prefix.clone()
     }
 
     /// Makes the prefix of keys ready again after something it depends on was assigned.
@@ -121,9 +124,8 @@ impl CacheCore {
             let parts = (&settings.key_prefix, &settings.version, &settings.key_func);
             (parts.0.clone_ref(py), parts.1.clone_ref(py), parts.2.clone_ref(py), settings.ordinary)
         };
-        let prepared = (ordinary && function.is(default))
-            .then(|| Prefix::of(prefix.bind(py), version.bind(py)).map(Arc::new))
-            .flatten();
+        let prepared =
+            (ordinary && function.is(default)).then(|| Prefix::of(prefix.bind(py), version.bind(py))).flatten();
         self.settings().prefix = prepared;
         Ok(())
     }
@@ -177,6 +179,9 @@ impl CacheCore {
     /// A live value; else the miss is remembered.
     fn read(&self, py: Python<'_>, key: &[u8]) -> PyResult<Option<Py<PyAny>>> {
         let place = self.place()?;
+        if let Some(second) = self.second.get() {
+            return second.read(py, key);
+        }
         let found = store::read(py, place, key)?;
         if found.is_some() {
             // What is stored from here on was decided in knowledge of this value.
@@ -198,6 +203,32 @@ impl CacheCore {
             Wanted::AnyTag(token) => Some(Since::AnyTag(token)),
             Wanted::Nothing => None,
         }))
+    }
+
+    fn made(
+        slf: &Bound<'_, Self>,
+        keys: &[Bound<'_, PyAny>],
+        version: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Vec<Vec<u8>>> {
+        keys.iter().map(|key| Ok(Self::key(slf, key, version)?.as_bytes().to_vec())).collect()
+    }
+
+    /// Seconds of a time-out as a caller gives it.
+    fn timeout(&self, timeout: &Timeout<'_>) -> PyResult<Option<f64>> {
+        match timeout {
+            Timeout::Absent => Ok(self.settings().default_seconds),
+            Timeout::Given(given) => seconds(given),
+        }
+    }
+
+    /// What this thread or task missed in the server lately, and may store.
+    fn leased(&self, py: Python<'_>, key: &[u8]) -> PyResult<Leased> {
+        let oldest = Moment(place::now().0.saturating_sub(self.settings().lease));
+        Ok(match misses::take(py, self.place()?, key, oldest)? {
+            Some(MissToken::Leased(Some(lease))) => Leased::Fill(lease),
+            Some(MissToken::Leased(None)) => Leased::Refused,
+            _ => Leased::Decision,
+        })
     }
 
     fn not_found(key: &MadeKey) -> PyErr {
@@ -241,7 +272,7 @@ impl CacheCore {
             ordinary: false,
             prefix: None,
         };
-        CacheCore { place: OnceLock::new(), settings: Mutex::new(settings) }
+        CacheCore { place: OnceLock::new(), second: OnceLock::new(), settings: Mutex::new(settings) }
     }
 
     /// Called once by `__init__`: the store of that name, told of other processes' writes through that table.
@@ -268,6 +299,33 @@ impl CacheCore {
             return Err(PyRuntimeError::new_err("this backend is open already"));
         }
         self.prepare(py)
+    }
+
+    /// Called once by `__init__` in place of `_open`: a store whose values are shared through a server.
+    #[pyo3(signature = (store, ordinary, lease, ignores, logs, step))]
+    fn _open_shared(
+        &self,
+        store: &Bound<'_, SharedStore>,
+        ordinary: bool,
+        lease: f64,
+        ignores: bool,
+        logs: bool,
+        step: Option<usize>,
+    ) -> PyResult<()> {
+        let lease = std::time::Duration::try_from_secs_f64(lease)
+            .map_err(|error| PyValueError::new_err(format!("how long a miss is remembered: {error}")))?;
+        {
+            let mut settings = self.settings();
+            settings.ordinary = ordinary;
+            settings.lease = u64::try_from(lease.as_nanos()).unwrap_or(u64::MAX);
+        }
+        let shared = Arc::clone(&store.get().shared);
+        let place = Arc::clone(shared.place());
+        if self.place.set(place).is_err() || self.second.set(Second { shared, ignores, logs, step }).is_err() {
+            return Err(PyRuntimeError::new_err("this backend is open already"));
+        }
+        self.apply_bounds();
+        self.prepare(store.py())
     }
 
     #[getter]
@@ -355,6 +413,16 @@ impl CacheCore {
         version: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyDict>> {
         let found = PyDict::new(slf.py());
+        if let Some(second) = slf.get().second.get() {
+            let keys = keys.try_iter()?.collect::<PyResult<Vec<_>>>()?;
+            let made = Self::made(slf, &keys, version)?;
+            for (key, value) in keys.iter().zip(second.read_many(slf.py(), &made)?) {
+                if let Some(value) = value {
+                    found.set_item(key, value)?;
+                }
+            }
+            return Ok(found);
+        }
         for key in keys.try_iter()? {
             let key = key?;
             let made = Self::key(slf, &key, version)?;
@@ -369,6 +437,9 @@ impl CacheCore {
     #[pyo3(signature = (key, version=None))]
     fn has_key(slf: &Bound<'_, Self>, key: &Bound<'_, PyAny>, version: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
         let key = Self::key(slf, key, version)?;
+        if let Some(second) = slf.get().second.get() {
+            return Ok(second.read_many(slf.py(), &[key.as_bytes().to_vec()])?[0].is_some());
+        }
         Ok(slf.get().place()?.get(key.as_bytes(), place::now(), |_| ()).is_some())
     }
 
@@ -387,11 +458,15 @@ impl CacheCore {
     ) -> PyResult<bool> {
         let this = slf.get();
         let key = Self::key(slf, key, version)?;
-        let offer = this.offer(value, &timeout, tags)?;
-        let (place, now) = (this.place()?, place::now());
         if nx && xx {
             return Err(PyValueError::new_err("nx and xx exclude each other"));
         }
+        if let Some(second) = this.second.get() {
+            let leased = this.leased(slf.py(), key.as_bytes())?;
+            return second.write(value, (key.as_bytes(), this.timeout(&timeout)?, tags), (nx, xx), leased);
+        }
+        let offer = this.offer(value, &timeout, tags)?;
+        let (place, now) = (this.place()?, place::now());
         let since = this.since(slf.py(), key.as_bytes(), &offer.tags)?;
         if nx {
             return Ok(place.add(key.as_bytes(), offer, since, now));
@@ -412,6 +487,19 @@ impl CacheCore {
         tags: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyList>> {
         let this = slf.get();
+        if let Some(second) = this.second.get() {
+            let mut pairs = Vec::new();
+            let mut given = Vec::new();
+            for pair in data.call_method0("items")?.try_iter()? {
+                let (key, value) = pair?.extract::<(Bound<'py, PyAny>, Bound<'py, PyAny>)>()?;
+                let made = Self::key(slf, &key, version)?.as_bytes().to_vec();
+                misses::take(slf.py(), this.place()?, &made, place::now())?;
+                pairs.push((made, value));
+                given.push(key);
+            }
+            let stored = second.write_many(slf.py(), &pairs, this.timeout(&timeout)?, tags)?;
+            return if stored { Ok(PyList::empty(slf.py())) } else { PyList::new(slf.py(), given) };
+        }
         for pair in data.call_method0("items")?.try_iter()? {
             let (key, value) = pair?.extract::<(Bound<'py, PyAny>, Bound<'py, PyAny>)>()?;
             let key = Self::key(slf, &key, version)?;
@@ -434,6 +522,10 @@ impl CacheCore {
     ) -> PyResult<bool> {
         let this = slf.get();
         let key = Self::key(slf, key, version)?;
+        if let Some(second) = this.second.get() {
+            let leased = this.leased(slf.py(), key.as_bytes())?;
+            return second.write(value, (key.as_bytes(), this.timeout(&timeout)?, tags), (true, false), leased);
+        }
         let offer = this.offer(value, &timeout, tags)?;
         let since = this.since(slf.py(), key.as_bytes(), &offer.tags)?;
         Ok(this.place()?.add(key.as_bytes(), offer, since, place::now()))
@@ -448,6 +540,9 @@ impl CacheCore {
         version: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<bool> {
         let key = Self::key(slf, key, version)?;
+        if let Some(second) = slf.get().second.get() {
+            return second.touch(slf.py(), key.as_bytes(), slf.get().timeout(&timeout)?);
+        }
         let expires = slf.get().expiry(&timeout)?;
         Ok(slf.get().place()?.touch(key.as_bytes(), expires, place::now()))
     }
@@ -458,6 +553,9 @@ impl CacheCore {
         let key = Self::key(slf, key, version)?;
         let place = slf.get().place()?;
         misses::take(slf.py(), place, key.as_bytes(), place::now())?;
+        if let Some(second) = slf.get().second.get() {
+            return Ok(second.remove(slf.py(), &[key.as_bytes().to_vec()])? > 0);
+        }
         Ok(place.delete(key.as_bytes(), place::now()))
     }
 
@@ -469,6 +567,14 @@ impl CacheCore {
         version: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<usize> {
         let Some(keys) = keys else { return Ok(0) };
+        if let Some(second) = slf.get().second.get() {
+            let keys = keys.try_iter()?.collect::<PyResult<Vec<_>>>()?;
+            let mut made = Self::made(slf, &keys, version)?;
+            // The same key twice was there once.
+            made.sort_unstable();
+            made.dedup();
+            return second.remove(slf.py(), &made);
+        }
         let mut deleted = 0;
         for key in keys.try_iter()? {
             deleted += usize::from(Self::delete(slf, &key?, version)?);
@@ -487,6 +593,9 @@ impl CacheCore {
         let py = slf.py();
         let made = Self::key(slf, key, version)?;
         let delta = delta.unwrap_or_else(|| PyInt::new(py, 1).into_any());
+        if let Some(second) = slf.get().second.get() {
+            return second.add_to(made.as_bytes(), &delta)?.ok_or_else(|| Self::not_found(&made));
+        }
         store::add_to(slf.get().place()?, made.as_bytes(), &delta)?.ok_or_else(|| Self::not_found(&made))
     }
 
@@ -517,6 +626,10 @@ impl CacheCore {
         let version = this.version_or_own(py, version);
         let later = version.add(delta.unwrap_or_else(|| PyInt::new(py, 1).into_any()))?;
         let (from, to) = (Self::key(slf, key, Some(&version))?, Self::key(slf, key, Some(&later))?);
+        if let Some(second) = this.second.get() {
+            let was_there = second.rename(py, from.as_bytes(), to.as_bytes())?;
+            return if was_there { Ok(later) } else { Err(Self::not_found(&from)) };
+        }
         let place = this.place()?;
         if !place.rename(from.as_bytes(), to.as_bytes(), |kept| kept.handle(py), place::now()) {
             return Err(Self::not_found(&from));
@@ -544,6 +657,9 @@ impl CacheCore {
         version: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Option<f64>> {
         let made = Self::key(slf, key, version)?;
+        if let Some(second) = slf.get().second.get() {
+            return second.remaining(slf.py(), made.as_bytes())?.ok_or_else(|| Self::not_found(&made));
+        }
         let now = place::now();
         let left = slf.get().place()?.look(made.as_bytes(), now, |_, Facts { expires, .. }| expires.seconds_left(now));
         left.ok_or_else(|| Self::not_found(&made))
@@ -552,6 +668,10 @@ impl CacheCore {
     /// Removes all that has one of the tags, in every process of the machine.
     fn invalidate_tags(&self, tags: &Bound<'_, PyAny>) -> PyResult<()> {
         let place = self.place()?;
+        if let Some(second) = self.second.get() {
+            second.invalidate(tags)?;
+            return misses::forget_all(tags.py(), place);
+        }
         place.invalidate_tags(&store::tags(place, Some(tags))?);
         misses::forget_all(tags.py(), place)
     }
@@ -559,6 +679,9 @@ impl CacheCore {
     /// Made keys that match a made pattern, in order.
     fn _keys<'py>(&self, py: Python<'py>, pattern: &Bound<'py, PyString>) -> PyResult<Vec<Bound<'py, PyAny>>> {
         let pattern: Cow<'_, [u8]> = key::bytes_of(pattern)?;
+        if let Some(second) = self.second.get() {
+            return second.keys(py, &pattern)?.iter().map(|key| key::text_of(py, key)).collect();
+        }
         let prefix = pattern::literal_prefix(&pattern);
         let keys = self.place()?.keys(prefix, |key| pattern::matches(&pattern, key), place::now());
         keys.iter().map(|key| key::text_of(py, key)).collect()
@@ -570,12 +693,19 @@ impl CacheCore {
         let prefix = pattern::literal_prefix(&pattern);
         let place = self.place()?;
         misses::forget_all(py, place)?;
+        if let Some(second) = self.second.get() {
+            return second.remove_matching(py, &pattern);
+        }
         Ok(place.delete_matching(prefix, |key| pattern::matches(&pattern, key), place::now()))
     }
 
     /// Empties this LOCATION, in every process of the machine.
     fn clear(&self, py: Python<'_>) -> PyResult<()> {
         let place = self.place()?;
+        if let Some(second) = self.second.get() {
+            second.clear(py)?;
+            return misses::forget_all(py, place);
+        }
         place.clear();
         misses::forget_all(py, place)
     }
@@ -594,6 +724,10 @@ impl CacheCore {
         let place = slf.get().place()?;
         let tags = store::tags(place, tags)?;
         let token = place.token(key.as_bytes(), &tags);
+        if slf.get().second.get().is_some() {
+            // The miss that led here is remembered, with what the server gave for it.
+            return Ok((PyBytes::new(py, key.as_bytes()).into_any(), token.number()));
+        }
         misses::remember(py, place, key.as_bytes(), MissToken::Exact { tags, token }, place::now())?;
         Ok((PyBytes::new(py, key.as_bytes()).into_any(), token.number()))
     }

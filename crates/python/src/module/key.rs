@@ -90,5 +90,6 @@ impl Prefix {
 
 /// No blank, no control character: byte by byte, which is right for UTF-8, whose longer forms have only higher bytes.
 fn is_clean(bytes: &[u8]) -> bool {
-    bytes.iter().all(|byte| *byte > 0x20 && *byte != 0x7f)
+    // All of them in any case, without a branch: many at once.
+    !bytes.iter().fold(false, |found, byte| found | (*byte <= 0x20) | (*byte == 0x7f))
 }

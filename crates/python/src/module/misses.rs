@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
+use pyo3::types::PyWeakrefReference;
 use tierkeep_generations::Slot;
 
 use super::place::Place;
@@ -21,7 +22,7 @@ const REMEMBERED: usize = 64;
 
 struct Miss {
     place: usize,
-    task: usize,
+    task: Task,
     key: Key,
     seen: Moment,
     token: MissToken,
@@ -32,6 +33,8 @@ struct Miss {
 pub(super) enum MissToken {
     /// The tags were not known: of the key, and of the key with whatever tags.
     Open { plain: Token, tagged: Token },
+    /// It was missing in a server, which gave this right to store what is computed, or none.
+    Leased(Option<crate::remote::Lease>),
     /// They were.
     Exact { tags: Box<[Slot]>, token: Token },
 }
@@ -44,23 +47,39 @@ fn id(place: &Arc<Place>) -> usize {
     Arc::as_ptr(place) as usize
 }
 
-/// The task that runs in this thread, as a number; 0 outside of an event loop.
-fn task(py: Python<'_>) -> PyResult<usize> {
-    static RUNNING: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    static CURRENT: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    let running = RUNNING.import(py, "asyncio", "_get_running_loop")?.call0()?;
-    if running.is_none() {
-        return Ok(0);
+/// The task of an event loop, none outside of one. Kept weakly: another task may come to lie where one has been.
+struct Task(Option<Py<PyWeakrefReference>>);
+
+impl Task {
+    /// The one that runs in this thread.
+    fn running(py: Python<'_>) -> PyResult<Option<Bound<'_, PyAny>>> {
+        static RUNNING: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+        static CURRENT: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+        let running = RUNNING.import(py, "asyncio", "_get_running_loop")?.call0()?;
+        if running.is_none() {
+            return Ok(None);
+        }
+        let task = CURRENT.import(py, "asyncio", "current_task")?.call1((running,))?;
+        Ok(Some(task).filter(|task| !task.is_none()))
     }
-    Ok(CURRENT.import(py, "asyncio", "current_task")?.call1((running,))?.as_ptr() as usize)
+
+    fn is(&self, py: Python<'_>, other: Option<&Bound<'_, PyAny>>) -> bool {
+        match (&self.0, other) {
+            (None, None) => true,
+            (Some(one), Some(other)) => one.bind(py).upgrade().is_some_and(|one| one.is(other)),
+            _ => false,
+        }
+    }
 }
 
 /// Remembers that the key was not there.
 pub(super) fn remember(py: Python<'_>, place: &Arc<Place>, key: &[u8], token: MissToken, now: Moment) -> PyResult<()> {
-    let task = task(py)?;
+    let running = Task::running(py)?;
+    let running = running.as_ref();
+    let task = Task(running.map(|task| PyWeakrefReference::new(task).map(Bound::unbind)).transpose()?);
     let place = id(place);
     MISSES.with_borrow_mut(|misses| {
-        misses.retain(|miss| !(miss.place == place && miss.task == task && *miss.key == *key));
+        misses.retain(|miss| !(miss.place == place && miss.task.is(py, running) && *miss.key == *key));
         if misses.len() == REMEMBERED {
             misses.pop_front();
         }
@@ -75,9 +94,11 @@ pub(super) fn take(py: Python<'_>, place: &Arc<Place>, key: &[u8], since: Moment
     if MISSES.with_borrow(|misses| !misses.iter().any(|miss| miss.place == place && *miss.key == *key)) {
         return Ok(None);
     }
-    let task = task(py)?;
+    let running = Task::running(py)?;
     Ok(MISSES.with_borrow_mut(|misses| {
-        let at = misses.iter().position(|miss| miss.place == place && miss.task == task && *miss.key == *key)?;
+        let at = misses
+            .iter()
+            .position(|miss| miss.place == place && miss.task.is(py, running.as_ref()) && *miss.key == *key)?;
         let miss = misses.remove(at)?;
         (miss.seen >= since).then_some(miss.token)
     }))
@@ -88,8 +109,10 @@ pub(super) fn forget_all(py: Python<'_>, place: &Arc<Place>) -> PyResult<()> {
     if MISSES.with_borrow(VecDeque::is_empty) {
         return Ok(());
     }
-    let (place, task) = (id(place), task(py)?);
-    MISSES.with_borrow_mut(|misses| misses.retain(|miss| miss.place != place || miss.task != task));
+    let (place, running) = (id(place), Task::running(py)?);
+    MISSES.with_borrow_mut(|misses| {
+        misses.retain(|miss| miss.place != place || !miss.task.is(py, running.as_ref()));
+    });
     Ok(())
 }
 
@@ -100,6 +123,7 @@ impl MissToken {
             MissToken::Exact { tags: known, token } if **known == *tags => Wanted::Exact(*token),
             MissToken::Open { plain, .. } if tags.is_empty() => Wanted::Exact(*plain),
             MissToken::Open { tagged, .. } => Wanted::AnyTag(*tagged),
+            MissToken::Leased(_) => Wanted::Nothing,
             // Other tags than it was begun with: nobody knows what they were then.
             MissToken::Exact { .. } => Wanted::Nothing,
         }

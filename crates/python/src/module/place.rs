@@ -30,8 +30,11 @@ pub(super) enum Table {
     File(PathBuf),
 }
 
-/// Stores by name and table. The lock is held for no Python code.
-static PLACES: LazyLock<Mutex<HashMap<(String, Table), Arc<Place>>>> = LazyLock::new(Mutex::default);
+/// Stores by name and table.
+type Places = HashMap<(String, Table), Arc<Place>>;
+
+/// The stores of this process. The lock is held for no Python code.
+static PLACES: LazyLock<Mutex<Places>> = LazyLock::new(Mutex::default);
 
 /// Mapped tables by path.
 static TABLES: LazyLock<Mutex<HashMap<PathBuf, Arc<Generations>>>> = LazyLock::new(Mutex::default);

@@ -73,7 +73,7 @@ pub(super) fn raised(error: RemoteError) -> PyErr {
     }
 }
 
-fn ttl(seconds: Option<f64>) -> PyResult<Ttl> {
+pub(super) fn ttl(seconds: Option<f64>) -> PyResult<Ttl> {
     match seconds {
         None => Ok(Ttl::Forever),
         Some(seconds) if seconds.is_nan() => Err(PyValueError::new_err("a time-out is a number")),
@@ -83,7 +83,7 @@ fn ttl(seconds: Option<f64>) -> PyResult<Ttl> {
     }
 }
 
-fn names(tags: Option<&Bound<'_, PyAny>>) -> PyResult<Vec<Vec<u8>>> {
+pub(super) fn names(tags: Option<&Bound<'_, PyAny>>) -> PyResult<Vec<Vec<u8>>> {
     let Some(tags) = tags else { return Ok(Vec::new()) };
     if tags.is_instance_of::<PyString>() {
         return Err(PyTypeError::new_err("tags is a collection of str, not one str"));
@@ -128,13 +128,17 @@ impl Shared {
         live.as_ref().is_some_and(|live| live.watch.is_trusted())
     }
 
-    fn ask<T: Send>(
+    pub(super) fn ask<T: Send>(
         &self,
         py: Python<'_>,
         request: impl FnOnce(&Remote) -> Result<T, RemoteError> + Send,
     ) -> PyResult<T> {
         let live = self.live()?;
         py.detach(|| request(&live.remote)).map_err(raised)
+    }
+
+    pub(super) fn place(&self) -> &Arc<Place> {
+        &self.place
     }
 
     /// The value of a key: a copy that counts, else what the server has, which is copied.
@@ -219,7 +223,7 @@ impl Shared {
     }
 
     /// Drops the copies of a key in all processes of this machine; after the server was told.
-    fn forget(&self, key: &[u8]) {
+    pub(super) fn forget(&self, key: &[u8]) {
         if self.settings.ignores_generations {
             self.place.forget(key);
         } else {
@@ -250,6 +254,41 @@ impl Shared {
             self.forget(key);
         }
         written
+    }
+
+    /// Stores values by one round trip.
+    pub(super) fn write_many(
+        &self,
+        py: Python<'_>,
+        values: &[(Vec<u8>, Bound<'_, PyAny>)],
+        timeout: Option<f64>,
+        tags: &[Vec<u8>],
+    ) -> PyResult<()> {
+        let ttl = ttl(timeout)?;
+        let sealed: Vec<(&[u8], Vec<u8>)> = values
+            .iter()
+            .map(|(key, value)| Ok((key.as_slice(), self.wrapping.seal(key, value)?)))
+            .collect::<PyResult<_>>()?;
+        let written = self.ask(py, |remote| {
+            let tags: Vec<Stamped<'_>> = tags.iter().map(|tag| Stamped { tag, stamp: None }).collect();
+            let writes: Vec<Write<'_>> = sealed
+                .iter()
+                .map(|(key, bytes)| Write { key, bytes, ttl, when: When::Always, lease: None, tags: &tags })
+                .collect();
+            remote.set_many(&writes)
+        });
+        values.iter().for_each(|(key, _)| self.forget(key));
+        written.map(drop)
+    }
+
+    /// Moves a value to another key, signed anew; false if there is none.
+    pub(super) fn rename(&self, py: Python<'_>, from: &[u8], to: &[u8]) -> PyResult<bool> {
+        let Wrapping { keyring, compressor } = &self.wrapping;
+        let moved =
+            self.ask(py, |remote| remote.move_entry(from, to, |bytes| keyring.reseal(from, to, bytes, *compressor)));
+        self.forget(from);
+        self.forget(to);
+        moved
     }
 
     /// Removes values; for each whether it was there.
@@ -359,7 +398,7 @@ pub(super) struct Lease {
 /// A store whose values are shared through Redis or Valkey.
 #[pyclass(frozen, module = "tierkeep._core")]
 pub(super) struct SharedStore {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
 }
 
 #[pymethods]

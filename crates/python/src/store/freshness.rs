@@ -89,15 +89,28 @@ impl Freshness {
     }
 
     pub(super) fn stamp(&self, slot: Slot, tags: &[Slot]) -> Stamp {
-        let own = u64::from(self.own[self.all.index()]).wrapping_add(u64::from(self.own[slot.index()]));
-        Stamp(self.token(slot, tags).0.wrapping_sub(own))
+        self.without_own(slot, self.token(slot, tags))
     }
 
-    /// True if nothing that a fill depends on was written since.
-    pub(super) fn is_unchanged(&self, slot: Slot, tags: &[Slot], since: Since) -> bool {
+    /// What this store wrote itself for the key and the namespace is taken off.
+    fn without_own(&self, slot: Slot, token: Token) -> Stamp {
+        let own = u64::from(self.own[self.all.index()]).wrapping_add(u64::from(self.own[slot.index()]));
+        Stamp(token.0.wrapping_sub(own))
+    }
+
+    /// The stamp of a fill, if nothing that it depends on was written since. What another process writes between the
+    /// comparison and the storing shows in the stamp: it is of the counters that were compared, or older.
+    pub(super) fn admit(&self, slot: Slot, tags: &[Slot], since: Since) -> Option<Stamp> {
         match since {
-            Since::Tags(token) => self.token(slot, tags) == token,
-            Since::AnyTag(token) => self.token_of_any_tag(slot) == token,
+            Since::Tags(token) => {
+                let now = self.token(slot, tags);
+                (now == token).then(|| self.without_own(slot, now))
+            }
+            Since::AnyTag(token) => {
+                // In this order: the counter of any tag is advanced before that of the tag.
+                let stamp = self.stamp(slot, tags);
+                (self.token_of_any_tag(slot) == token).then_some(stamp)
+            }
         }
     }
 
@@ -115,11 +128,12 @@ impl Freshness {
 
     /// Advances the counters of tags, for everybody, this store included.
     pub(super) fn bump_tags(&self, tags: &[Slot]) {
+        if !tags.is_empty() {
+            // First: see `admit`.
+            self.table.bump(self.any_tag);
+        }
         for tag in tags {
             self.table.bump(*tag);
-        }
-        if !tags.is_empty() {
-            self.table.bump(self.any_tag);
         }
     }
 }

@@ -193,27 +193,27 @@ impl<V: Weigh> Shelf<V> {
     }
 
     /// Gives an entry another value, and all else as it was.
-    pub(super) fn exchange(&mut self, at: u32, value: V, stamp: Stamp, dead: &mut Vec<V>) {
+    pub(super) fn exchange(&mut self, at: u32, value: V, dead: &mut Vec<V>) {
         let weight = self.weight_of(&self.entry(at).key, &value, &self.entry(at).tags);
         self.sequence += 1;
         let sequence = self.sequence;
         let entry = self.entry_mut(at);
         dead.push(std::mem::replace(&mut entry.value, value));
         let before = std::mem::replace(&mut entry.weight, weight);
-        (entry.stamp, entry.sequence) = (stamp, sequence);
+        entry.sequence = sequence;
         self.weight = self.weight - before + weight;
         self.refresh(at);
     }
 
     /// Gives an entry another end; a value that is over by it is given back.
-    pub(super) fn postpone(&mut self, at: u32, expires: Expiry, stamp: Stamp, now: Moment) -> Option<V> {
+    pub(super) fn postpone(&mut self, at: u32, expires: Expiry, now: Moment) -> Option<V> {
         if expires.is_over(now) {
             return Some(self.remove(at));
         }
         self.sequence += 1;
         let sequence = self.sequence;
         let entry = self.entry_mut(at);
-        (entry.expires, entry.stamp, entry.sequence) = (expires, stamp, sequence);
+        (entry.expires, entry.sequence) = (expires, sequence);
         None
     }
 

@@ -1,0 +1,116 @@
+"""The contract again, with a private Redis behind the backend; and what only such a backend has."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import FOLDER
+from contract import BEHAVIOURS
+from django.core.exceptions import ImproperlyConfigured
+from faces import FACES, Face, until
+
+from tierkeep.django import Cache
+
+sys.path.append(str(Path(__file__).parents[1] / "coherence"))
+from coherence_servers import Proxy, Server, proxied  # noqa: E402
+
+TABLE = str(Path(FOLDER.name) / "remote-table")
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    with Server("redis") as server:
+        yield server.url
+
+
+@pytest.fixture
+def proxy(tmp_path: Path) -> Iterator[Proxy]:
+    with proxied(tmp_path) as one:
+        yield one
+
+
+def backend(location: str, **options: Any) -> Any:
+    return Cache(location, {"OPTIONS": {"GENERATIONS": TABLE, "SOCKET_TIMEOUT": 20, **options}})
+
+
+@pytest.mark.filterwarnings("ignore::django.core.cache.CacheKeyWarning")
+@pytest.mark.parametrize("face", FACES, ids=lambda face: face.name)
+@pytest.mark.parametrize(
+    "check",
+    # The server bounds what it holds; MAX_ENTRIES bounds copies.
+    [check for check in BEHAVIOURS if check.__name__ != "an_entry_bound_is_kept"],
+    ids=lambda check: check.__name__,
+)
+def test_contract(url: str, face: type[Face], check: Callable[[Face], None]) -> None:
+    cache = backend(url)
+    cache.clear()
+    check(face(cache))
+
+
+def test_what_is_computed_while_its_key_is_deleted_elsewhere_is_not_stored(url: str) -> None:
+    cache, other = backend(url), backend(url, SOCKET_TIMEOUT=19, GENERATIONS=TABLE + "-2")
+    cache.clear()
+
+    def compute() -> str:
+        other.delete("k")
+        return "old"
+
+    assert cache.get_or_set("k", compute, 60) == "old"
+    assert other.get("k") is None and cache.get("k") is None
+    # And as views do it by hand.
+    assert cache.get("l") is None
+    other.set("l", "new")
+    cache.set("l", "old")
+    assert cache.get("l") == "new"
+
+
+def test_an_outage_is_an_error_or_a_miss_as_is_wanted(proxy: Proxy, caplog: pytest.LogCaptureFixture) -> None:
+    strict = backend(proxy.url)
+    mild = backend(proxy.url, IGNORE_EXCEPTIONS=True, LOG_IGNORED_EXCEPTIONS=True)
+    strict.set("k", 1)
+    proxy.crash()
+
+    for call in (
+        lambda: strict.get("none"),
+        lambda: strict.set("k", 2),
+        lambda: strict.delete("k"),
+        lambda: strict.get_many(["none"]),
+    ):
+        with pytest.raises(ConnectionError):
+            call()
+    assert mild.get("none", "default") == "default"
+    assert mild.set("k", 2) is False
+    assert mild.delete("k") is False
+    assert mild.get_many(["none"]) == {}
+    assert mild.set_many({"a": 1}) == ["a"]
+    assert mild.get_or_set("none", lambda: "computed") == "computed"
+    assert "ignored" in caplog.text
+    proxy.start()
+    assert until(lambda: mild.set("k", 3) is not False, 20)
+    assert until(lambda: strict_get(strict) == 3, 20)
+
+
+def strict_get(cache: Any) -> Any:
+    try:
+        return cache.get("k")
+    except ConnectionError:
+        return None
+
+
+def test_an_address_that_cannot_be_is_refused_at_start() -> None:
+    with pytest.raises(ImproperlyConfigured, match="accepted"):
+        backend("redis://host/x")
+
+
+def test_what_redis_holds_begins_with_the_namespace_and_the_made_key(url: str) -> None:
+    cache = backend(url)
+    cache.clear()
+    cache.set("k", 5)
+
+    assert cache.keys("*") == ["k"]
+    assert cache.incr("k") == 6 and cache.ttl("k") is not None
+    assert cache.delete_pattern("k*") == 1
