@@ -596,8 +596,8 @@ print("end", flush=True)
 
 
 def test_process_ends_while_daemon_threads_compute_and_go_on() -> None:
-    # A thread that wakes while the interpreter ends is unwound by CPython before 3.14; with a frame of Rust on its stack
-    # the process crashed.
+    # A thread that wakes while the interpreter ends is unwound by CPython before 3.14; with a frame of Rust on its
+    # stack the process crashed.
     code = """
 import threading, time
 from tierkeep import cached

@@ -36,6 +36,30 @@ def test_page_of_the_cache_runs() -> None:
     run(code, "README.md")
 
 
+def test_page_of_deployment_runs() -> None:
+    code = blocks("deployment.md")
+
+    assert len(code) >= 1
+    run(code, "deployment.md")
+
+
+def test_page_of_django_redis_runs_with_the_settings_it_shows() -> None:
+    code = blocks("django-redis.md")
+    testkit = os.environ.get("TIERKEEP_TESTKIT", ROOT / "target" / "debug" / "tierkeep-testkit")
+    server = subprocess.Popen([testkit, "redis"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert server.stdin is not None and server.stdout is not None
+    try:
+        address = server.stdout.readline().strip().replace("redis+unix://", "unix://")
+        settings, *rest = [block.replace("redis://127.0.0.1:6379/1", address) for block in code]
+
+        assert len(rest) >= 2
+        setup = f"exec({settings!r})\nfrom django.conf import settings\n"
+        run(rest, "django-redis.md", setup + "settings.configure(CACHES=CACHES, SECRET_KEY='s')\n")
+    finally:
+        server.stdin.close()
+        server.wait(30)
+
+
 def test_page_that_says_what_is_not_so_is_found() -> None:
     with pytest.raises(AssertionError, match=r'File "README.md", line 3'):
         run(["\n\nassert 1 == 2"], "README.md")
