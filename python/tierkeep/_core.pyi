@@ -1,6 +1,6 @@
 """Stubs of the extension module. Import `tierkeep`, not this."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Any, SupportsFloat, TypeVar
@@ -16,6 +16,9 @@ def shared_table_path() -> Path:
 
 class Token:
     """What a value depends on, as it was when the token was taken. Opaque; from `Store.token`."""
+
+    def mark(self) -> int:
+        """Equal for two tokens of one key and tags if and only if nothing was written in between."""
 
 class Store:
     """A cache of this process: values by text key, with expiry, tags and a bound.
@@ -197,6 +200,78 @@ class CacheCore:
     def _remaining(self, key: Any, version: int | None = None) -> float | None: ...
     def _keys(self, pattern: str) -> list[str]: ...
     def _delete_matching(self, pattern: str) -> int: ...
+
+class Answered:
+    """A coroutine that has its result already: what a cached `async` function gives at a hit."""
+
+    def __await__(self) -> Answered: ...
+    def __iter__(self) -> Answered: ...
+    def __next__(self) -> Any: ...
+    def send(self, _value: Any) -> Any: ...
+    def throw(self, *thrown: Any) -> Any: ...
+    def close(self) -> None: ...
+
+class Begun:
+    """The beginning of a computation: its result is kept only if nothing it depends on was written since."""
+
+    def mark(self) -> int:
+        """Equal for two beginnings if and only if nothing they depend on was written in between."""
+
+class Copies:
+    """A value for any number of readers, none of whom can change what the others get."""
+
+    def __new__(cls, value: Any) -> Copies:
+        """Raises what pickle raises, if the value is neither plain nor can be pickled."""
+
+    def take(self) -> Any:
+        """The value, for one reader."""
+
+class Missed:
+    """A call that no fresh result answers."""
+
+    @property
+    def key(self) -> bytes | None:
+        """None if the arguments are not those of the function."""
+
+    @property
+    def old(self) -> tuple[Any, ...]:
+        """The stale result in a tuple; empty if there is none."""
+
+class CachedCall:
+    """A function by whose arguments results are kept; see `tierkeep.cache.cached`, which derives from it."""
+
+    def __new__(
+        cls,
+        store: Store,
+        name: str,
+        parameters: list[tuple[str, int, tuple[Any, ...]]],
+        *,
+        key: Callable[..., object] | None = None,
+        stale: float = 0.0,
+        awaited: bool = False,
+    ) -> Self: ...
+    def ask(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The fresh result of a call, or a `Missed`. Counts a hit."""
+
+    def __get__(self, object: Any, _class: Any = None) -> Any: ...
+    def key_of(self, args: tuple[Any, ...], kwargs: dict[str, Any] | None = None) -> bytes:
+        """The key under which the result of a call is kept. TypeError if an argument has none."""
+
+    def peek(self, key: bytes) -> tuple[Any, bool] | None:
+        """The value and whether it is fresh."""
+
+    def begin(self, key: bytes, tags: Iterable[str] | None = None) -> Begun:
+        """To be taken before a result is computed."""
+
+    def keep(self, key: bytes, copies: Copies, begun: Begun, timeout: float | None = None) -> bool:
+        """Keeps a result unless what it depends on was written since it was begun. True if kept."""
+
+    def drop_key(self, key: bytes) -> bool:
+        """Removes a result, in every process; computations under way are not kept. True if one was here."""
+
+    def hits(self) -> int: ...
+    def count(self, counter: int) -> None: ...
+    def counted(self) -> list[int]: ...
 
 class Lease:
     """The right to store what is computed because it was missing. Opaque; from `SharedStore.look`."""

@@ -1,6 +1,7 @@
 //! The extension module: only what CPython needs, on top of the modules beside it.
 
 mod cache;
+mod cached;
 mod copy;
 mod key;
 mod misses;
@@ -18,6 +19,8 @@ use pyo3::prelude::*;
 mod _core {
     #[pymodule_export]
     use super::cache::CacheCore;
+    #[pymodule_export]
+    use super::cached::{Answered, Begun, CachedCall, Copies, Missed};
     #[pymodule_export]
     use super::place::shared_table_path;
     #[pymodule_export]

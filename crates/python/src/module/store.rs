@@ -19,7 +19,7 @@ pub(super) const DEFAULT_BYTES: usize = 64 << 20;
 /// A cache of this process: values by text key, with expiry, tags and a bound.
 #[pyclass(frozen, module = "tierkeep._core")]
 pub(super) struct Store {
-    place: Arc<Place>,
+    pub(super) place: Arc<Place>,
 }
 
 /// What a value depends on, as it was when the token was taken.
@@ -78,6 +78,14 @@ impl Store {
         of: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Offer<Kept>> {
         Ok(Offer { value: Kept::of(value)?, tags: tags(&self.place, of)?, expires: expiry(timeout)? })
+    }
+}
+
+#[pymethods]
+impl Token {
+    /// Equal for two tokens of one key and tags if and only if nothing was written in between.
+    fn mark(&self) -> u64 {
+        self.inside.number()
     }
 }
 
