@@ -78,13 +78,16 @@ def _watched() -> list[tuple[Any, str]]:
     named = configuration().models
     if named is None:
         tables = [model for model in apps.get_models() if model._meta.db_table in _TABLES]
-        user_model = get_user_model() if tables else None
+        try:
+            user_model: Any = get_user_model() if tables else None
+        except ImproperlyConfigured:  # a project without Django's users
+            user_model = None
         found = []
         for model in tables:
             keys = [
                 field.attname
                 for field in model._meta.concrete_fields
-                if field.related_model is user_model or field.column in ("user_id", "user_uuid_id")
+                if (user_model is not None and field.related_model is user_model) or field.column in ("user_id", "user_uuid_id")
             ]
             found.extend((model, key) for key in keys[:1])
         return found
