@@ -121,7 +121,7 @@ def _run(name: str, wait_seconds: float) -> dict[str, Any]:
 
 def _look(history: dict[str, Any], run_id: str | None) -> dict[str, Any] | None:
     """The run of this number; without one, the one that works or waits, else the newest."""
-    runs: list[dict[str, Any]] = history["runs"]
+    runs: list[dict[str, Any]] = history["items"]
     if run_id is not None:
         return next((run for run in runs if run["run_id"] == run_id), None)
     return next((run for run in runs if run["state"] in ("works", "waiting")), runs[0] if runs else None)
