@@ -167,7 +167,7 @@ pub enum Begun {
     /// It is answered.
     Done(Reply),
     /// A node is to be asked.
-    Ask(Errand),
+    Ask(Box<Errand>),
 }
 
 /// What is on its way.
@@ -255,7 +255,7 @@ impl NodeClient {
                 .collect();
             return Err(NodeError::Unavailable(why.join("; ")));
         }
-        Ok(Begun::Ask(Errand {
+        Ok(Begun::Ask(Box::new(Errand {
             fields: self.fields(&request, kept.as_deref()),
             body: request.body.map(Box::from),
             path: request.path.into(),
@@ -271,7 +271,7 @@ impl NodeClient {
             max_body: self.settings.max_body,
             came: None,
             why: Vec::new(),
-        }))
+        })))
     }
 
     /// The answer that is kept and fresh.
@@ -288,8 +288,8 @@ impl NodeClient {
     ///
     /// # Errors
     /// [`NodeError::Unavailable`] and [`NodeError::Unexpected`].
-    pub fn settle(&self, errand: Errand, now: Instant) -> Result<Reply, NodeError> {
-        let Errand { path, learner, position, method, is_write, asked, kept, lanes, came, why, .. } = errand;
+    pub fn settle(&self, errand: Box<Errand>, now: Instant) -> Result<Reply, NodeError> {
+        let Errand { path, learner, position, method, is_write, asked, kept, lanes, came, why, .. } = *errand;
         let learner = learner.as_deref();
         let read = came.map(|(node, response)| (node, text(response, kept.is_some())));
         let mut state = self.state();

@@ -107,6 +107,11 @@ impl Lane {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "a lock to wait on would be copied by a fork; 32 calls at once are rare")]
+fn rest() {
+    thread::sleep(LOOK);
+}
+
 /// A place among the connections in use.
 struct Seat(Arc<AtomicUsize>);
 
@@ -121,8 +126,7 @@ impl Seat {
             if Instant::now() >= deadline {
                 return None;
             }
-            // no lock to wait on, since a fork would copy it; 32 calls at once are rare
-            thread::sleep(LOOK);
+            rest();
         }
     }
 }

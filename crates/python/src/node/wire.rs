@@ -163,7 +163,7 @@ impl Head {
                     return Err(WireError::Malformed("it is compressed, which nobody asked for"));
                 }
                 "connection" => {
-                    head.closes |= text().to_ascii_lowercase().split(',').any(|word| word.trim() == "close")
+                    head.closes |= text().to_ascii_lowercase().split(',').any(|word| word.trim() == "close");
                 }
                 "etag" => head.response.etag = Some(text()),
                 "x-cache" => head.response.cache = Some(text()),
