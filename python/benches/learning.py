@@ -1,7 +1,10 @@
-"""A daily statistic through `tierkeep.learning`, beside django-redis and a bare HTTP client, in one process and one run.
+"""A daily statistic through `tierkeep.learning`, beside django-redis and a bare HTTP client, in one process and one
+run.
 
-``python python/benches/learning.py NODE REDIS USER [ROUNDS]``: a running node, a Redis, a learner of the node. Needs Django,
-django-redis and hiredis. Prints, for each way, the least time and the least CPU of a call over all rounds, in microseconds,
+``python python/benches/learning.py NODE REDIS USER [ROUNDS]``: a running node, a Redis, a learner of the node. Needs
+Django,
+django-redis and hiredis. Prints, for each way, the least time and the least CPU of a call over all rounds, in
+microseconds,
 and their ratios to django-redis. Ways take turns, so that a busy machine troubles all of them alike.
 """
 
@@ -23,7 +26,8 @@ CALLS = 300
 
 
 def measure(ways: dict[str, Callable[[], Any]], rounds: int) -> dict[str, tuple[float, float]]:
-    """The least microseconds of a call, by the wall and of this thread's CPU, over rounds in which all ways take turns."""
+    """The least microseconds of a call, by the wall and of this thread's CPU, over rounds in which all ways take
+    turns."""
     best = dict.fromkeys(ways, (float("inf"), float("inf")))
     for _ in range(rounds):
         for name, call in ways.items():
@@ -37,6 +41,8 @@ def measure(ways: dict[str, Callable[[], Any]], rounds: int) -> dict[str, tuple[
 
 def main(node: str, redis: str, user: str, rounds: int = 25) -> None:
     """Measures and prints."""
+    # as redis-py writes the address of a socket
+    redis = redis.replace("redis+unix:", "unix:")
     cache = {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": redis}
     json_cache = {**cache, "OPTIONS": {"SERIALIZER": "django_redis.serializers.json.JSONSerializer"}}
     settings.configure(CACHES={"default": cache, "json": json_cache}, TIERKEEP={"NODE": node})
@@ -52,7 +58,7 @@ def main(node: str, redis: str, user: str, rounds: int = 25) -> None:
     value = kept.daily(user, day)
     pickled, as_json = caches["default"], caches["json"]
     pickled.set("daily", value, 3600)
-    as_json.set("daily", value, 3600)
+    as_json.set("daily as JSON", value, 3600)
     plain = http.client.HTTPConnection(urlsplit(node).netloc)
     path = f"/v1/users/{user}/stats/daily?date={day}"
 
@@ -62,7 +68,7 @@ def main(node: str, redis: str, user: str, rounds: int = 25) -> None:
 
     ways: dict[str, Callable[[], Any]] = {
         "django-redis, pickle": lambda: pickled.get("daily"),
-        "django-redis, JSON": lambda: as_json.get("daily"),
+        "django-redis, JSON": lambda: as_json.get("daily as JSON"),
         "http.client and json.loads": by_http_client,
         "tierkeep: kept by the process": lambda: kept.daily(user, day),
         "tierkeep: node says unchanged": lambda: unchanged.daily(user, day),
@@ -80,7 +86,15 @@ def main(node: str, redis: str, user: str, rounds: int = 25) -> None:
     print(f"{'way':<44}{'wall us':>9}{'CPU us':>9}{'wall ratio':>12}{'CPU ratio':>11}")
     for name, (spent, used) in best.items():
         print(f"{name:<44}{spent:>9.1f}{used:>9.1f}{spent / wall:>12.3f}{used / cpu:>11.3f}")
-    print("of the clients:", kept.counts["kept"], "kept,", unchanged.counts["unchanged"], "unchanged,", fetched.counts["fetched"], "fetched")
+    print(
+        "of the clients:",
+        kept.counts["kept"],
+        "kept,",
+        unchanged.counts["unchanged"],
+        "unchanged,",
+        fetched.counts["fetched"],
+        "fetched",
+    )
 
 
 if __name__ == "__main__":

@@ -9,15 +9,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 pub use self::address::{Address, AddressError};
-use self::answers::{Answer, Answers, Kept, Stamp};
+use self::answers::{Answer, Answers, Kept};
 use self::breaker::Breaker;
-use self::lane::{Lane, Order, Outcome};
-use self::wire::{Connection, Response};
+pub use self::errand::Errand;
+use self::lane::{Lane, Outcome};
+use self::said::text;
+use self::wire::Connection;
 
 mod address;
 mod answers;
 mod breaker;
+mod errand;
 mod lane;
+mod said;
 #[cfg(test)]
 mod tests;
 mod wire;
@@ -168,27 +172,6 @@ pub enum Begun {
     Done(Reply),
     /// A node is to be asked.
     Ask(Box<Errand>),
-}
-
-/// What is on its way.
-#[derive(Debug)]
-pub struct Errand {
-    fields: String,
-    body: Option<Box<[u8]>>,
-    path: Arc<str>,
-    learner: Option<Arc<str>>,
-    position: u64,
-    method: Method,
-    is_write: bool,
-    asked: Stamp,
-    kept: Option<Arc<Kept>>,
-    lanes: Vec<Lane>,
-    connect_timeout: Duration,
-    deadline: Instant,
-    max_body: usize,
-    came: Option<(usize, Response)>,
-    /// Why each node gave no answer.
-    why: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -417,50 +400,6 @@ impl NodeClient {
     }
 }
 
-impl Errand {
-    /// Asks the nodes, one after the other, until one answers or the time is up. Takes no lock.
-    pub fn run(&mut self) {
-        let count = self.lanes.len();
-        for (number, lane) in self.lanes.iter_mut().enumerate() {
-            let now = Instant::now();
-            let left = self.deadline.saturating_duration_since(now);
-            if left.is_zero() {
-                break;
-            }
-            // a node that hangs leaves the others their part of the time
-            let part = left / u32::try_from(count - number).unwrap_or(1);
-            let (name, base, host) = (self.method.name(), lane.address.base(), lane.address.authority());
-            let mut bytes =
-                format!("{name} {base}{} HTTP/1.1\r\nHost: {host}\r\n{}", self.path, self.fields).into_bytes();
-            bytes.extend_from_slice(self.body.as_deref().unwrap_or_default());
-            let answer = lane.ask(Order {
-                bytes: &bytes,
-                is_repeatable: self.method == Method::Get,
-                connect_timeout: self.connect_timeout,
-                deadline: now + part,
-                max_body: self.max_body,
-            });
-            let may_have_happened = match answer {
-                Ok(response) if matches!(response.status, 502..=504) && !self.is_write => {
-                    self.why.push(format!("{}: status {} {}", lane.address, response.status, detail(&response.body)));
-                    false
-                }
-                Ok(response) => {
-                    self.came = Some((lane.node, response));
-                    return;
-                }
-                Err(error) => {
-                    self.why.push(format!("{}: {}", lane.address, error.why));
-                    error.may_have_happened
-                }
-            };
-            if self.is_write && may_have_happened {
-                return;
-            }
-        }
-    }
-}
-
 impl State {
     fn new(settings: &Settings) -> Self {
         Self {
@@ -533,48 +472,6 @@ impl Method {
             Self::Delete => "DELETE",
         }
     }
-}
-
-/// What a node said, read.
-struct Said {
-    status: u16,
-    /// None: what is kept still holds.
-    body: Option<Arc<str>>,
-    etag: Option<String>,
-    tier: Option<String>,
-    position: Option<u64>,
-}
-
-/// The answer as text that is JSON, or why it is not.
-fn text(response: Response, has_kept: bool) -> Result<Said, String> {
-    let Response { status, etag, cache: tier, position, is_json, body, .. } = response;
-    if status == 304 {
-        return if has_kept {
-            Ok(Said { status, body: None, etag, tier, position })
-        } else {
-            Err("status 304, though it was not asked whether something changed".to_owned())
-        };
-    }
-    if !is_json && !body.is_empty() {
-        return Err(format!("status {status} with a body that is not declared as JSON"));
-    }
-    if !(200..300).contains(&status) && !(400..600).contains(&status) {
-        return Err(format!("status {status}"));
-    }
-    let body = String::from_utf8(body).map_err(|_| format!("status {status} with a body that is no UTF-8"))?;
-    if (status == 200 || !body.is_empty()) && serde_json::from_str::<serde::de::IgnoredAny>(&body).is_err() {
-        return Err(format!("status {status} with a body that is no JSON"));
-    }
-    Ok(Said { status, body: Some(body.into()), etag, tier, position })
-}
-
-/// What a problem document says, for an error text.
-fn detail(body: &[u8]) -> String {
-    #[derive(serde::Deserialize)]
-    struct Problem {
-        detail: String,
-    }
-    serde_json::from_slice::<Problem>(body).map_or(String::new(), |problem| format!("({})", problem.detail))
 }
 
 /// Refuses what would change the meaning of the request.

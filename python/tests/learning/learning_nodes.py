@@ -83,7 +83,12 @@ class Node:
         """A command of the program on the same database."""
         (self.folder / "tierkeep.toml").write_text(self.config)
         done = subprocess.run(
-            [self.binary, *arguments], env=self.environment, cwd=self.folder, capture_output=True, text=True, timeout=120
+            [self.binary, *arguments],
+            env=self.environment,
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            timeout=120,
         )
         assert done.returncode == 0, done.stderr
         return done.stdout
@@ -142,13 +147,20 @@ def fill(node: Node) -> None:
     users = ["id,email,username,is_active,last_login,created_at,time_zone"]
     for user, name, zone in ((ANNA, "anna", "Asia/Shanghai"), (BORIS, "boris", ""), (CARLA, "carla", "")):
         users.append(f"{user},{name}@example.org,{name},true,,2025-01-01T00:00:00Z,{zone}")
-    courses = ["id,user_id,content_id,subject_name,proficiency_level,learning_hour_week,learning_hour_total,"
-               "est_finish_hour,difficulty,created_at,updated_at"]
+    courses = [
+        "id,user_id,content_id,subject_name,proficiency_level,learning_hour_week,learning_hour_total,"
+        "est_finish_hour,difficulty,created_at,updated_at"
+    ]
     for number, (subject, total, finish) in enumerate((("maths", 10, 10), ("art", 5, 20), ("maths", 3, ""))):
         identifier = f"10000000-0000-4000-8000-{number:012}"
-        courses.append(f"{identifier},{ANNA},{identifier},{subject},40,2,{total},{finish},3,2026-01-01T00:00:00Z,2026-01-01T00:00:00Z")
-    sessions = ["id,user_id,start_time,end_time,duration_minutes,effectiveness_rating,focus_score,break_count,is_active,"
-                "learning_environment,device_type,subject_category"]
+        courses.append(
+            f"{identifier},{ANNA},{identifier},{subject},40,2,{total},{finish},3,"
+            "2026-01-01T00:00:00Z,2026-01-01T00:00:00Z"
+        )
+    sessions = [
+        "id,user_id,start_time,end_time,duration_minutes,effectiveness_rating,focus_score,break_count,is_active,"
+        "learning_environment,device_type,subject_category"
+    ]
 
     def session(user: str, start: str, minutes: int, rating: str, focus: str) -> None:
         begun = datetime.datetime.fromisoformat(start)
@@ -172,7 +184,10 @@ def fill(node: Node) -> None:
 def scratch(server: str) -> Iterator[str]:
     """A PostgreSQL or Redis of our own; its address."""
     process = subprocess.Popen(
-        [_program("tierkeep-testkit", "TIERKEEP_TESTKIT"), server], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [_program("tierkeep-testkit", "TIERKEEP_TESTKIT"), server],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     assert process.stdin is not None and process.stdout is not None
     try:

@@ -44,7 +44,10 @@ def test_an_answer_is_the_body_of_the_node_decoded(node: Node) -> None:
         (f"/v1/users/{ANNA}/stats/daily?date=2026-01-05", lambda: asked.daily(ANNA, MONDAY)),
         (f"/v1/users/{ANNA}/stats/weekly?week_start=2026-01-07", lambda: asked.weekly(ANNA, "2026-01-07")),
         (f"/v1/users/{ANNA}/stats/monthly?month=2026-01", lambda: asked.monthly(ANNA, MONDAY)),
-        (f"/v1/users/{ANNA}/analytics?to=2026-01-10&days=14&lang=zh", lambda: asked.analytics(ANNA, days=14, to="2026-01-10", lang="zh")),
+        (
+            f"/v1/users/{ANNA}/analytics?to=2026-01-10&days=14&lang=zh",
+            lambda: asked.analytics(ANNA, days=14, to="2026-01-10", lang="zh"),
+        ),
         (f"/v1/users/{ANNA}/streaks", lambda: asked.streaks(ANNA)),
         (f"/v1/users/{ANNA}/heatmap?year=2026", lambda: asked.heatmap(ANNA, 2026)),
         (f"/v1/users/{ANNA}/courses/summary", lambda: asked.courses(ANNA)),
@@ -113,7 +116,9 @@ def test_a_write_is_seen_by_the_next_read_and_its_position_is_sent(node: Node) -
     asked = patient(node, bound=3600.0)
     before = asked.daily(CARLA, "2026-02-02")["total_sessions"]
 
-    session = asked.create_session({"user_id": CARLA, "start_time": datetime(2026, 2, 2, 10, tzinfo=timezone.utc), "duration_minutes": 30})
+    session = asked.create_session(
+        {"user_id": CARLA, "start_time": datetime(2026, 2, 2, 10, tzinfo=timezone.utc), "duration_minutes": 30}
+    )
 
     assert asked.daily(CARLA, "2026-02-02")["total_sessions"] == before + 1
     assert asked.position > 0
@@ -268,10 +273,14 @@ def test_the_next_node_answers_for_one_that_is_gone(node: Node, nowhere: str) ->
     ("status", "body", "kind"),
     [
         (200, "<html>welcome</html>", "text/html"),
-        (200, "{\"total", "application/json"),
+        (200, '{"total', "application/json"),
         (200, "[" * 100_000 + "]" * 100_000, "application/json"),
         (404, "<html>not found</html>", "text/html"),
-        (404, json.dumps({"type": "urn:tierkeep:problem:unknown-path", "detail": "there is nothing here"}), "application/problem+json"),
+        (
+            404,
+            json.dumps({"type": "urn:tierkeep:problem:unknown-path", "detail": "there is nothing here"}),
+            "application/problem+json",
+        ),
         (404, "{}", "application/json"),
         (302, "", "text/html"),
     ],
@@ -431,7 +440,9 @@ def test_an_interpreter_that_ends_with_calls_under_way_ends(scripted: Callable[.
     hold = threading.Event()
     server = scripted(200, "{}", hold=hold)
 
-    done = subprocess.run([sys.executable, "-c", SHUTDOWN, server.url, how], capture_output=True, text=True, timeout=SECONDS)
+    done = subprocess.run(
+        [sys.executable, "-c", SHUTDOWN, server.url, how], capture_output=True, text=True, timeout=SECONDS
+    )
     hold.set()
 
     assert done.returncode == 0, (done.returncode, done.stderr[-2000:])

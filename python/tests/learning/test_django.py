@@ -1,4 +1,5 @@
-"""A Django platform with its own tables on PostgreSQL, a node attached to them, and `manage.py` as an operator types it."""
+"""A Django platform with its own tables on PostgreSQL, a node attached to them, and `manage.py` as an operator types
+it."""
 
 from __future__ import annotations
 
@@ -30,7 +31,12 @@ class Platform:
         self.tierkeep: dict[str, Any] = {"BINARY": node.binary, "CONFIG": str(node.folder / "tierkeep.toml")}
 
     def environment(self, **tierkeep: Any) -> dict[str, str]:
-        settings = {"NODE": self.node.url or "http://127.0.0.1:9", "WARMUP_DELAY": 0.2, "TIMEOUT": 30.0, "CONNECT_TIMEOUT": 30.0}
+        settings = {
+            "NODE": self.node.url or "http://127.0.0.1:9",
+            "WARMUP_DELAY": 0.2,
+            "TIMEOUT": 30.0,
+            "CONNECT_TIMEOUT": 30.0,
+        }
         settings |= {"LOGGER_PREFIX": "apps.learning_plans", **self.tierkeep, **tierkeep}
         return {
             **os.environ,
@@ -46,7 +52,12 @@ class Platform:
         if words[0] == "python":
             words[0] = sys.executable
         done = subprocess.run(
-            words, cwd=self.folder, env=self.environment(**tierkeep) | (extra or {}), capture_output=True, text=True, timeout=180
+            words,
+            cwd=self.folder,
+            env=self.environment(**tierkeep) | (extra or {}),
+            capture_output=True,
+            text=True,
+            timeout=180,
         )
         told = f"{done.stdout}\n{done.stderr[-3000:]}"
         assert done.returncode == expected, f"{line}: {done.returncode}\n{told}"
@@ -98,6 +109,7 @@ def platform(
         "a_thousand_saves_warm_up_once",
         "two_learners_with_fifty_sessions_are_two_computations",
         "hooks_are_captured_in_a_test_case",
+        "a_position_ends_with_its_request",
         "what_is_there_is_counted",
     ],
 )
@@ -123,7 +135,11 @@ def test_the_system_check_says_whether_the_feed_is_attached(platform: Platform, 
     (folder / "tierkeep.toml").write_text(ATTACHED)
     process = subprocess.Popen(
         [reader.binary, "--read-only", "serve", "--listen", "127.0.0.1:0"],
-        env=reader_environment, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        env=reader_environment,
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
     assert process.stdout is not None
     try:
@@ -194,7 +210,9 @@ def test_what_another_program_could_not_see_is_refused(platform: Platform, tmp_p
 
 def test_an_unknown_setting_stops_the_start(platform: Platform) -> None:
     assert "did you mean 'NODE'" in platform.run("python manage.py check", expected=1, NOED="http://a")
-    assert "learning_plans.Nothing" in platform.run("python manage.py check", expected=1, MODELS={"learning_plans.Nothing": "user"})
+    assert "learning_plans.Nothing" in platform.run(
+        "python manage.py check", expected=1, MODELS={"learning_plans.Nothing": "user"}
+    )
 
 
 def test_the_password_is_in_no_argument(platform: Platform, tmp_path: Path) -> None:
@@ -203,7 +221,9 @@ def test_the_password_is_in_no_argument(platform: Platform, tmp_path: Path) -> N
     spy.chmod(0o755)
     database = {**platform.database, "PASSWORD": "p@ss/word"}
 
-    out = platform.run("python manage.py precompute_cache", extra={"PLATFORM_DATABASE": json.dumps(database)}, BINARY=str(spy))
+    out = platform.run(
+        "python manage.py precompute_cache", extra={"PLATFORM_DATABASE": json.dumps(database)}, BINARY=str(spy)
+    )
 
     assert "arguments: precompute-cache\n" in out and ":p%40ss%2Fword@" in out
 
@@ -219,8 +239,9 @@ def test_the_commands_work_on_sqlite(binary: str, tmp_path: Path) -> None:
     assert json.loads(next(line for line in out.splitlines() if line.startswith("{")))["learners"] >= 2
     site.run("python manage.py cleanup_learning_data --dry-run", extra=guide)
     node.start()
-    stats = f"import django; django.setup(); from tierkeep.learning.cache_services import LearningStatsCacheService as S; print(S.get_user_daily_stats('{ANNA}', '2026-01-05')['total_sessions'])"
+    stats = (
+        "import django; django.setup(); from tierkeep.learning.cache_services import LearningStatsCacheService as S; "
+        f"print(S.get_user_daily_stats('{ANNA}', '2026-01-05')['total_sessions'])"
+    )
     assert site.run(f"python -c {shlex.quote(stats)}").strip() == "1"
     node.stop()
-
-

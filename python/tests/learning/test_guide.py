@@ -22,7 +22,8 @@ BEFORE = """
 import sys, django; django.setup()
 node = sys.argv[1]
 from apps.learning_plans.models import User
-user = User.objects.filter(email="guide@example.org").first() or User.objects.create(email="guide@example.org", username="guide")
+user = User.objects.filter(email="guide@example.org").first() or User.objects.create(email="guide@example.org",
+username="guide")
 user_id = user.uuid
 import time
 from tierkeep.learning.client import Client
@@ -44,7 +45,9 @@ def test_the_page_has_the_blocks_that_are_run() -> None:
 
 def test_the_code_runs_as_printed(platform: Platform) -> None:  # noqa: F811
     script = platform.folder / "guide.py"
-    script.write_text(BEFORE + "\n".join(CODE) + "\nassert day is not None and where[0] in ('l1', 'l2', 'l3', 'miss'), where\n")
+    script.write_text(
+        BEFORE + "\n".join(CODE) + "\nassert day is not None and where[0] in ('l1', 'l2', 'l3', 'miss'), where\n"
+    )
 
     platform.run(f"python guide.py {platform.node.url}", extra={"PLATFORM_GUIDE": "\n".join(SETTINGS)})
 
@@ -61,7 +64,11 @@ def test_the_table_of_settings_is_that_of_the_code() -> None:
     from tierkeep.learning.configuration import _KNOWN
 
     table = PAGE.read_text().split("| key | default | meaning |")[1].split("\n\n")[0]
-    named = {name for row in table.splitlines() for name in re.findall(r"`([A-Z_]+)`", row.split("|")[1] if "|" in row else "")}
+    named = {
+        name
+        for row in table.splitlines()
+        for name in re.findall(r"`([A-Z_]+)`", row.split("|")[1] if "|" in row else "")
+    }
 
     assert named == set(_KNOWN)
 
@@ -81,7 +88,9 @@ assert {name.replace("apps.learning_plans", "tierkeep.learning") for name in nam
 assert "apps.learning_plans.tasks.precompute_user_cache_task" in app.tasks
 """
 
-WORKER = CELERY + """
+WORKER = (
+    CELERY
+    + """
 from celery.contrib.testing.worker import start_worker
 with start_worker(app, perform_ping_check=False, pool="solo"):
     for name in sorted(names):
@@ -89,8 +98,11 @@ with start_worker(app, perform_ping_check=False, pool="solo"):
         assert run["state"] == "done", run
         print(name, run["task"])
 """
+)
 
-RETRY = CELERY + """
+RETRY = (
+    CELERY
+    + """
 from unittest import mock
 from celery.app.task import Task
 from tierkeep.learning.client import NodeUnavailable
@@ -107,6 +119,7 @@ with mock.patch.object(Task, "retry", retry):
         raise AssertionError("there is no node")
 assert waits[:3] == [60, 120, 240] and len(waits) <= 4, waits
 """
+)
 
 
 def test_the_beat_schedule_finds_its_tasks_and_a_worker_does_them(platform: Platform) -> None:  # noqa: F811
@@ -127,7 +140,8 @@ PLAIN = """
 import sys; sys.modules["celery"] = None
 from tierkeep.learning import tasks
 assert tasks.cleanup_expired_cache.__class__.__name__ == "function"
-print(tasks.cleanup_expired_cache()["state"], tasks.update_learning_analytics()["state"], tasks.precompute_user_cache_task(sys.argv[1]))
+states = [tasks.cleanup_expired_cache()["state"], tasks.update_learning_analytics()["state"]]
+print(*states, tasks.precompute_user_cache_task(sys.argv[1]))
 """
 
 
@@ -137,7 +151,9 @@ def test_without_celery_the_tasks_are_functions(new_node: Callable[..., Node], m
     node.start()
     monkeypatch.setenv("TIERKEEP_NODE", node.url)
 
-    done = subprocess.run([sys.executable, "-c", PLAIN, ANNA], capture_output=True, text=True, timeout=4 * SECONDS, cwd=Path.home())
+    done = subprocess.run(
+        [sys.executable, "-c", PLAIN, ANNA], capture_output=True, text=True, timeout=4 * SECONDS, cwd=Path.home()
+    )
 
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.startswith("done done {'user_id'")

@@ -97,7 +97,10 @@ def test_every_call_has_an_asynchronous_form_with_the_same_answer() -> None:
             assert value == again, name
         else:
             assert type(value) is type(again), name
-        assert inspect.signature(getattr(service, name)).parameters.keys() == inspect.signature(getattr(service, f"a{name}")).parameters.keys()
+        assert (
+            inspect.signature(getattr(service, name)).parameters.keys()
+            == inspect.signature(getattr(service, f"a{name}")).parameters.keys()
+        )
     public = {name for service, name, _ in calls}
     for service in (Stats, Courses, CacheWarmupService):
         named = {name for name in vars(service) if not name.startswith("_")}
@@ -106,27 +109,87 @@ def test_every_call_has_an_asynchronous_form_with_the_same_answer() -> None:
 
 # where, contract's answer, the guide's: table 6.3 of what differs
 SHAPES: list[tuple[str, Any, Any, Any]] = [
-    ("mean over nothing", lambda c: Stats.get_user_daily_stats(CARLA, "2020-01-01", compat=c)["avg_effectiveness"], None, 0),
-    ("mean over nothing", lambda c: Stats.get_user_weekly_stats(CARLA, "2020-01-01", compat=c)["avg_session_duration"], None, 0),
+    (
+        "mean over nothing",
+        lambda c: Stats.get_user_daily_stats(CARLA, "2020-01-01", compat=c)["avg_effectiveness"],
+        None,
+        0,
+    ),
+    (
+        "mean over nothing",
+        lambda c: Stats.get_user_weekly_stats(CARLA, "2020-01-01", compat=c)["avg_session_duration"],
+        None,
+        0,
+    ),
     ("mean over nothing", lambda c: Courses.get_user_course_summary(CARLA, compat=c)["avg_proficiency"], None, 0),
     ("streak_days", lambda c: Stats.get_user_weekly_stats(ANNA, MONDAY, compat=c)["streak_days"], 2, 3),
-    ("most_productive_day", lambda c: Stats.get_user_weekly_stats(ANNA, MONDAY, compat=c)["most_productive_day"], "2026-01-05", "2026-01-05"),
-    ("no Monday", lambda c: Stats.get_user_weekly_stats(ANNA, "2026-01-07", compat=c)["week_start"], "2026-01-05", "2026-01-05"),
-    ("trend without ratings", lambda c: Stats.get_user_session_analytics(BORIS, compat=c)["improvement_trend"], "unknown", "stable"),
-    ("low_effectiveness without ratings",
-     lambda c: any("low_effectiveness" in str(advice) for advice in Stats.get_user_session_analytics(BORIS, compat=c)["recommendations"]), False, False),
-    ("recommendations", lambda c: {type(advice) for advice in Stats.get_user_session_analytics(BORIS, compat=c)["recommendations"]}, {dict}, {str}),
-    ("peak_hours", lambda c: Stats.get_user_session_analytics(ANNA, to="2026-01-05", compat=c)["peak_hours"], {"7": 1}, {"7": 1}),
-    ("course subjects", lambda c: Courses.get_user_course_summary(ANNA, compat=c)["subjects"], ["art", "maths"], ["art", "maths"]),
-    ("daily keys", lambda c: {"user_id", "time_zone", "as_of", "avg_focus_score", "hours"} & set(Stats.get_user_daily_stats(ANNA, compat=c)),
-     {"user_id", "time_zone", "as_of", "avg_focus_score", "hours"}, set()),
-    ("global keys", lambda c: {"time_zone", "as_of", "total_sessions"} & set(Stats.get_global_stats(compat=c)),
-     {"time_zone", "as_of", "total_sessions"}, set()),
+    (
+        "most_productive_day",
+        lambda c: Stats.get_user_weekly_stats(ANNA, MONDAY, compat=c)["most_productive_day"],
+        "2026-01-05",
+        "2026-01-05",
+    ),
+    (
+        "no Monday",
+        lambda c: Stats.get_user_weekly_stats(ANNA, "2026-01-07", compat=c)["week_start"],
+        "2026-01-05",
+        "2026-01-05",
+    ),
+    (
+        "trend without ratings",
+        lambda c: Stats.get_user_session_analytics(BORIS, compat=c)["improvement_trend"],
+        "unknown",
+        "stable",
+    ),
+    (
+        "low_effectiveness without ratings",
+        lambda c: any(
+            "low_effectiveness" in str(advice)
+            for advice in Stats.get_user_session_analytics(BORIS, compat=c)["recommendations"]
+        ),
+        False,
+        False,
+    ),
+    (
+        "recommendations",
+        lambda c: {type(advice) for advice in Stats.get_user_session_analytics(BORIS, compat=c)["recommendations"]},
+        {dict},
+        {str},
+    ),
+    (
+        "peak_hours",
+        lambda c: Stats.get_user_session_analytics(ANNA, to="2026-01-05", compat=c)["peak_hours"],
+        {"7": 1},
+        {"7": 1},
+    ),
+    (
+        "course subjects",
+        lambda c: Courses.get_user_course_summary(ANNA, compat=c)["subjects"],
+        ["art", "maths"],
+        ["art", "maths"],
+    ),
+    (
+        "daily keys",
+        lambda c: (
+            {"user_id", "time_zone", "as_of", "avg_focus_score", "hours"}
+            & set(Stats.get_user_daily_stats(ANNA, compat=c))
+        ),
+        {"user_id", "time_zone", "as_of", "avg_focus_score", "hours"},
+        set(),
+    ),
+    (
+        "global keys",
+        lambda c: {"time_zone", "as_of", "total_sessions"} & set(Stats.get_global_stats(compat=c)),
+        {"time_zone", "as_of", "total_sessions"},
+        set(),
+    ),
     ("analytics keys", lambda c: len(Stats.get_user_session_analytics(ANNA, compat=c)), 18, 8),
 ]
 
 
-@pytest.mark.parametrize(("where", "ask", "contract", "guide"), SHAPES, ids=[f"{n}-{row[0]}" for n, row in enumerate(SHAPES)])
+@pytest.mark.parametrize(
+    ("where", "ask", "contract", "guide"), SHAPES, ids=[f"{n}-{row[0]}" for n, row in enumerate(SHAPES)]
+)
 def test_the_guides_shape_is_given_on_request_and_by_setting(
     where: str, ask: Any, contract: Any, guide: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -141,10 +204,22 @@ def test_the_guides_shape_is_given_on_request_and_by_setting(
 
 def test_an_unknown_learner_is_zeros_with_compat_and_an_exception_without() -> None:
     table = [
-        (lambda c: Stats.get_user_daily_stats(NOBODY, MONDAY, compat=c), Stats.get_user_daily_stats(CARLA, "2020-01-01", compat="guide")),
-        (lambda c: Stats.get_user_weekly_stats(NOBODY, "2020-01-01", compat=c), Stats.get_user_weekly_stats(CARLA, "2020-01-01", compat="guide")),
-        (lambda c: Stats.get_user_session_analytics(NOBODY, compat=c), Stats.get_user_session_analytics(CARLA, to="2020-01-01", compat="guide")),
-        (lambda c: Courses.get_user_course_summary(NOBODY, compat=c), Courses.get_user_course_summary(CARLA, compat="guide")),
+        (
+            lambda c: Stats.get_user_daily_stats(NOBODY, MONDAY, compat=c),
+            Stats.get_user_daily_stats(CARLA, "2020-01-01", compat="guide"),
+        ),
+        (
+            lambda c: Stats.get_user_weekly_stats(NOBODY, "2020-01-01", compat=c),
+            Stats.get_user_weekly_stats(CARLA, "2020-01-01", compat="guide"),
+        ),
+        (
+            lambda c: Stats.get_user_session_analytics(NOBODY, compat=c),
+            Stats.get_user_session_analytics(CARLA, to="2020-01-01", compat="guide"),
+        ),
+        (
+            lambda c: Courses.get_user_course_summary(NOBODY, compat=c),
+            Courses.get_user_course_summary(CARLA, compat="guide"),
+        ),
     ]
     for ask, nothing in table:
         with pytest.raises(LearnerNotFound):
@@ -177,8 +252,16 @@ def test_a_write_through_the_api_changes_day_and_week_at_once() -> None:
     asked = configuration.client()
     before = Stats.get_user_daily_stats(CARLA, "2026-03-02"), Stats.get_user_weekly_stats(CARLA, "2026-03-02")
 
-    asked.create_session({"user_id": CARLA, "start_time": "2026-03-02T10:00:00Z", "duration_minutes": 30, "focus_score": 0.85,
-                          "effectiveness_rating": 4, "break_count": 1})
+    asked.create_session(
+        {
+            "user_id": CARLA,
+            "start_time": "2026-03-02T10:00:00Z",
+            "duration_minutes": 30,
+            "focus_score": 0.85,
+            "effectiveness_rating": 4,
+            "break_count": 1,
+        }
+    )
 
     day, week = Stats.get_user_daily_stats(CARLA, "2026-03-02"), Stats.get_user_weekly_stats(CARLA, "2026-03-02")
     assert day["total_sessions"] == before[0]["total_sessions"] + 1

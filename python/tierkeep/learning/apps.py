@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from django.apps import AppConfig
-from django.core.signals import setting_changed
+from django.core.signals import request_started, setting_changed
 
 
 class LearningConfig(AppConfig):
@@ -26,6 +26,7 @@ class LearningConfig(AppConfig):
             raise ImproperlyConfigured(str(error)) from None
         checks.register()
         cache_signals.connect()
+        request_started.connect(_request_started, dispatch_uid="tierkeep.learning")
         setting_changed.connect(_settings_changed, dispatch_uid="tierkeep.learning")
 
 
@@ -35,3 +36,10 @@ def _settings_changed(*, setting: str, **_: object) -> None:
         from tierkeep.learning import configuration
 
         configuration.reset()
+
+
+def _request_started(**_: object) -> None:
+    """A thread of a server serves one learner after the other."""
+    from tierkeep.learning import configuration
+
+    configuration.forget_position()

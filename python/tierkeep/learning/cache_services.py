@@ -1,7 +1,9 @@
 """The guide's services, over a running node.
 
-All methods are class methods, take a learner's id as str, UUID or int, and give plain dicts: the node's answer, decoded,
-equal whether it was computed, kept by a tier or by this process. ``compat="guide"`` (or ``TIERKEEP["COMPAT"]``) gives the
+All methods are class methods, take a learner's id as str, UUID or int, and give plain dicts: the node's answer,
+decoded,
+equal whether it was computed, kept by a tier or by this process. ``compat="guide"`` (or ``TIERKEEP["COMPAT"]``) gives
+the
 guide's shapes. They raise the exceptions of ``tierkeep.learning.client``.
 """
 
@@ -113,7 +115,8 @@ class LearningStatsCacheService:
     def get_many(
         cls, user_ids: Sequence[User], statistic: str, date: Date | None = None, *, compat: str | None = _AS_CONFIGURED
     ) -> list[dict[str, Any]]:
-        """One statistic (``daily``, ``weekly``, ``monthly``, ``analytics``, ``streaks``, ``heatmap``, ``courses``) of at most
+        """One statistic (``daily``, ``weekly``, ``monthly``, ``analytics``, ``streaks``, ``heatmap``, ``courses``) of
+        at most
         1000 learners by one request, in their order; ``{"user_id": ..., "error": problem}`` for one that has none."""
         return _many(client().many(user_ids, statistic, date), statistic, compat, date)
 
@@ -195,7 +198,8 @@ class CourseProgressCacheService:
 def monitor_cache_performance() -> dict[str, Any]:
     """Hits, misses, stale answers and evictions of the node, for each statistic in ``groups``, and of this process.
 
-    Counts are since the node's start; ``hit_ratio`` (0 to 1, None where nobody read) is over the last hour. Needs a token
+    Counts are since the node's start; ``hit_ratio`` (0 to 1, None where nobody read) is over the last hour. Needs a
+    token
     with the scope ``admin``, if any.
     """
     standing = client().cache_standing()
@@ -224,20 +228,22 @@ def _hot(user_id: User) -> tuple[tuple[str, Question], ...]:
 
 
 def _get(statistic: str, question: Question, compat: str | None, date: Date | None) -> dict[str, Any]:
-    if not _is_guide(compat):
-        return client().ask(question)  # type: ignore[no-any-return]
     try:
-        return guide.shaped(statistic, client().ask(question))
+        answer: dict[str, Any] = client().ask(question)
+        return guide.shaped(statistic, answer) if _is_guide(compat) else answer
     except LearnerNotFound:
+        if not _is_guide(compat):
+            raise
         return _unknown(statistic, date)
 
 
 async def _aget(statistic: str, question: Question, compat: str | None, date: Date | None) -> dict[str, Any]:
-    if not _is_guide(compat):
-        return await async_client().ask(question)  # type: ignore[no-any-return]
     try:
-        return guide.shaped(statistic, await async_client().ask(question))
+        answer: dict[str, Any] = await async_client().ask(question)
+        return guide.shaped(statistic, answer) if _is_guide(compat) else answer
     except LearnerNotFound:
+        if not _is_guide(compat):
+            raise
         return _unknown(statistic, date)
 
 

@@ -1,6 +1,7 @@
 """What a Django model's change does to kept answers: after the commit they are forgotten, and later warmed up.
 
-The change feed tells nodes of every write, whoever made it. What is here makes a request that follows in this process see
+The change feed tells nodes of every write, whoever made it. What is here makes a request that follows in this process
+see
 its own, at once, and brings the answers back before somebody asks.
 """
 
@@ -82,12 +83,13 @@ def _watched() -> list[tuple[Any, str]]:
             user_model: Any = get_user_model() if tables else None
         except ImproperlyConfigured:  # a project without Django's users
             user_model = None
-        found = []
+        found: list[tuple[Any, str]] = []
         for model in tables:
             keys = [
                 field.attname
                 for field in model._meta.concrete_fields
-                if (user_model is not None and field.related_model is user_model) or field.column in ("user_id", "user_uuid_id")
+                if (user_model is not None and field.related_model is user_model)
+                or field.column in ("user_id", "user_uuid_id")
             ]
             found.extend((model, key) for key in keys[:1])
         return found
@@ -146,7 +148,8 @@ def _note(learner: str, using: str) -> None:
     hook = _Committed()
     hook.learners.add(learner)
     transaction.on_commit(hook, using=using, robust=True)
-    # the application's own hooks are to read new values; a test counts hooks from where it began, so there the order stays
+    # the application's own hooks are to read new values; a test counts hooks from where it began, so there the order
+    # stays
     if not _is_in_test(connection) and hooks and hooks[-1][1] is hook:
         hooks.insert(0, hooks.pop())
 

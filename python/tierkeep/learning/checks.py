@@ -23,7 +23,8 @@ def register() -> None:
 
 
 def check_node(app_configs: Any, **_: object) -> list[Any]:
-    """W001: no node answers. W002: a node answers and the change feed is missing or behind. W003: a node is not ready."""
+    """W001: no node answers. W002: a node answers and the change feed is missing or behind. W003: a node is not
+    ready."""
     from django.core.checks import Warning
 
     settings = configuration()
@@ -41,7 +42,8 @@ def check_node(app_configs: Any, **_: object) -> list[Any]:
             text = f"The node {node} keeps no answers: nothing tells it what changes in the database."
             return [Warning(text, hint="Run `tierkeep attach` on the platform's database.", id="tierkeep.W002")]
         if feed.get("status") != "ok":
-            text = f"The change feed of the node {node} is behind or incomplete: {feed.get('reason') or feed.get('status')}."
+            why = feed.get("reason") or feed.get("status")
+            text = f"The change feed of the node {node} is behind or incomplete: {why}."
             return [Warning(text, hint="Run `tierkeep attach` again; the node's log says more.", id="tierkeep.W002")]
         if readiness.get("status") not in ("ok", "warming"):
             failing = [name for name, check in found.items() if check.get("status") not in ("ok", "warming")]

@@ -1,7 +1,8 @@
 """Clients of a running node, for any Python: blocking and asynchronous.
 
 An answer is the decoded body of the node's: dates as ISO text, hours as text keys, numbers, None. It is kept in this
-process and given again for ``bound`` seconds; then the node is asked whether it still holds, which sends no body. When no
+process and given again for ``bound`` seconds; then the node is asked whether it still holds, which sends no body. When
+no
 node answers, one that is no older than ``max_stale`` is given, and ``client.last.cache`` says ``"stale"``.
 """
 
@@ -124,7 +125,8 @@ class _Connection:
 
     @property
     def position(self) -> int:
-        """Covers this context's writes; reads that send it see them on every node. May be kept in a browser's session."""
+        """Covers this context's writes; reads that send it see them on every node. May be kept in a browser's
+        session."""
         return self._position.get()
 
     @position.setter
@@ -161,39 +163,47 @@ class Client(_Connection):
         method, path, body, learner, key, is_write = question
         return self._value(self._core.request(method, path, body, learner, self._position.get(), key, is_write))
 
+    def _dict(self, question: Question) -> dict[str, Any]:
+        answer: dict[str, Any] = self.ask(question)
+        return answer
+
+    def _list(self, question: Question) -> list[dict[str, Any]]:
+        answer: list[dict[str, Any]] = self.ask(question)
+        return answer
+
     def daily(self, user: User, date: Date | None = None) -> dict[str, Any]:
         """A learner's day; by default today in the learner's zone."""
-        return self.ask(questions.daily(user, date))  # type: ignore[no-any-return]
+        return self._dict(questions.daily(user, date))
 
     def weekly(self, user: User, week_start: Date | None = None) -> dict[str, Any]:
         """A learner's week; any day means its week, which begins on Monday."""
-        return self.ask(questions.weekly(user, week_start))  # type: ignore[no-any-return]
+        return self._dict(questions.weekly(user, week_start))
 
     def monthly(self, user: User, month: Date | None = None) -> dict[str, Any]:
         """A learner's month, as ``2026-01`` or any day of it."""
-        return self.ask(questions.monthly(user, month))  # type: ignore[no-any-return]
+        return self._dict(questions.monthly(user, month))
 
     def analytics(
         self, user: User, *, days: int | None = None, to: Date | None = None, lang: str | None = None
     ) -> dict[str, Any]:
         """The last ``days`` (2 to 365, default 30) days up to ``to``; advice in ``lang`` (``en``, ``zh``)."""
-        return self.ask(questions.analytics(user, days, to, lang))  # type: ignore[no-any-return]
+        return self._dict(questions.analytics(user, days, to, lang))
 
     def streaks(self, user: User) -> dict[str, Any]:
         """A learner's current and longest run of active days."""
-        return self.ask(questions.streaks(user))  # type: ignore[no-any-return]
+        return self._dict(questions.streaks(user))
 
     def heatmap(self, user: User, year: int | None = None) -> dict[str, Any]:
         """Each day of a learner's year with its level, 0 to 4."""
-        return self.ask(questions.heatmap(user, year))  # type: ignore[no-any-return]
+        return self._dict(questions.heatmap(user, year))
 
     def courses(self, user: User) -> dict[str, Any]:
         """A learner's courses, summed up."""
-        return self.ask(questions.courses(user))  # type: ignore[no-any-return]
+        return self._dict(questions.courses(user))
 
     def global_stats(self) -> dict[str, Any]:
         """What all learners did."""
-        return self.ask(questions.global_stats())  # type: ignore[no-any-return]
+        return self._dict(questions.global_stats())
 
     def many(
         self,
@@ -204,21 +214,22 @@ class Client(_Connection):
         days: int | None = None,
         lang: str | None = None,
     ) -> list[dict[str, Any]]:
-        """One statistic of at most 1000 learners by one request, in their order. For a learner without an answer there is
+        """One statistic of at most 1000 learners by one request, in their order. For a learner without an answer there
+        is
         ``{"user_id": ..., "error": problem}``."""
-        return self.ask(questions.many(list(users), statistic, date, days, lang))  # type: ignore[no-any-return]
+        return self._list(questions.many(list(users), statistic, date, days, lang))
 
     def create_session(self, fields: dict[str, Any], *, idempotency_key: str | None = None) -> dict[str, Any]:
         """Stores a session; later reads of this context see it, on every node."""
-        return self.ask(questions.create_session(fields, idempotency_key))  # type: ignore[no-any-return]
+        return self._dict(questions.create_session(fields, idempotency_key))
 
     def update_session(self, session: User, fields: dict[str, Any]) -> dict[str, Any]:
         """Changes fields of a session."""
-        return self.ask(questions.update_session(session, fields))  # type: ignore[no-any-return]
+        return self._dict(questions.update_session(session, fields))
 
     def complete_session(self, session: User, fields: dict[str, Any] | None = None) -> dict[str, Any]:
         """Ends a session."""
-        return self.ask(questions.complete_session(session, fields))  # type: ignore[no-any-return]
+        return self._dict(questions.complete_session(session, fields))
 
     def delete_session(self, session: User) -> None:
         """Deletes a session."""
@@ -236,21 +247,20 @@ class Client(_Connection):
         self, users: Sequence[User] = (), *, tags: Sequence[str] = (), everything: bool = False
     ) -> dict[str, Any]:
         """Has every tier of every node forget answers about learners or tags. Needs the scope ``admin``."""
-        return self.ask(questions.invalidate(list(users), tags=list(tags), everything=everything))  # type: ignore[no-any-return]
+        return self._dict(questions.invalidate(list(users), tags=list(tags), everything=everything))
 
-    def warmup(
-        self, users: Sequence[User] = (), *, global_stats: bool = False, force: bool = False
-    ) -> dict[str, Any]:
+    def warmup(self, users: Sequence[User] = (), *, global_stats: bool = False, force: bool = False) -> dict[str, Any]:
         """Has all statistics of at most 1000 learners computed now. Needs the scope ``admin``."""
-        return self.ask(questions.warmup(list(users), global_stats=global_stats, force=force))  # type: ignore[no-any-return]
+        return self._dict(questions.warmup(list(users), global_stats=global_stats, force=force))
 
     def cache_standing(self) -> dict[str, Any]:
         """How the node's tiers stand. Needs the scope ``admin``."""
-        return self.ask(questions.cache())  # type: ignore[no-any-return]
+        return self._dict(questions.cache())
 
 
 class AsyncClient(_Connection):
-    """As ``Client``, for asyncio: what this process keeps is given without yielding, all else is waited for by a thread of
+    """As ``Client``, for asyncio: what this process keeps is given without yielding, all else is waited for by a
+    thread of
     this library's, so that the event loop goes on. A call that is cancelled ends by itself within its time limit.
     """
 
@@ -272,39 +282,47 @@ class AsyncClient(_Connection):
         self._core.submit(done, method, path, body, learner, position, key, is_write)
         return self._value(await future)
 
+    async def _dict(self, question: Question) -> dict[str, Any]:
+        answer: dict[str, Any] = await self.ask(question)
+        return answer
+
+    async def _list(self, question: Question) -> list[dict[str, Any]]:
+        answer: list[dict[str, Any]] = await self.ask(question)
+        return answer
+
     async def daily(self, user: User, date: Date | None = None) -> dict[str, Any]:
         """As ``Client.daily``."""
-        return await self.ask(questions.daily(user, date))  # type: ignore[no-any-return]
+        return await self._dict(questions.daily(user, date))
 
     async def weekly(self, user: User, week_start: Date | None = None) -> dict[str, Any]:
         """As ``Client.weekly``."""
-        return await self.ask(questions.weekly(user, week_start))  # type: ignore[no-any-return]
+        return await self._dict(questions.weekly(user, week_start))
 
     async def monthly(self, user: User, month: Date | None = None) -> dict[str, Any]:
         """As ``Client.monthly``."""
-        return await self.ask(questions.monthly(user, month))  # type: ignore[no-any-return]
+        return await self._dict(questions.monthly(user, month))
 
     async def analytics(
         self, user: User, *, days: int | None = None, to: Date | None = None, lang: str | None = None
     ) -> dict[str, Any]:
         """As ``Client.analytics``."""
-        return await self.ask(questions.analytics(user, days, to, lang))  # type: ignore[no-any-return]
+        return await self._dict(questions.analytics(user, days, to, lang))
 
     async def streaks(self, user: User) -> dict[str, Any]:
         """As ``Client.streaks``."""
-        return await self.ask(questions.streaks(user))  # type: ignore[no-any-return]
+        return await self._dict(questions.streaks(user))
 
     async def heatmap(self, user: User, year: int | None = None) -> dict[str, Any]:
         """As ``Client.heatmap``."""
-        return await self.ask(questions.heatmap(user, year))  # type: ignore[no-any-return]
+        return await self._dict(questions.heatmap(user, year))
 
     async def courses(self, user: User) -> dict[str, Any]:
         """As ``Client.courses``."""
-        return await self.ask(questions.courses(user))  # type: ignore[no-any-return]
+        return await self._dict(questions.courses(user))
 
     async def global_stats(self) -> dict[str, Any]:
         """As ``Client.global_stats``."""
-        return await self.ask(questions.global_stats())  # type: ignore[no-any-return]
+        return await self._dict(questions.global_stats())
 
     async def many(
         self,
@@ -316,19 +334,19 @@ class AsyncClient(_Connection):
         lang: str | None = None,
     ) -> list[dict[str, Any]]:
         """As ``Client.many``."""
-        return await self.ask(questions.many(list(users), statistic, date, days, lang))  # type: ignore[no-any-return]
+        return await self._list(questions.many(list(users), statistic, date, days, lang))
 
     async def create_session(self, fields: dict[str, Any], *, idempotency_key: str | None = None) -> dict[str, Any]:
         """As ``Client.create_session``."""
-        return await self.ask(questions.create_session(fields, idempotency_key))  # type: ignore[no-any-return]
+        return await self._dict(questions.create_session(fields, idempotency_key))
 
     async def update_session(self, session: User, fields: dict[str, Any]) -> dict[str, Any]:
         """As ``Client.update_session``."""
-        return await self.ask(questions.update_session(session, fields))  # type: ignore[no-any-return]
+        return await self._dict(questions.update_session(session, fields))
 
     async def complete_session(self, session: User, fields: dict[str, Any] | None = None) -> dict[str, Any]:
         """As ``Client.complete_session``."""
-        return await self.ask(questions.complete_session(session, fields))  # type: ignore[no-any-return]
+        return await self._dict(questions.complete_session(session, fields))
 
     async def delete_session(self, session: User) -> None:
         """As ``Client.delete_session``."""
@@ -346,17 +364,17 @@ class AsyncClient(_Connection):
         self, users: Sequence[User] = (), *, tags: Sequence[str] = (), everything: bool = False
     ) -> dict[str, Any]:
         """As ``Client.invalidate``."""
-        return await self.ask(questions.invalidate(list(users), tags=list(tags), everything=everything))  # type: ignore[no-any-return]
+        return await self._dict(questions.invalidate(list(users), tags=list(tags), everything=everything))
 
     async def warmup(
         self, users: Sequence[User] = (), *, global_stats: bool = False, force: bool = False
     ) -> dict[str, Any]:
         """As ``Client.warmup``."""
-        return await self.ask(questions.warmup(list(users), global_stats=global_stats, force=force))  # type: ignore[no-any-return]
+        return await self._dict(questions.warmup(list(users), global_stats=global_stats, force=force))
 
     async def cache_standing(self) -> dict[str, Any]:
         """As ``Client.cache_standing``."""
-        return await self.ask(questions.cache())  # type: ignore[no-any-return]
+        return await self._dict(questions.cache())
 
 
 def _settle(future: asyncio.Future[Answer], answer: Answer | None, error: BaseException | None) -> None:

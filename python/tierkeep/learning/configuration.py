@@ -11,7 +11,7 @@ from typing import Any
 
 from tierkeep.learning.client import DEFAULT_NODE, AsyncClient, Client
 
-__all__ = ["Configuration", "ConfigurationError", "async_client", "client", "configuration", "reset"]
+__all__ = ["Configuration", "ConfigurationError", "async_client", "client", "configuration", "forget_position", "reset"]
 
 
 class ConfigurationError(ValueError):
@@ -38,7 +38,8 @@ class Configuration:
     language: str | None = None
     """Of advice, ``"en"`` or ``"zh"``; None: the node's."""
     models: Mapping[str, str] | None = None
-    """Whose changes are told to the node: model label to the attribute with the learner's id. None: every model whose table
+    """Whose changes are told to the node: model label to the attribute with the learner's id. None: every model whose
+    table
     is ``study_sessions`` or ``course_progress``, by its key to the user model."""
     warmup_delay: float = 5.0
     """Seconds from a commit to the warm-up of its learners; below 0: none."""
@@ -76,7 +77,8 @@ _TEXTS = {"token", "language", "task_prefix", "logger_prefix", "binary", "config
 
 
 def read(given: Mapping[str, Any]) -> Configuration:
-    """The configuration that these settings mean. Raises ConfigurationError, which names the key and what is accepted."""
+    """The configuration that these settings mean. Raises ConfigurationError, which names the key and what is
+    accepted."""
     values: dict[str, Any] = {}
     for key, value in given.items():
         name = _KNOWN.get(key) if isinstance(key, str) else None
@@ -113,7 +115,8 @@ def read(given: Mapping[str, Any]) -> Configuration:
 
 @lru_cache(maxsize=1)
 def configuration() -> Configuration:
-    """What is configured: ``settings.TIERKEEP``; without Django's settings, ``TIERKEEP_NODE`` and ``TIERKEEP_TOKEN``."""
+    """What is configured: ``settings.TIERKEEP``; without Django's settings, ``TIERKEEP_NODE`` and
+    ``TIERKEEP_TOKEN``."""
     given: dict[str, Any] = {}
     if os.environ.get("TIERKEEP_NODE"):
         given["NODE"] = os.environ["TIERKEEP_NODE"]
@@ -132,6 +135,13 @@ def client() -> Client:
 def async_client() -> AsyncClient:
     """The asynchronous client of this process."""
     return configuration().new_async_client()
+
+
+def forget_position() -> None:
+    """Has this thread's next reads see whatever a node knows, and not necessarily what it wrote: a request has
+    begun."""
+    if client.cache_info().currsize:
+        client().position = 0
 
 
 def reset() -> None:

@@ -74,7 +74,9 @@ class TooManyRequests(TierkeepError):
 
 _LEARNER = "urn:tierkeep:problem:unknown-learner"
 _VERSION = frozenset({"urn:tierkeep:problem:unknown-path", "urn:tierkeep:problem:wrong-method"})
-_HINT = "start a node with `tierkeep serve`, or name a running one: TIERKEEP[\"NODE\"], or TIERKEEP_NODE in the environment"
+_HINT = (
+    'start a node with `tierkeep serve`, or name a running one: TIERKEEP["NODE"], or TIERKEEP_NODE in the environment'
+)
 
 
 def of_answer(status: int, value: Any) -> TierkeepError:

@@ -1,4 +1,5 @@
-"""The guide's shapes: the same numbers as a node gives, under the keys and with the zeros that the guide's readers expect."""
+"""The guide's shapes: the same numbers as a node gives, under the keys and with the zeros that the guide's readers
+expect."""
 
 from __future__ import annotations
 
@@ -54,7 +55,8 @@ _MEANS = frozenset({"avg_effectiveness", "avg_session_duration", "avg_focus_scor
 
 
 def shaped(statistic: str, value: dict[str, Any]) -> dict[str, Any]:
-    """The value in the guide's shape; a statistic that the guide does not have stays as it is. The value is not changed."""
+    """The value in the guide's shape; a statistic that the guide does not have stays as it is. The value is not
+    changed."""
     keys = _KEYS.get(statistic)
     if keys is None:
         return value

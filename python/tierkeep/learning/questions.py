@@ -71,7 +71,9 @@ def many(
     lang: str | None = None,
 ) -> Question:
     asked = {"statistic": statistic, "date": _day(date), "days": days, "lang": lang}
-    body = {"users": [_bare(user) for user in users]} | {name: value for name, value in asked.items() if value is not None}
+    body = {"users": [_bare(user) for user in users]} | {
+        name: value for name, value in asked.items() if value is not None
+    }
     return Question("POST", "/v1/stats/batch", _json(body))
 
 
@@ -104,7 +106,9 @@ def delete_course(user: User, content: User) -> Question:
 
 
 def invalidate(users: list[User] | None = None, *, tags: list[str] | None = None, everything: bool = False) -> Question:
-    body: dict[str, Any] = {"all": True} if everything else {"users": [_bare(user) for user in users or []], "tags": tags or []}
+    body: dict[str, Any] = (
+        {"all": True} if everything else {"users": [_bare(user) for user in users or []], "tags": tags or []}
+    )
     about = _id(users[0]) if users is not None and len(users) == 1 and not tags and not everything else None
     return Question("POST", "/v1/admin/cache/invalidate", _json(body), about, is_write=True)
 
@@ -129,7 +133,9 @@ def task_runs(name: str) -> Question:
 def _of_learner(user: User, what: str, **parameters: str | int | None) -> Question:
     learner = _id(user)
     query = urlencode({name: value for name, value in parameters.items() if value is not None})
-    return Question("GET", f"/v1/users/{learner}/{what}?{query}" if query else f"/v1/users/{learner}/{what}", None, learner)
+    return Question(
+        "GET", f"/v1/users/{learner}/{what}?{query}" if query else f"/v1/users/{learner}/{what}", None, learner
+    )
 
 
 def _id(user: User) -> str:

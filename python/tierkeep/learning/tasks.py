@@ -1,6 +1,7 @@
 """The guide's tasks, for Celery's beat or any other clock.
 
-Each has a node do its task of the schedule, and waits for it. The node's lease makes sure that one runs at a time: beat and
+Each has a node do its task of the schedule, and waits for it. The node's lease makes sure that one runs at a time:
+beat and
 the node's own scheduler may both be on. With Celery installed they are its tasks, under their own names and under
 ``TIERKEEP["TASK_PREFIX"]``, tried again three times after 60, 120 and 240 seconds; without it they are plain functions.
 """
@@ -55,7 +56,9 @@ def _task(function: _F) -> _F:
         try:
             return function(*args, **kwargs)
         except _PASSING as error:
-            raise self.retry(exc=error, countdown=_FIRST_WAIT * 2**self.request.retries, max_retries=_RETRIES) from error
+            raise self.retry(
+                exc=error, countdown=_FIRST_WAIT * 2**self.request.retries, max_retries=_RETRIES
+            ) from error
 
     run.__name__, run.__doc__, run.__module__ = name, function.__doc__, function.__module__
     for prefix in dict.fromkeys((configuration().task_prefix, _MODULE)):

@@ -84,6 +84,16 @@ impl Workers {
     }
 }
 
+impl Drop for Workers {
+    /// Has the threads end once they have nothing to do; waits for none.
+    fn drop(&mut self) {
+        if self.is_of_this_process() {
+            self.shared.queue().is_closed = true;
+            self.shared.changed.notify_all();
+        }
+    }
+}
+
 impl Default for Workers {
     fn default() -> Self {
         Self::new()
@@ -177,5 +187,22 @@ mod tests {
         workers.submit(move || sender.send(7).unwrap());
 
         assert_eq!(receiver.recv_timeout(Duration::from_secs(10)), Ok(7));
+    }
+
+    #[test]
+    fn threads_end_with_what_they_belong_to() {
+        let workers = Workers::new();
+        let shared = Arc::downgrade(&workers.shared);
+        let (sender, receiver) = mpsc::channel();
+        workers.submit(move || sender.send(()).unwrap());
+        receiver.recv_timeout(Duration::from_secs(10)).unwrap();
+
+        drop(workers);
+
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while shared.strong_count() > 0 {
+            assert!(Instant::now() < deadline, "a thread holds on to the queue");
+            std::thread::yield_now();
+        }
     }
 }

@@ -250,6 +250,16 @@ def watched_models_can_be_named() -> None:
     assert calls == [[str(user.uuid)]]
 
 
+def a_position_ends_with_its_request() -> None:
+    from django.core.signals import request_started
+
+    from tierkeep.learning.configuration import client
+
+    client().position = 7
+    request_started.send(sender=None)
+    assert client().position == 0
+
+
 def what_is_there_is_counted() -> None:
     user = learner()
     known(user)

@@ -32,7 +32,8 @@ class ProgramCommand(BaseCommand):
         connection = connections[alias]
         if connection.in_atomic_block:
             raise CommandError(
-                "a transaction is open, and another program does not see what it wrote; in a test use TransactionTestCase"
+                "a transaction is open, and another program does not see what it wrote; "
+                "in a test use TransactionTestCase"
             )
         try:
             url = program.database_url(connection.settings_dict)

@@ -26,10 +26,15 @@ class Command(ProgramCommand):
             "--archive-older-than", type=int, metavar="DAYS", help="Archive sessions that began so many days ago (365)"
         )
         parser.add_argument(
-            "--delete-older-than", type=int, metavar="DAYS", help="Delete archived ones that began so many days ago (1095)"
+            "--delete-older-than",
+            type=int,
+            metavar="DAYS",
+            help="Delete archived ones that began so many days ago (1095)",
         )
         parser.add_argument("--batch-size", type=int, metavar="N", help="Rows of every batch, 1 to 50000")
-        parser.add_argument("--max-seconds", type=int, metavar="N", help="End after so many seconds; the next run goes on")
+        parser.add_argument(
+            "--max-seconds", type=int, metavar="N", help="End after so many seconds; the next run goes on"
+        )
         parser.add_argument("--wait", type=int, metavar="S", help="Wait so many seconds for another run to end (60)")
         parser.add_argument("--export", metavar="DIR", help="Export rows to this directory before they are deleted")
         parser.add_argument("--no-export", action="store_true", help="Delete without an export")

@@ -19,7 +19,9 @@ class Command(ProgramCommand):
         super().add_arguments(parser)
         parser.add_argument("--precompute-cache", action="store_true", help="What the command does anyway")
         parser.add_argument(
-            "--active-users-only", action="store_true", help="Only learners with a session in the last --days-active days"
+            "--active-users-only",
+            action="store_true",
+            help="Only learners with a session in the last --days-active days",
         )
         parser.add_argument("--days-active", type=int, metavar="N", help="How many local days, 1 to 36500 (7)")
 
