@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 pub use self::address::{Address, AddressError};
+pub use self::answers::Decoded;
 use self::answers::{Answer, Answers, Kept};
 use self::breaker::Breaker;
 pub use self::errand::Errand;
@@ -116,6 +117,8 @@ pub struct Reply {
     pub position: Option<u64>,
     /// Which node said so; an index into [`Settings::nodes`].
     pub node: Option<usize>,
+    /// What the body means to whoever asked, made once and kept with it; of an answer that is kept.
+    pub decoded: Option<Decoded>,
 }
 
 /// Why there is no answer.
@@ -294,7 +297,8 @@ impl NodeClient {
             Some((node, Ok(said))) => Ok(match (said.body, kept) {
                 (None, Some(kept)) => {
                     let covers = kept.covers.max(position);
-                    let answer = Answer { body: Arc::clone(&kept.body), etag: kept.etag.clone(), said: now, covers };
+                    let (body, etag, decoded) = (Arc::clone(&kept.body), kept.etag.clone(), Arc::clone(&kept.decoded));
+                    let answer = Answer { body, etag, said: now, covers, decoded };
                     state.answers.keep(path, learner, asked, answer);
                     state.counts.unchanged += 1;
                     Reply { tier: said.tier, node: Some(node), ..Reply::of(&kept, Source::Unchanged) }
@@ -303,14 +307,15 @@ impl NodeClient {
                     let body = body.unwrap_or_default();
                     if method == Method::Get && said.status == 200 && said.etag.is_some() {
                         let etag = said.etag.map(Arc::from);
-                        let answer = Answer { body: Arc::clone(&body), etag, said: now, covers: position };
+                        let decoded = Decoded::default();
+                        let answer = Answer { body: Arc::clone(&body), etag, said: now, covers: position, decoded };
                         state.answers.keep(path, learner, asked, answer);
                     } else if method == Method::Get {
                         state.answers.remove(&path);
                     }
                     state.counts.fetched += 1;
                     let (status, tier, position) = (said.status, said.tier, said.position);
-                    Reply { status, body, source: Source::Fetched, tier, position, node: Some(node) }
+                    Reply { status, body, source: Source::Fetched, tier, position, node: Some(node), decoded: None }
                 }
             }),
             Some((node, Err(why))) => {
@@ -452,7 +457,8 @@ impl State {
 
 impl Reply {
     fn of(kept: &Kept, source: Source) -> Self {
-        Self { status: 200, body: Arc::clone(&kept.body), source, tier: None, position: None, node: None }
+        let (body, decoded) = (Arc::clone(&kept.body), Some(Arc::clone(&kept.decoded)));
+        Self { status: 200, body, source, tier: None, position: None, node: None, decoded }
     }
 }
 

@@ -228,7 +228,11 @@ fn answer<'py>(py: Python<'py>, client: &Client, reply: Result<Reply, NodeError>
         Err(error @ NodeError::Unexpected { .. }) => return failed(UNEXPECTED, &error),
         Err(error) => return failed(UNAVAILABLE, &error),
     };
-    let value = if reply.body.is_empty() { Ok(py.None().into_bound(py)) } else { json::decode(py, &reply.body) };
+    let value = match &reply.decoded {
+        _ if reply.body.is_empty() => Ok(py.None().into_bound(py)),
+        Some(decoded) => json::again(py, &reply.body, decoded),
+        None => json::decode(py, &reply.body),
+    };
     let value = match value {
         Ok(value) => value,
         // a number beyond all bounds, or arrays within arrays without end

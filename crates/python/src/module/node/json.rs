@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::node::Decoded;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyFloat, PyList, PyString};
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
@@ -27,6 +28,42 @@ pub(super) fn decode<'py>(py: Python<'py>, text: &str) -> Result<Bound<'py, PyAn
         (Ok(value), None) => Ok(value),
         (Err(error), None) => Err(DecodeError::Text(error.to_string())),
     }
+}
+
+/// The document for one more reader: a copy of what was made at the first time, so that none changes another's.
+///
+/// What is kept is made of exact dicts, lists, texts and numbers. Nothing of Python's runs when the last reference to it
+/// goes, which may be under the lock of the client.
+pub(super) fn again<'py>(py: Python<'py>, text: &str, kept: &Decoded) -> Result<Bound<'py, PyAny>, DecodeError> {
+    if let Some(made) = kept.get().and_then(|made| made.downcast_ref::<Py<PyAny>>()) {
+        return copy(made.bind(py)).map_err(DecodeError::Python);
+    }
+    let made = decode(py, text)?;
+    let copied = copy(&made).map_err(DecodeError::Python)?;
+    // another thread may have been first; its object is as good
+    let _first = kept.set(Box::new(made.unbind()));
+    Ok(copied)
+}
+
+/// Dicts and lists anew, all else shared.
+fn copy<'py>(value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    if let Ok(dict) = value.cast_exact::<PyDict>() {
+        let copied = dict.copy()?;
+        for (key, inner) in dict {
+            if inner.is_exact_instance_of::<PyDict>() || inner.is_exact_instance_of::<PyList>() {
+                copied.set_item(key, copy(&inner)?)?;
+            }
+        }
+        return Ok(copied.into_any());
+    }
+    if let Ok(list) = value.cast_exact::<PyList>() {
+        let copied = PyList::empty(value.py());
+        for inner in list {
+            copied.append(copy(&inner)?)?;
+        }
+        return Ok(copied.into_any());
+    }
+    Ok(value.clone())
 }
 
 /// One place in the document.
