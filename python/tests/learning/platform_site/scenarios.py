@@ -1,5 +1,6 @@
 """What a platform does, each in a process of its own: ``python scenarios.py NAME``."""
 
+import asyncio
 import datetime
 import logging
 import os
@@ -42,6 +43,10 @@ def session(user: User, minutes: int = 30, **fields: object) -> StudySession:
 
 def day(user: User) -> dict:
     return LearningStatsCacheService.get_user_daily_stats(user.uuid, DAY)
+
+
+async def aday(user: User) -> dict:
+    return await LearningStatsCacheService.aget_user_daily_stats(user.uuid, DAY)
 
 
 def week(user: User) -> dict:
@@ -88,9 +93,12 @@ def a_saved_session_changes_day_and_week_at_once() -> None:
     known(user)
     assert (day(user)["total_sessions"], week(user)["total_sessions"]) == (0, 0)
 
+    asyncio.run(aday(user))
+
     saved = session(user, 60, focus_score=Decimal("0.85"), effectiveness_rating=4, break_count=1)
     assert (day(user)["total_sessions"], week(user)["total_sessions"]) == (1, 1)
     assert day(user)["productive_sessions"] == 1
+    assert asyncio.run(aday(user))["total_sessions"] == 1
     saved.duration_minutes = 45
     saved.save()
     assert (day(user)["total_duration"], week(user)["total_duration"]) == (45, 45)
@@ -144,6 +152,17 @@ def nothing_is_done_for_what_is_rolled_back() -> None:
                 session(boris)
             assert calls == []
         assert sorted({one for call in calls for one in call}) == [str(boris.uuid)]
+
+        calls.clear()
+        with transaction.atomic():
+            session(boris)
+            try:
+                with transaction.atomic():
+                    session(anna)
+                    raise RuntimeError
+            except RuntimeError:
+                pass
+        assert calls == [[str(boris.uuid)]]
 
         calls.clear()
         with transaction.atomic():
