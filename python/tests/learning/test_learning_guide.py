@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from learning_nodes import ANNA, ROOT, SECONDS, Node, fill
-from test_django import Platform, platform  # noqa: F401
+from test_learning_django import Platform, platform  # noqa: F401
 
 PAGE = ROOT / "docs" / "python" / "guide.md"
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE.read_text(), re.M | re.S)
