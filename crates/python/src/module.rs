@@ -14,6 +14,8 @@ mod value;
 
 use pyo3::prelude::*;
 
+mod node;
+
 /// The part of Tierkeep for Python that is in Rust; import `tierkeep`, not this.
 #[pymodule(gil_used = false)]
 mod _core {
@@ -31,4 +33,7 @@ mod _core {
     #[pymodule_export]
     #[expect(non_upper_case_globals, reason = "Python's name for it")]
     const __version__: &str = env!("CARGO_PKG_VERSION");
+
+    #[pymodule_export]
+    use super::node::NodeClient;
 }
