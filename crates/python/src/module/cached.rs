@@ -1,8 +1,8 @@
 //! `_core.CachedCall`: a function whose results are kept. A hit is answered here; what a miss does is said in Python, by
 //! the subclass in `tierkeep.cache`.
 
-mod argument;
 mod answered;
+mod argument;
 mod parameters;
 
 use std::sync::Arc;
@@ -140,11 +140,7 @@ impl CachedCall {
     ///
     /// The function itself is not called from here. CPython before 3.14 ends a thread that computes while the process
     /// ends by unwinding its stack, and Rust's frames cannot be unwound so: the process would crash at its end.
-    fn ask<'py>(
-        &self,
-        args: &Bound<'py, PyTuple>,
-        kwargs: &Bound<'py, PyDict>,
-    ) -> PyResult<Bound<'py, PyAny>> {
+    fn ask<'py>(&self, args: &Bound<'py, PyTuple>, kwargs: &Bound<'py, PyDict>) -> PyResult<Bound<'py, PyAny>> {
         let py = args.py();
         let Some(key) = self.encode(args, Some(kwargs))? else {
             return Ok(Bound::new(py, Missed { key: None, old: None })?.into_any());

@@ -107,8 +107,7 @@ impl Parameters {
         match &self.rest {
             Some(name) => {
                 let rest = args.get_slice(self.positional.min(given), given);
-                argument::encode(out, rest.as_any())
-                    .map_err(|error| self.refusal(py, &format!("*{name}"), &error))?;
+                argument::encode(out, rest.as_any()).map_err(|error| self.refusal(py, &format!("*{name}"), &error))?;
             }
             None if given > self.positional => return Ok(false),
             None => {}
@@ -128,8 +127,7 @@ impl Parameters {
                         }
                     }
                 }
-                argument::encode(out, rest.as_any())
-                    .map_err(|error| self.refusal(py, &format!("**{name}"), &error))?;
+                argument::encode(out, rest.as_any()).map_err(|error| self.refusal(py, &format!("**{name}"), &error))?;
                 Ok(true)
             }
         }
