@@ -29,7 +29,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 /// What the service answers.
-pub fn routes() -> Result<axum::Router, Box<dyn std::error::Error>> {
+pub(crate) fn routes() -> Result<axum::Router, Box<dyn std::error::Error>> {
     let cache = Cache::builder("notes").build()?;
     let policy = Policy::ttl(Duration::from_secs(300)).negative(Duration::from_secs(30));
     let notes = cache.view::<u64, String>("notes").policy(policy).build()?;

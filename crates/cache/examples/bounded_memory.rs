@@ -16,7 +16,7 @@ struct Picture {
 }
 
 #[tokio::main(flavor = "current_thread")]
-pub async fn main() -> Result<(), Box<dyn Error>> {
+pub(crate) async fn main() -> Result<(), Box<dyn Error>> {
     let cache = Cache::builder("pictures").memory(1 << 20).build()?;
     let policy = Policy::ttl(Duration::from_secs(600)).max_value_bytes(64 << 10);
     let pictures = cache.view::<u64, Picture>("pictures").policy(policy);

@@ -15,7 +15,7 @@ use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::timeout;
 
 #[tokio::main]
-pub async fn main() -> Result<(), Box<dyn Error>> {
+pub(crate) async fn main() -> Result<(), Box<dyn Error>> {
     // two loads at once, and nobody waits longer than 5 s for a turn
     let limit = LoadLimit::concurrent(2).wait(Duration::from_secs(5));
     let cache = Cache::builder("loads").memory(1 << 20).load_limit(limit).build()?;

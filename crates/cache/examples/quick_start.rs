@@ -5,7 +5,7 @@ use std::time::Duration;
 use tierkeep_cache::{Cache, Policy, Tag};
 
 #[tokio::main(flavor = "current_thread")]
-pub async fn main() -> Result<(), Box<dyn std::error::Error>> {
+pub(crate) async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let cache = Cache::builder("quick-start").memory(16 << 20).build()?;
     let policy = Policy::ttl(Duration::from_secs(600)).stale_while_revalidate(Duration::from_secs(60));
     let prices = cache.view::<(String, u64), String>("prices").policy(policy);

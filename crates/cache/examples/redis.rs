@@ -14,7 +14,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 /// Two nodes on the Redis of an address.
-pub async fn run(url: &str) -> Result<(), Box<dyn std::error::Error>> {
+pub(crate) async fn run(url: &str) -> Result<(), Box<dyn std::error::Error>> {
     let (_here, near) = node(url).await?;
     let (_there, far) = node(url).await?;
     let load = |value: &'static str| move |_| async move { Ok::<_, std::io::Error>(value.to_owned()) };

@@ -71,7 +71,7 @@ async fn change_price(
 
 #[tokio::main(flavor = "current_thread")]
 #[expect(clippy::print_stdout, reason = "an example shows what happens")]
-pub async fn main() -> Result<(), Box<dyn Error>> {
+pub(crate) async fn main() -> Result<(), Box<dyn Error>> {
     let database = Database(Arc::new(Mutex::new(HashMap::from([(7, 100)]))));
     let cache = Cache::builder("shop").build()?;
     let prices = cache.view::<u64, u64>("prices").build()?;

@@ -9,9 +9,10 @@ const PIECES: usize = 16 * 1024;
 
 /// Memory of this process that is in RAM, in MiB.
 fn resident_mib() -> usize {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() / 1024
+    let status = std::fs::read_to_string("/proc/self/status").expect("Linux has it");
+    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib: Option<usize> = resident.and_then(|text| text.trim().strip_suffix(" kB")?.trim().parse().ok());
+    kib.expect("Linux tells what is resident") / 1024
 }
 
 #[test]

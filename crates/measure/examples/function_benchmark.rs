@@ -18,7 +18,7 @@ fn measured(times: u64) -> Measurement {
     Benchmark::new("words").runs(RUNS).run(count)
 }
 
-pub fn main() -> Result<(), Box<dyn Error>> {
+pub(crate) fn main() -> Result<(), Box<dyn Error>> {
     let directory = tempfile::tempdir()?;
     let file = directory.path().join("words.json");
 

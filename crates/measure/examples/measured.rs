@@ -28,7 +28,7 @@ async fn fetch(id: u32) -> u32 {
 }
 
 #[tokio::main(flavor = "current_thread")]
-pub async fn main() -> Result<(), Box<dyn Error>> {
+pub(crate) async fn main() -> Result<(), Box<dyn Error>> {
     for text in ["250", "990", "free"] {
         println!("{text}: {:?}", parse(text));
     }

@@ -26,7 +26,7 @@ fn benchmark(name: &str) -> Benchmark<TokioTimer> {
 }
 
 #[tokio::main(flavor = "current_thread", start_paused = true)]
-pub async fn main() -> Result<(), Box<dyn Error>> {
+pub(crate) async fn main() -> Result<(), Box<dyn Error>> {
     let begun = Instant::now();
     let closed = benchmark("one caller who waits").concurrency(1).run_async(|_| answer(begun)).await;
     let begun = Instant::now();

@@ -15,7 +15,6 @@ from django.core.exceptions import ImproperlyConfigured
 from faces import FACES, Face, until
 
 from tierkeep.django import Cache
-from tierkeep.django.lock import LockError, LockNotOwnedError
 
 sys.path.append(str(Path(__file__).parents[1] / "coherence"))
 from coherence_servers import Proxy, Server, proxied  # noqa: E402
@@ -138,22 +137,3 @@ def test_a_lock_has_one_holder_at_a_time(url: str) -> None:
         thread.join()
 
     assert len(most) == 30 and set(most) == {1}
-
-
-def test_a_lock_that_is_not_free_or_not_held_says_so(url: str) -> None:
-    cache = backend(url)
-    held = cache.lock("held", timeout=60)
-    assert held.acquire() and held.extend(90)
-    assert not cache.lock("held").acquire(blocking=False)
-    with pytest.raises(LockError, match="not free"), cache.lock("held", sleep=0.01, blocking_timeout=0.02):
-        pass
-    held.release()
-    with pytest.raises(LockError, match="not held"):
-        held.release()
-    short = cache.lock("held", timeout=0.02)
-    assert short.acquire()
-    assert until(lambda: cache.lock("held", timeout=60).acquire(blocking=False), 20)
-    with pytest.raises(LockNotOwnedError):
-        short.release()
-    with pytest.raises(NotImplementedError):
-        Cache("no server", {}).lock("k")

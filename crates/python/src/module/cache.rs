@@ -1,7 +1,7 @@
 //! `_core.CacheCore`: what is hot of Django's cache backend. One call from Python makes the key, checks it, looks up,
 //! checks expiry, tags and generations, and gives the value back.
 //!
-//! Longer than a file should be: Python's methods of one class have to stand in one block.
+//! Length: Python's methods of one class stand in one block; what a server behind it is asked is in `second`.
 
 mod second;
 

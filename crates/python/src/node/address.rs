@@ -72,7 +72,7 @@ impl Address {
         if let Ok(ip) = bare.parse::<IpAddr>() {
             return Ok(vec![SocketAddr::new(ip, self.port)]);
         }
-        let (sender, receiver) = mpsc::channel();
+        let (sender, receiver) = mpsc::sync_channel(1);
         let asked = (self.host.clone(), self.port);
         std::thread::Builder::new()
             .name("tierkeep-name".to_owned())

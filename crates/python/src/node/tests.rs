@@ -32,7 +32,7 @@ impl Scripted {
     fn new(acts: Vec<Act>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
-        let (sender, requests) = mpsc::channel();
+        let (sender, requests) = mpsc::sync_channel(1000);
         let connections = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&connections);
         thread::spawn(move || {

@@ -144,7 +144,7 @@ mod tests {
     #[test]
     fn work_is_done_by_several_threads_at_once() {
         let workers = Workers::new();
-        let (sender, receiver) = mpsc::channel();
+        let (sender, receiver) = mpsc::sync_channel(THREADS);
         let meeting = Arc::new(std::sync::Barrier::new(THREADS));
         for _ in 0..THREADS {
             let (sender, meeting) = (sender.clone(), Arc::clone(&meeting));
@@ -165,8 +165,8 @@ mod tests {
     #[test]
     fn closing_waits_for_what_has_begun_and_no_longer_than_it_may() {
         let workers = Workers::new();
-        let (begun, has_begun) = mpsc::channel();
-        let (release, released) = mpsc::channel::<()>();
+        let (begun, has_begun) = mpsc::sync_channel(1);
+        let (release, released) = mpsc::sync_channel::<()>(1);
         workers.submit(move || {
             begun.send(()).unwrap();
             released.recv().unwrap();
@@ -182,7 +182,7 @@ mod tests {
     fn a_job_that_panics_takes_its_thread_and_nothing_else() {
         let workers = Workers::new();
         workers.submit(|| panic!("as the test wants it"));
-        let (sender, receiver) = mpsc::channel();
+        let (sender, receiver) = mpsc::sync_channel(THREADS);
 
         workers.submit(move || sender.send(7).unwrap());
 
@@ -193,7 +193,7 @@ mod tests {
     fn threads_end_with_what_they_belong_to() {
         let workers = Workers::new();
         let shared = Arc::downgrade(&workers.shared);
-        let (sender, receiver) = mpsc::channel();
+        let (sender, receiver) = mpsc::sync_channel(THREADS);
         workers.submit(move || sender.send(()).unwrap());
         receiver.recv_timeout(Duration::from_secs(10)).unwrap();
 

@@ -200,7 +200,7 @@ mod tests {
 
     #[test]
     fn a_long_text_is_cut() {
-        let long = format!("select {}", "a, ".repeat(10_000));
+        let long = "select a".replace('a', &"a, ".repeat(10_000));
 
         assert!(shape(&long).len() < 8300 && shape(&long).ends_with('…'));
     }
@@ -208,7 +208,8 @@ mod tests {
     proptest! {
         #[test]
         fn no_value_is_left(secret in "[a-z' ]{0,20}", number in 100_000_u32..) {
-            let text = format!("select a from t where b = 'zq{}' and c > {number}", secret.replace('\'', "''"));
+            let known = "select a from t where b = 'zqS' and c > N";
+            let text = known.replace('S', &secret.replace('\'', "''")).replace('N', &number.to_string());
 
             prop_assert_eq!(shape(&text), "select a from t where b = ? and c > ?");
         }
