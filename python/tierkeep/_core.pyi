@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Any, SupportsFloat, TypeVar
+from typing import Any, SupportsFloat, TypeVar, final
 
-from typing_extensions import Self
+from typing_extensions import Self, disjoint_base
 
 _Value = TypeVar("_Value")
 
@@ -14,12 +14,14 @@ __version__: str
 def shared_table_path() -> Path:
     """The file in which processes of this user tell each other what changed, unless another is named."""
 
+@final
 class Token:
     """What a value depends on, as it was when the token was taken. Opaque; from `Store.token`."""
 
     def mark(self) -> int:
         """Equal for two tokens of one key and tags if and only if nothing was written in between."""
 
+@final
 class Store:
     """A cache of this process: values by text key, with expiry, tags and a bound.
 
@@ -31,7 +33,7 @@ class Store:
         cls,
         name: str | None = None,
         *,
-        max_bytes: int = 67108864,
+        max_bytes: int = ...,
         max_entries: int | None = None,
         cull_frequency: int = 3,
         shared: bool = False,
@@ -39,7 +41,7 @@ class Store:
     ) -> Store:
         """The store of that name in this process; a store of its own without one.
 
-        `max_bytes` bounds all entries together, about. At `max_entries`, one of `cull_frequency` leaves (0: all).
+        `max_bytes` bounds all entries together, about (64 MiB). At `max_entries`, one of `cull_frequency` leaves (0: all).
         With `shared`, or with the path of a table in `generations`, stores of the same name in other processes of this
         machine that use the same table are told what this one writes, and this one what they do.
         Raises OSError or ValueError if the file of the table cannot be used.
@@ -99,8 +101,9 @@ class Store:
         """hits, misses, evictions, entries, bytes."""
 
     def __len__(self) -> int: ...
-    def __contains__(self, key: str) -> bool: ...
+    def __contains__(self, key: str, /) -> bool: ...
 
+@disjoint_base
 class CacheCore:
     """The part of `tierkeep.django.Cache` that is in Rust; to be mixed in before Django's `BaseCache`."""
 
@@ -201,6 +204,7 @@ class CacheCore:
     def _keys(self, pattern: str) -> list[str]: ...
     def _delete_matching(self, pattern: str) -> int: ...
 
+@final
 class Answered:
     """A coroutine that has its result already: what a cached `async` function gives at a hit."""
 
@@ -211,12 +215,14 @@ class Answered:
     def throw(self, *thrown: Any) -> Any: ...
     def close(self) -> None: ...
 
+@final
 class Begun:
     """The beginning of a computation: its result is kept only if nothing it depends on was written since."""
 
     def mark(self) -> int:
         """Equal for two beginnings if and only if nothing they depend on was written in between."""
 
+@final
 class Copies:
     """A value for any number of readers, none of whom can change what the others get."""
 
@@ -226,6 +232,7 @@ class Copies:
     def take(self) -> Any:
         """The value, for one reader."""
 
+@final
 class Missed:
     """A call that no fresh result answers."""
 
@@ -237,6 +244,7 @@ class Missed:
     def old(self) -> tuple[Any, ...]:
         """The stale result in a tuple; empty if there is none."""
 
+@disjoint_base
 class CachedCall:
     """A function by whose arguments results are kept; see `tierkeep.cache.cached`, which derives from it."""
 
@@ -253,7 +261,7 @@ class CachedCall:
     def ask(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The fresh result of a call, or a `Missed`. Counts a hit."""
 
-    def __get__(self, object: Any, _class: Any = None) -> Any: ...
+    def __get__(self, instance: Any, owner: Any = None, /) -> Any: ...
     def key_of(self, args: tuple[Any, ...], kwargs: dict[str, Any] | None = None) -> bytes:
         """The key under which the result of a call is kept. TypeError if an argument has none."""
 
@@ -273,9 +281,11 @@ class CachedCall:
     def count(self, counter: int) -> None: ...
     def counted(self) -> list[int]: ...
 
+@final
 class Lease:
     """The right to store what is computed because it was missing. Opaque; from `SharedStore.look`."""
 
+@final
 class SharedStore:
     """A store whose values processes and machines share through Redis or Valkey; each process keeps copies.
 
@@ -351,8 +361,12 @@ class SharedStore:
 # status, body decoded from JSON, tier, as_of, Age in seconds, position
 _Answer = tuple[int, Any, str, str | None, int | None, int | None]
 
+@final
 class NodeClient:
-    """Asks nodes over HTTP, the first that answers; see `tierkeep.learning.client`, which gives it names. Times are seconds."""
+    """Asks nodes over HTTP, the first that answers; `tierkeep.learning.client` gives it names.
+
+    Times are seconds; `kept_bytes` (8 MiB) bounds the answers that are kept, `max_body` (64 MiB) one that is read.
+    """
 
     def __new__(
         cls,
@@ -363,8 +377,8 @@ class NodeClient:
         timeout: float = 1.0,
         bound: float = 1.0,
         max_stale: float = 3600.0,
-        kept_bytes: int = 8388608,
-        max_body: int = 67108864,
+        kept_bytes: int = ...,
+        max_body: int = ...,
     ) -> NodeClient: ...
     def request(
         self,

@@ -17,7 +17,7 @@ from faces import FACES, Face, until
 from tierkeep.django import Cache
 
 sys.path.append(str(Path(__file__).parents[1] / "coherence"))
-from coherence_servers import Proxy, Server, proxied  # noqa: E402
+from coherence_servers import Proxy, Server, proxied
 
 TABLE = str(Path(FOLDER.name) / "remote-table")
 

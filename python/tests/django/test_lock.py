@@ -16,7 +16,7 @@ from tierkeep.django import Cache
 from tierkeep.django.lock import LockError, LockNotOwnedError
 
 sys.path.append(str(Path(__file__).parents[1] / "coherence"))
-from coherence_servers import Server  # noqa: E402
+from coherence_servers import Server
 
 
 @pytest.fixture(scope="module")

@@ -112,7 +112,6 @@ def test_a_model_instance_comes_back(database: None) -> None:
 
 
 def test_what_asks_the_database_when_pickled_is_stored_from_an_event_loop(database: None) -> None:
-    import asyncio
 
     from django.contrib.auth.models import User
 

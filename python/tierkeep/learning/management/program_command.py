@@ -16,7 +16,7 @@ _MEANING = {2: "wrong usage", 3: "refused by a guard", 4: "stopped early, and ca
 class ProgramCommand(BaseCommand):
     """Runs the program, so that what it promises is promised once."""
 
-    requires_system_checks = []
+    requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
         """What every such command takes."""
