@@ -59,10 +59,12 @@ VALUES: list[Any] = [
     None, True, False, 0, 1, -1, 2**63, -(2**63) - 1, 10**60, 0.0, -0.0, 1.5, math.inf, "", "text",
     "na\u00efve \u4f60\u597d",
     "\ud800 alone", "a\x00b", b"", b"\x00\xff", bytearray(b"ab"), (), (1, (2, "a")), [], [1, [2, [3]]], {},
-    {"a": {"b": [1, {2, 3}]}}, {1: "a", None: "b", (1, 2): "c", 2.5: "d"}, set(), {1, "a", (2, 3)}, frozenset({1}), OrderedDict([("b", 1), ("a", 2)]),
+    {"a": {"b": [1, {2, 3}]}}, {1: "a", None: "b", (1, 2): "c", 2.5: "d"}, set(), {1, "a", (2, 3)}, frozenset({1}),
+    OrderedDict([("b", 1), ("a", 2)]),
     decimal.Decimal("1.10"), uuid.UUID(int=7), datetime.datetime(2026, 1, 2, 3, 4, 5, 6, datetime.timezone.utc),
     datetime.date(2026, 1, 2), datetime.timedelta(hours=1), complex(1, -2), range(3), Text("x"), Point(3),
-    [Point(1), Point(2)], [SHARED_CHILD, SHARED_CHILD], ([1], [2]), {"k": ([1], {"s": {1}})}, "x" * 100_000, [0] * 5_000, True,
+    [Point(1), Point(2)], [SHARED_CHILD, SHARED_CHILD], ([1], [2]), {"k": ([1], {"s": {1}})}, "x" * 100_000,
+    [0] * 5_000, True,
 ]  # fmt: skip
 
 
