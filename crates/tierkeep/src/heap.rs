@@ -20,7 +20,10 @@ struct Growth {
 impl Growth {
     /// Whether a search is worth it: the first one is, as nothing tells what the start has left.
     fn is_worth_a_search(&mut self, resident: u64) -> bool {
-        let Some(floor) = self.floor else { return true };
+        let Some(floor) = self.floor else {
+            self.is_settling = true;
+            return true;
+        };
         self.floor = Some(floor.min(resident));
         let has_grown = resident >= floor.saturating_add(WORTH_IT);
         let is_worth_it = has_grown || self.is_settling;
@@ -68,6 +71,8 @@ mod tests {
     fn only_growth_since_the_last_search_is_worth_one() {
         let mut growth = Growth::default();
         assert!(growth.is_worth_a_search(900 * MIB), "nothing is known of what was before");
+        growth.searched(600 * MIB);
+        assert!(growth.is_worth_a_search(600 * MIB), "connections have given back since");
         growth.searched(500 * MIB);
         assert!(!growth.is_worth_a_search(515 * MIB));
         assert!(growth.is_worth_a_search(516 * MIB));
@@ -83,8 +88,7 @@ mod tests {
 
     #[test]
     fn what_shrinks_by_itself_lowers_the_mark() {
-        let mut growth = Growth::default();
-        growth.searched(100 * MIB);
+        let mut growth = Growth { floor: Some(100 * MIB), is_settling: false };
         assert!(!growth.is_worth_a_search(60 * MIB));
         assert!(growth.is_worth_a_search(76 * MIB));
     }
