@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 from conftest import FOLDER
 from contract import BEHAVIOURS
 from django.core.exceptions import ImproperlyConfigured
@@ -94,6 +95,24 @@ def test_an_outage_is_an_error_or_a_miss_as_is_wanted(proxy: Proxy, caplog: pyte
     proxy.start()
     assert until(lambda: mild.set("k", 3) is not False, 20)
     assert until(lambda: strict_get(strict) == 3, 20)
+
+
+def test_a_server_that_refuses_is_as_good_as_none(url: str) -> None:
+    # As a replica after a failover does, or one without memory.
+    strict, mild = backend(url), backend(url, IGNORE_EXCEPTIONS=True)
+    administrator = redis.Redis.from_url(url.replace("redis+unix", "unix"))
+    strict.set("k", 1)
+    administrator.execute_command("REPLICAOF", "127.0.0.1", "1")
+    try:
+        for call in (lambda: strict.set("k", 2), lambda: strict.delete("k"), lambda: strict.incr("k")):
+            with pytest.raises(ConnectionError, match="refused: READONLY"):
+                call()
+        assert mild.set("k", 2) is False
+        assert mild.delete("k") is False
+        assert mild.get_or_set("none", lambda: "computed") == "computed"
+    finally:
+        administrator.execute_command("REPLICAOF", "NO", "ONE")
+    assert strict.set("k", 3) and mild.get("k") == 3
 
 
 def strict_get(cache: Any) -> Any:

@@ -186,7 +186,7 @@ class Cache(Extras, CacheCore, BaseCache):
         await self.aadd(key, value, timeout=timeout, version=version, **options)
         return await self.aget(key, value, version)
 
-    # Reads and removals never wait: no thread is needed for them.
+    # Nothing of this process is waited for, so no thread is needed; with a server, its answer holds up the event loop.
 
     async def aget(self, key: Any, default: Any = None, version: int | None = None) -> Any:
         return self.get(key, default, version)
