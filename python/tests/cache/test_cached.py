@@ -512,6 +512,8 @@ def test_what_cannot_be_cached_is_refused_when_it_is_decorated() -> None:
         cached(staticmethod(documented))  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="collection of str"):
         cached(tags="users")
+    with pytest.raises(TypeError, match="collection of str"):
+        cached(tags=lambda: "users")(Counted(1))()
     with pytest.raises(TypeError, match="for functions"):
         cached(3)  # type: ignore[call-overload]
 

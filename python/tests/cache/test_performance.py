@@ -83,3 +83,10 @@ def test_senseless_numbers_are_refused() -> None:
         PerformanceBenchmark().benchmark_function(int, iterations=0)
     with pytest.raises(ValueError, match="share"):
         CallTimes().quantile(1.5)
+
+
+def test_coroutines_are_not_timed_by_their_making() -> None:
+    async def awaited() -> None: ...
+
+    with pytest.raises(TypeError, match="benchmark_async_function"):
+        PerformanceBenchmark().benchmark_function(awaited)

@@ -153,6 +153,9 @@ def test_server_that_does_not_answer_is_a_miss_for_reads_and_an_error_for_writes
 
     assert cache.sync.get("k", "absent") == "absent"
     assert load() == 5
+    # Nor is what was computed for somebody withheld because it cannot be stored.
+    assert cache.sync.get_or_set("k", lambda: 6) == 6
+    assert asyncio.run(cache.get_or_set("k", lambda: 7)) == 7
     with pytest.raises(ConnectionError):
         cache.sync.set("k", 1)
     with pytest.raises(ConnectionError):

@@ -17,7 +17,7 @@ CACHED = "django.contrib.sessions.backends.cache"
 @pytest.mark.parametrize(
     ("cache", "engine", "expected"),
     [
-        (OURS, CACHED, ["tierkeep.W001"]),
+        (OURS, CACHED, ["tierkeep.W011"]),
         (OURS, "django.contrib.sessions.backends.cached_db", []),
         (REDIS, CACHED, []),
         ({"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}, CACHED, []),
@@ -30,7 +30,7 @@ def test_sessions_need_values_that_all_processes_have(cache: Any, engine: str, e
 
 
 def test_unsigned_values_are_warned_of() -> None:
-    for options, expected in (({"SIGN": False}, ["tierkeep.W002"]), ({}, [])):
+    for options, expected in (({"SIGN": False}, ["tierkeep.W012"]), ({}, [])):
         with override_settings(CACHES={"default": {**REDIS, "OPTIONS": options}}):
             assert [message.id for message in values_are_signed()] == expected
 
@@ -41,4 +41,4 @@ def test_the_application_registers_its_checks() -> None:
 
     with override_settings(INSTALLED_APPS=["tierkeep.django"], CACHES={"default": OURS}, SESSION_ENGINE=CACHED):
         assert caches_fit_their_use in registry.get_checks()
-        assert "tierkeep.W001" in [message.id for message in checks.run_checks(tags=[checks.Tags.caches])]
+        assert "tierkeep.W011" in [message.id for message in checks.run_checks(tags=[checks.Tags.caches])]

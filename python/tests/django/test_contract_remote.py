@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 from conftest import FOLDER
 from contract import BEHAVIOURS
 from django.core.exceptions import ImproperlyConfigured
 from faces import FACES, Face, until
 
 from tierkeep.django import Cache
+from tierkeep.django.lock import LockError, LockNotOwnedError
 
 sys.path.append(str(Path(__file__).parents[1] / "coherence"))
 from coherence_servers import Proxy, Server, proxied
@@ -95,6 +97,24 @@ def test_an_outage_is_an_error_or_a_miss_as_is_wanted(proxy: Proxy, caplog: pyte
     assert until(lambda: strict_get(strict) == 3, 20)
 
 
+def test_a_server_that_refuses_is_as_good_as_none(url: str) -> None:
+    # As a replica after a failover does, or one without memory.
+    strict, mild = backend(url), backend(url, IGNORE_EXCEPTIONS=True)
+    administrator = redis.Redis.from_url(url.replace("redis+unix", "unix"))
+    strict.set("k", 1)
+    administrator.execute_command("REPLICAOF", "127.0.0.1", "1")
+    try:
+        for call in (lambda: strict.set("k", 2), lambda: strict.delete("k"), lambda: strict.incr("k")):
+            with pytest.raises(ConnectionError, match="refused: READONLY"):
+                call()
+        assert mild.set("k", 2) is False
+        assert mild.delete("k") is False
+        assert mild.get_or_set("none", lambda: "computed") == "computed"
+    finally:
+        administrator.execute_command("REPLICAOF", "NO", "ONE")
+    assert strict.set("k", 3) and mild.get("k") == 3
+
+
 def strict_get(cache: Any) -> Any:
     try:
         return cache.get("k")
@@ -137,3 +157,22 @@ def test_a_lock_has_one_holder_at_a_time(url: str) -> None:
         thread.join()
 
     assert len(most) == 30 and set(most) == {1}
+
+
+def test_a_lock_that_is_not_free_or_not_held_says_so(url: str) -> None:
+    cache = backend(url)
+    held = cache.lock("held", timeout=60)
+    assert held.acquire() and held.extend(90)
+    assert not cache.lock("held").acquire(blocking=False)
+    with pytest.raises(LockError, match="could not be had in time"), cache.lock("held", sleep=0.01, blocking_timeout=0.02):
+        pass
+    held.release()
+    with pytest.raises(LockError, match="not held"):
+        held.release()
+    short = cache.lock("held", timeout=0.02)
+    assert short.acquire()
+    assert until(lambda: cache.lock("held", timeout=60).acquire(blocking=False), 20)
+    with pytest.raises(LockNotOwnedError):
+        short.release()
+    with pytest.raises(NotImplementedError):
+        Cache("no server", {}).lock("k")

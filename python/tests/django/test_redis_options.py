@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import socket
+import time
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
+from conftest import FOLDER
 from django.core.exceptions import ImproperlyConfigured
 from django.test import override_settings
 
+from tierkeep.django import Cache
 from tierkeep.django.options import Options
 from tierkeep.django.redis_options import Remote
+
+TABLE = str(Path(FOLDER.name) / "options-table")
 
 ADDRESS = "redis://127.0.0.1:6379/1"
 
@@ -96,6 +104,10 @@ def test_a_name_is_no_address_and_a_list_is_one() -> None:
         ("SOCKET_TIMEOUT", 0, "more than 0"),
         ("SENTINELS", ["a"], "pairs of host and port"),
         ("DB", "one", "number of a database"),
+        ("DB", 10**12, "number of a database"),
+        ("SENTINEL_KWARGS", 5, "has to be a dict"),
+        ("CONNECTION_POOL_KWARGS", {"max_connections": "9"}, "max_connections '9'.*whole number"),
+        ("CONNECTION_POOL_KWARGS", {"max_connections": -1}, "max_connections -1.*whole number"),
         ("IGNORE_EXCEPTIONS", "yes", "True or False"),
         ("SIGN", 0, "True or False"),
         ("CULL_FREQUENCE", 3, "is not an option.*CULL_FREQUENCY"),
@@ -103,7 +115,7 @@ def test_a_name_is_no_address_and_a_list_is_one() -> None:
 )
 def test_what_cannot_be_done_is_refused_with_what_to_write_instead(option: str, value: Any, sentence: str) -> None:
     with pytest.raises(ImproperlyConfigured, match=sentence) as refusal:
-        remote(**{option: value})
+        remote(**{"SENTINELS": [("a", 1)], option: value})
     assert option in str(refusal.value)
 
 
@@ -111,3 +123,45 @@ def test_a_password_of_the_wrong_type_is_not_shown() -> None:
     with pytest.raises(ImproperlyConfigured, match="PASSWORD.*not bytes") as refusal:
         remote(PASSWORD=b"hidden")
     assert "hidden" not in str(refusal.value)
+
+
+def test_a_time_limit_of_answers_is_one_of_connections_too() -> None:
+    assert remote(SOCKET_TIMEOUT=1).arguments["connect_timeout"] == 1.0
+    assert remote(CONNECTION_POOL_KWARGS={"socket_timeout": 2}).arguments["connect_timeout"] == 2.0
+    assert remote(SOCKET_TIMEOUT=1, SOCKET_CONNECT_TIMEOUT=3).arguments["connect_timeout"] == 3.0
+    assert "connect_timeout" not in remote().arguments
+
+
+def test_a_server_that_accepts_and_says_nothing_costs_the_time_limit() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
+        cache = Cache(address, {"OPTIONS": {"SOCKET_TIMEOUT": 0.5, "GENERATIONS": TABLE}})
+        begin = time.monotonic()
+        with pytest.raises(ConnectionError):
+            cache.get("k")
+    # 5 s are the time limit of connections if nobody sets one.
+    assert time.monotonic() - begin < 4
+
+
+def test_the_database_may_be_a_parameter_of_the_address() -> None:
+    for address in ("redis://h:6379?db=3", "redis://h:6379/?db=3", "redis://h:6379/1?db=3", "redis://h:6379/3"):
+        read = Options.of(address, {}).remote
+        assert read is not None and urlsplit(read.location).path == "/3" and "?" not in read.location
+    other = Options.of("redis://h:6379?protocol=3", {}).remote
+    assert other is not None and other.location == "redis://h:6379?protocol=3"
+
+
+def test_computations_of_different_databases_are_different() -> None:
+    names = {Options.of("redis://h:6379", {"OPTIONS": {"DB": number}}).name for number in (1, 2)}
+    assert len(names) == 2
+    assert Options.of("redis://h?db=1", {}).name == Options.of("redis://h/1", {}).name
+
+
+def test_a_location_of_no_meaning_is_refused() -> None:
+    with pytest.raises(ImproperlyConfigured, match="LOCATION is None"):
+        Options.of(None, {})  # type: ignore[arg-type]
+
+
+def test_without_a_table_there_is_a_warning_and_a_cache(tmp_path: Path) -> None:
+    with pytest.warns(RuntimeWarning, match="within a second"):
+        Cache("redis://127.0.0.1:1/0", {"OPTIONS": {"GENERATIONS": str(tmp_path / "absent" / "table")}})

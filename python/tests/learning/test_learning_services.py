@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import datetime
 import inspect
+import sys
 from typing import Any
 
 import pytest
 from learning_nodes import ANNA, BORIS, CARLA, MONDAY, NOBODY, Node
 
-from tierkeep.learning import configuration
+from tierkeep.learning import configuration, program
 from tierkeep.learning.cache_services import (
     CourseProgressCacheService,
     LearningStatsCacheService,
@@ -291,6 +292,8 @@ def test_monitoring_counts_what_is_read(configured: Node) -> None:
         ({"MODE": "direct"}, "'auto'"),
         ({"TIMEOUT": "1s"}, "a number"),
         ({"TIMEOUT": -1}, "timeout"),
+        ({"KEPT_BYTES": -1}, "whole number"),
+        ({"KEPT_BYTES": 1.5}, "whole number"),
         ({"TOKEN": 5}, "TOKEN"),
         ({"LANGUAGE": "fr"}, "'en'"),
         ({"MODELS": ["a.B"]}, "MODELS"),
@@ -301,3 +304,11 @@ def test_settings_that_cannot_be_used_are_refused_with_a_sentence(given: dict[st
         read(given)
 
     assert says in str(raised.value)
+
+
+def test_the_program_is_where_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TIERKEEP_BIN", sys.executable)
+    assert program.find(None) == sys.executable
+    monkeypatch.setenv("TIERKEEP_BIN", "/nowhere")
+    with pytest.raises(program.ProgramMissing, match="TIERKEEP_BIN names /nowhere"):
+        program.find(None)

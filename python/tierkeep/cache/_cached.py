@@ -239,7 +239,10 @@ class Cached(CachedCall, Generic[P, R]):
     def _tags_of(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[str, ...]:
         if self._tagger is None:
             return self._tags
-        return (*self._tags, *self._tagger(*args, **kwargs))
+        tags = self._tagger(*args, **kwargs)
+        if isinstance(tags, str):
+            raise TypeError("tags is a collection of str, not one str")
+        return (*self._tags, *tags)
 
     def _log_stale(self, error: Exception) -> None:
         import logging

@@ -384,7 +384,7 @@ class MultiLevelCache:
                 value = await _loaded(loader)
                 copies = Copies(value)
                 if ttl is None or ttl > 0:
-                    await self._fill(key, value, ttl, tags, token)
+                    await self._fill_or_say(key, value, ttl, tags, token)
                 flight.land(copies)
                 return value
             except Exception as error:
@@ -400,6 +400,15 @@ class MultiLevelCache:
             if isinstance(level, MemoryCache):
                 return level._store
         return self._calls()
+
+    async def _fill_or_say(
+        self, key: str, value: Any, ttl: float | None, tags: tuple[str, ...], token: Any
+    ) -> None:
+        try:
+            await self._fill(key, value, ttl, tags, token)
+        except ConnectionError as error:
+            # Who asked has the value; that it was not kept is no reason to withhold it.
+            _say_not_stored(error)
 
     async def _fill(self, key: str, value: Any, ttl: float | None, tags: tuple[str, ...], token: Any) -> None:
         for level in reversed(self._present()):
@@ -485,10 +494,8 @@ class MultiLevelCache:
             try:
                 await self._store_in(level, key, value, ttl, tags)
             except ConnectionError as error:
-                import logging
-
                 # The function has its result; what is there is older, but no older than before.
-                logging.getLogger("tierkeep.cache").warning("a result was not stored: %s", error)
+                _say_not_stored(error)
 
     @property
     def _told_late(self) -> bool:
@@ -498,6 +505,12 @@ class MultiLevelCache:
     async def _drop_below(self, key: str) -> None:
         for level in reversed(self._below()):
             await level.delete(key)
+
+
+def _say_not_stored(error: ConnectionError) -> None:
+    import logging
+
+    logging.getLogger("tierkeep.cache").warning("a result was not stored: %s", error)
 
 
 _writers: set[Any] = set()
@@ -612,7 +625,7 @@ class SyncCache:
                 value = loader()
                 copies = Copies(value)
                 if ttl is None or ttl > 0:
-                    run_blocking(cache._fill(key, value, ttl, tags, token))
+                    run_blocking(cache._fill_or_say(key, value, ttl, tags, token))
                 flight.land(copies)
                 return value
             except Exception as error:

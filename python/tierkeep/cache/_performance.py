@@ -151,7 +151,13 @@ class PerformanceBenchmark:
     def benchmark_function(
         self, func: Callable[..., Any], *args: Any, iterations: int = 100, name: str | None = None, **kwargs: Any
     ) -> BenchmarkResult:
-        """Times `func(*args, **kwargs)`. ValueError unless `iterations` is from 1 to a million."""
+        """Times `func(*args, **kwargs)`.
+
+        Raises ValueError unless `iterations` is from 1 to a million, TypeError for an asynchronous function: only the
+        making of its coroutine would be timed.
+        """
+        if inspect.iscoroutinefunction(func):
+            raise TypeError(f"{_name_of(func)} is asynchronous: use benchmark_async_function")
         for _ in range(_warm_up(iterations)):
             func(*args, **kwargs)
         times = []

@@ -60,12 +60,18 @@ class Cache(Extras, CacheCore, BaseCache):
 
     def _open_remote(self, options: Options, remote: Remote) -> None:
         """Opens the store in front of the servers that LOCATION names; they are asked when it is first used."""
+
+        def opened(table: str | None) -> SharedStore:
+            return SharedStore(remote.location, max_bytes=options.l1_bytes, generations=table, **remote.arguments)
+
         try:
-            store = SharedStore(
-                remote.location, max_bytes=options.l1_bytes, generations=options.generations, **remote.arguments
-            )
+            store = opened(options.generations)
         except ValueError as error:
             raise ImproperlyConfigured(f"LOCATION or OPTIONS: {error}.") from error
+        except OSError as error:
+            message = f"{error}. Other processes of this machine will see what this one writes later: within a second."
+            warnings.warn(message, RuntimeWarning, stacklevel=3)
+            store = opened(None)
         self._shared_store = store
         self._open_shared(
             store,
@@ -180,7 +186,7 @@ class Cache(Extras, CacheCore, BaseCache):
         await self.aadd(key, value, timeout=timeout, version=version, **options)
         return await self.aget(key, value, version)
 
-    # Reads and removals never wait: no thread is needed for them.
+    # Nothing of this process is waited for, so no thread is needed; with a server, its answer holds up the event loop.
 
     async def aget(self, key: Any, default: Any = None, version: int | None = None) -> Any:
         return self.get(key, default, version)

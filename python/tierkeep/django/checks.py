@@ -1,4 +1,7 @@
-"""System checks: settings that work, and do not do what they look like."""
+"""System checks: settings that work, and do not do what they look like.
+
+W001 to W010 are of `tierkeep.learning`, so that a project can silence one without the other.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,7 @@ def _ours() -> Iterator[tuple[str, Options | ImproperlyConfigured]]:
 
 
 def caches_fit_their_use(**_: Any) -> list[CheckMessage]:
-    """tierkeep.E001: settings of a cache are refused. W001: sessions in a cache that each process has for itself."""
+    """tierkeep.E001: settings of a cache are refused. W011: sessions in a cache that each process has for itself."""
     found: list[CheckMessage] = []
     for alias, options in _ours():
         if isinstance(options, ImproperlyConfigured):
@@ -42,7 +45,7 @@ def caches_fit_their_use(**_: Any) -> list[CheckMessage]:
                     f"Sessions are kept in CACHES[{alias!r}], and each process has values of its own there.",
                     hint="Set its LOCATION to a redis:// address, or SESSION_ENGINE to "
                     "'django.contrib.sessions.backends.cached_db'.",
-                    id="tierkeep.W001",
+                    id="tierkeep.W011",
                 )
             )
     return found
@@ -53,12 +56,12 @@ def _keeps_sessions(alias: str) -> bool:
 
 
 def values_are_signed(**_: Any) -> list[CheckMessage]:
-    """tierkeep.W002: whoever can write to Redis can run code here."""
+    """tierkeep.W012: whoever can write to Redis can run code here."""
     return [
         Warning(
             f"CACHES[{alias!r}] has SIGN off: whoever can write to its server can have its readers run code.",
             hint="Leave OPTIONS['SIGN'] out.",
-            id="tierkeep.W002",
+            id="tierkeep.W012",
         )
         for alias, options in _ours()
         if isinstance(options, Options) and options.remote is not None and not options.remote.arguments["secrets"]

@@ -113,7 +113,7 @@ class Extras:
         """Removes all that has the tag, in every process of the machine, at a cost that does not depend on how much."""
         self.invalidate_tags([tag])
 
-    # The same for event loops. None of them waits for anything.
+    # The same for event loops. None of them waits for anything but the server, if there is one.
 
     async def attl(self, key: Any, version: int | None = None) -> int | None:
         """As `ttl`."""

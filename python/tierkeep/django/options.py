@@ -29,7 +29,7 @@ _OWN_OPTIONS = frozenset(
 class Options:
     """The settings of one cache, read and checked."""
 
-    #: Stores of equal names are one in a process.
+    #: Stores of equal names are one in a process; with servers, computations under way are.
     name: str
     l1_bytes: int
     max_entries: int | None
@@ -50,10 +50,12 @@ class Options:
         """
         options = params.get("OPTIONS", {})
         max_entries = params.get("max_entries", options.get("MAX_ENTRIES"))
+        if not isinstance(location, (str, list, tuple)):
+            raise ImproperlyConfigured(f"LOCATION is {location!r}: it has to be a str or a list of them.")
         remote = Remote.of(location, options) if is_address(location) else None
         _refuse_unknown(options, remote is not None)
         return cls(
-            name=location if isinstance(location, str) else ",".join(location),
+            name=str(location) if remote is None else _servers(remote),
             l1_bytes=natural(options, "L1_BYTES", DEFAULT_L1_BYTES),
             max_entries=None if max_entries is None else _entries(max_entries),
             generations=_generations(options),
@@ -62,6 +64,11 @@ class Options:
             reverse_key=_function(options, "REVERSE_KEY_FUNCTION"),
             remote=remote,
         )
+
+
+def _servers(remote: Remote) -> str:
+    """Differs for different databases, wherever the settings say which one."""
+    return repr((remote.location, remote.arguments.get("db"), remote.arguments.get("sentinels")))
 
 
 def is_address(location: str | list[str] | tuple[str, ...]) -> bool:

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
@@ -23,6 +24,9 @@ _DONE = frozenset(
     "CLIENT_CLASS SERIALIZER COMPRESSOR USERNAME PASSWORD DB SENTINELS SENTINEL_KWARGS SOCKET_TIMEOUT "
     "SOCKET_CONNECT_TIMEOUT CONNECTION_POOL_KWARGS IGNORE_EXCEPTIONS LOG_IGNORED_EXCEPTIONS SIGN".split()
 )
+
+#: Servers count their databases in 32 bits.
+_LAST_DATABASE = 2**31 - 1
 
 #: Options that are about a server.
 REDIS_OPTIONS = _DONE | _NOT_NEEDED
@@ -76,7 +80,7 @@ class Remote:
         arguments |= _login(options) | _times(options) | _sentinels(options)
         arguments["secrets"] = _secrets() if _boolean(options, "SIGN", True) else []
         return cls(
-            location=location if isinstance(location, str) else list(location),
+            location=_address(location) if isinstance(location, str) else [_address(one) for one in location],
             arguments={name: value for name, value in arguments.items() if value is not None},
             ignore_exceptions=_boolean(
                 options, "IGNORE_EXCEPTIONS", bool(getattr(settings, "DJANGO_REDIS_IGNORE_EXCEPTIONS", False))
@@ -86,6 +90,19 @@ class Remote:
             ),
             scan_itersize=getattr(settings, "DJANGO_REDIS_SCAN_ITERSIZE", None),
         )
+
+
+def _address(location: str) -> str:
+    """With the database where it always is: django-redis also takes `redis://host?db=1`."""
+    try:
+        parts = urlsplit(location)
+    except ValueError:
+        # Whoever reads addresses says what is wrong with it.
+        return location
+    name, _, number = parts.query.partition("=")
+    if parts.scheme not in ("redis", "rediss") or name != "db" or not number.isdecimal():
+        return location
+    return urlunsplit(parts._replace(path=f"/{number}", query=""))
 
 
 def _class_name(option: str, value: Any) -> str | None:
@@ -127,7 +144,9 @@ def _compressor(value: Any) -> str | None:
 
 def _login(options: Mapping[str, Any]) -> dict[str, Any]:
     database = options.get("DB")
-    if database is not None and (isinstance(database, bool) or not str(database).isdecimal()):
+    if database is not None and (
+        isinstance(database, bool) or not str(database).isdecimal() or int(database) > _LAST_DATABASE
+    ):
         raise ImproperlyConfigured(f"OPTIONS['DB'] is {database!r}: it has to be the number of a database.")
     return {
         "username": _text(options, "USERNAME"),
@@ -159,10 +178,20 @@ def _times(options: Mapping[str, Any]) -> dict[str, Any]:
                 f"Accepted: {accepted}."
             )
         logger.debug("CONNECTION_POOL_KWARGS[%r] is not needed by tierkeep.django.Cache, and ignored", name)
+    connections = pool.get("max_connections")
+    if connections is not None and (
+        isinstance(connections, bool) or not isinstance(connections, int) or not 0 < connections < 2**31
+    ):
+        raise ImproperlyConfigured(
+            f"OPTIONS['CONNECTION_POOL_KWARGS'] has max_connections {connections!r}: it has to be a whole number, 1 or more."
+        )
+    waited = _seconds(options, "SOCKET_TIMEOUT", pool.get("socket_timeout"))
+    connecting = _seconds(options, "SOCKET_CONNECT_TIMEOUT", pool.get("socket_connect_timeout"))
     return {
-        "socket_timeout": _seconds(options, "SOCKET_TIMEOUT", pool.get("socket_timeout")),
-        "connect_timeout": _seconds(options, "SOCKET_CONNECT_TIMEOUT", pool.get("socket_connect_timeout")),
-        "max_connections": pool.get("max_connections"),
+        "socket_timeout": waited,
+        # As in redis-py: whoever sets only the one bounds both.
+        "connect_timeout": waited if connecting is None else connecting,
+        "max_connections": connections,
     }
 
 
@@ -184,6 +213,8 @@ def _sentinels(options: Mapping[str, Any]) -> dict[str, Any]:
     except (TypeError, ValueError):
         raise ImproperlyConfigured("OPTIONS['SENTINELS'] has to be a list of pairs of host and port.") from None
     login = options.get("SENTINEL_KWARGS", {})
+    if not isinstance(login, Mapping):
+        raise ImproperlyConfigured("OPTIONS['SENTINEL_KWARGS'] has to be a dict.")
     return {
         "sentinels": hosts,
         "sentinel_username": login.get("username"),

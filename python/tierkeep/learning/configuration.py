@@ -88,6 +88,8 @@ def read(given: Mapping[str, Any]) -> Configuration:
             raise ConfigurationError(f"TIERKEEP[{key!r}] is unknown{hint}")
         if name in _NUMBERS and (isinstance(value, bool) or not isinstance(value, (int, float))):
             raise ConfigurationError(f"TIERKEEP[{key!r}] is {value!r}; accepted: a number")
+        if name == "kept_bytes" and not (isinstance(value, int) and 0 <= value < 2**63):
+            raise ConfigurationError(f"TIERKEEP[{key!r}] is {value!r}; accepted: a whole number of bytes, 0 or more")
         if name in _TEXTS and value is not None and not isinstance(value, (str, os.PathLike)):
             raise ConfigurationError(f"TIERKEEP[{key!r}] is no text")
         values[name] = os.fspath(value) if isinstance(value, os.PathLike) else value

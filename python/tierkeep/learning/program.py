@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
-import sys
-import sysconfig
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import quote, urlencode
+
+from tierkeep import _binary
 
 __all__ = ["DatabaseRefused", "ProgramMissing", "database_url", "find", "run"]
 
@@ -26,17 +25,15 @@ class DatabaseRefused(ValueError):
 
 
 def find(configured: str | None = None) -> str:
-    """The program's path: as configured, else beside the interpreter's scripts, else on PATH. Raises ProgramMissing."""
+    """The program's path: as configured, else where `python -m tierkeep` has it. Raises ProgramMissing."""
     if configured is not None:
         if os.access(configured, os.X_OK) and Path(configured).is_file():
             return configured
         raise ProgramMissing(f"TIERKEEP['BINARY'] is {configured!r}, which is no program")
-    for folder in (sysconfig.get_path("scripts"), str(Path(sys.executable).parent), None):
-        found = shutil.which("tierkeep", path=folder)
-        # the wheel's own script, not a wrapper of this very package
-        if found is not None:
-            return found
-    raise ProgramMissing("there is no program `tierkeep`; install the wheel, or name it in TIERKEEP['BINARY']")
+    try:
+        return str(_binary.find())
+    except _binary.BinaryNotFound as error:
+        raise ProgramMissing(f"{error}, or TIERKEEP['BINARY']") from None
 
 
 def database_url(settings: Mapping[str, Any]) -> str:

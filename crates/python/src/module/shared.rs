@@ -70,7 +70,11 @@ pub(super) fn raised(error: RemoteError) -> PyErr {
         RemoteError::Absent => PyKeyError::new_err("there is no value"),
         RemoteError::NotANumber => PyTypeError::new_err(error.to_string()),
         RemoteError::Tags => PyValueError::new_err(error.to_string()),
-        error if error.is_outage() => PyConnectionError::new_err(error.to_string()),
+        // A server without memory, without a master or with another password is as good as none: django-redis has one
+        // exception for all of these, and ignores them together.
+        error if error.is_outage() || matches!(error, RemoteError::Refused(_)) => {
+            PyConnectionError::new_err(error.to_string())
+        }
         error => PyRuntimeError::new_err(error.to_string()),
     }
 }
