@@ -42,3 +42,9 @@ def test_the_application_registers_its_checks() -> None:
     with override_settings(INSTALLED_APPS=["tierkeep.django"], CACHES={"default": OURS}, SESSION_ENGINE=CACHED):
         assert caches_fit_their_use in registry.get_checks()
         assert "tierkeep.W011" in [message.id for message in checks.run_checks(tags=[checks.Tags.caches])]
+
+
+def test_an_address_without_a_scheme_is_no_server() -> None:
+    for location, is_warned in (("127.0.0.1:6379", True), ("cache.example:6379/1", True), ("unique-snowflake", False)):
+        with override_settings(CACHES={"default": {**OURS, "LOCATION": location}}):
+            assert ("tierkeep.W013" in [message.id for message in caches_fit_their_use()]) is is_warned

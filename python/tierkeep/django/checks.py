@@ -5,6 +5,7 @@ W001 to W010 are of `tierkeep.learning`, so that a project can silence one witho
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -34,7 +35,10 @@ def _ours() -> Iterator[tuple[str, Options | ImproperlyConfigured]]:
 
 
 def caches_fit_their_use(**_: Any) -> list[CheckMessage]:
-    """tierkeep.E001: settings of a cache are refused. W011: sessions in a cache that each process has for itself."""
+    """tierkeep.E001: settings of a cache are refused.
+
+    W011: sessions in a cache that each process has for itself. W013: a LOCATION that looks like a server and is a name.
+    """
     found: list[CheckMessage] = []
     for alias, options in _ours():
         if isinstance(options, ImproperlyConfigured):
@@ -48,7 +52,19 @@ def caches_fit_their_use(**_: Any) -> list[CheckMessage]:
                     id="tierkeep.W011",
                 )
             )
+        if isinstance(options, Options) and options.remote is None and _looks_like_a_server(options.name):
+            found.append(
+                Warning(
+                    f"CACHES[{alias!r}]: LOCATION {options.name!r} is the name of a cache in this process, and no server.",
+                    hint=f"Write 'redis://{options.name}' for a server, or a name without a port for a cache in memory.",
+                    id="tierkeep.W013",
+                )
+            )
     return found
+
+
+def _looks_like_a_server(name: str) -> bool:
+    return re.fullmatch(r"[\w.-]+:\d{1,5}(/\d+)?", name) is not None
 
 
 def _keeps_sessions(alias: str) -> bool:

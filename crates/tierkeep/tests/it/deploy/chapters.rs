@@ -13,11 +13,19 @@ const CONTENTS: &str = "README.md";
 /// The chapter that is checked by itself, in [`super::page`].
 const PRODUCTION: &str = "production.md";
 
+/// Where the pages on Python are, whose code is run by the tests of the wheel.
+const PYTHON: &str = "python";
+
+/// The pages of a folder of `docs`, by their paths from there.
+fn pages_in(folder: &str) -> BTreeSet<String> {
+    let entries = std::fs::read_dir(root().join("docs").join(folder)).unwrap();
+    let names = entries.map(|entry| Path::new(folder).join(entry.unwrap().file_name()).to_str().unwrap().to_owned());
+    names.filter(|name| name.ends_with(".md")).collect()
+}
+
 /// The pages beside the table of contents.
 fn pages() -> BTreeSet<String> {
-    let entries = std::fs::read_dir(root().join("docs")).unwrap();
-    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    names.filter(|name| name != CONTENTS).collect()
+    pages_in("").into_iter().filter(|name| name != CONTENTS).collect()
 }
 
 /// The chapters that are checked here, each with its text.
@@ -43,11 +51,11 @@ fn links(page: &str) -> Vec<&str> {
     targets.filter(|target| !target.starts_with("http")).collect()
 }
 
-/// Links that lead nowhere, of a page that lies in `docs`.
-fn dead_links(page: &str) -> Vec<String> {
+/// Links that lead nowhere, of a page that lies in `docs` or in a folder of it.
+fn dead_links(folder: &str, page: &str) -> Vec<String> {
     let is_there = |target: &str| {
         let (path, anchor) = target.split_once('#').unwrap_or((target, ""));
-        let place = root().join("docs").join(path);
+        let place = root().join("docs").join(folder).join(path);
         let headings = || match path {
             "" => anchors(page),
             _ => std::fs::read_to_string(&place).map(|text| anchors(&text)).unwrap_or_default(),
@@ -61,7 +69,7 @@ fn dead_links(page: &str) -> Vec<String> {
 fn unlisted(contents: &str, pages: &BTreeSet<String>) -> Vec<String> {
     let listed: BTreeSet<String> = links(contents)
         .into_iter()
-        .filter(|target| !target.contains('/') && Path::new(target).extension().is_some_and(|ending| ending == "md"))
+        .filter(|target| !target.starts_with("..") && Path::new(target).extension().is_some_and(|ending| ending == "md"))
         .map(str::to_owned)
         .collect();
     listed.symmetric_difference(pages).cloned().collect()
@@ -160,7 +168,8 @@ fn section<'a>(page: &'a str, heading: &str) -> Option<&'a str> {
 
 #[test]
 fn every_page_is_in_the_table_of_contents_and_the_other_way_round() {
-    assert_eq!(unlisted(&file("docs/README.md"), &pages()), Vec::<String>::new());
+    let all = pages().union(&pages_in(PYTHON)).cloned().collect();
+    assert_eq!(unlisted(&file("docs/README.md"), &all), Vec::<String>::new());
 
     let made_up = BTreeSet::from(["a.md".to_owned(), "b.md".to_owned()]);
     let found =
@@ -172,12 +181,15 @@ fn every_page_is_in_the_table_of_contents_and_the_other_way_round() {
 fn every_link_of_a_chapter_leads_somewhere() {
     for (name, text) in all() {
         assert!(!links(&text).is_empty(), "{name}");
-        assert_eq!(dead_links(&text), Vec::<String>::new(), "{name}");
+        assert_eq!(dead_links("", &text), Vec::<String>::new(), "{name}");
+    }
+    for name in pages_in(PYTHON) {
+        assert_eq!(dead_links(PYTHON, &file(&format!("docs/{name}"))), Vec::<String>::new(), "{name}");
     }
 
     let made_up = "# A b\n[here](#a-b) [there](production.md#what-to-watch) [code](../crates/db/src/lib.rs)\n\
                    [1](#a-c) [2](production.md#nothing) [3](../crates/db/src/nothing.rs)\n```\n[4](nothing)\n```\n";
-    assert_eq!(dead_links(made_up), ["#a-c", "production.md#nothing", "../crates/db/src/nothing.rs"]);
+    assert_eq!(dead_links("", made_up), ["#a-c", "production.md#nothing", "../crates/db/src/nothing.rs"]);
 }
 
 #[test]
