@@ -62,7 +62,7 @@ async fn until(client: &DatabaseClient, condition: &str) {
     tokio::time::timeout(Duration::from_secs(60), waiting).await.expect("the condition holds within a minute");
 }
 
-const BUILDING: &str = "select exists (select 1 from pg_stat_progress_create_index)";
+const BUILDING: &str = "select exists (select 1 from pg_stat_progress_create_index where datname = current_database())";
 const WAITING: &str = "select exists (select 1 from pg_index i join pg_class c on c.oid = i.indexrelid
     where i.indrelid = 't'::regclass and not i.indisvalid)";
 
@@ -136,10 +136,15 @@ async fn cancelled_index_leaves_nothing() {
         until(&client, WAITING).await;
         until(&client, BUILDING).await;
         // The removal has to wait for the older transaction as well, so this one ends as soon as the index is cancelled.
-        let kill = ["select ", cancel, "(pid) from pg_stat_progress_create_index"].concat();
+        let kill =
+            ["select ", cancel, "(pid) from pg_stat_progress_create_index where datname = current_database()"].concat();
         client.batch_execute(&kill).await.unwrap();
         older.batch_execute("rollback; begin; insert into t values (-1, 1, '', 1)").await.unwrap();
-        until(&client, "select not exists (select 1 from pg_stat_progress_create_index)").await;
+        until(
+            &client,
+            "select not exists (select 1 from pg_stat_progress_create_index where datname = current_database())",
+        )
+        .await;
         older.batch_execute("rollback").await.unwrap();
 
         let error = task.await.unwrap().unwrap_err();

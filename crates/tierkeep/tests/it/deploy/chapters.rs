@@ -69,7 +69,9 @@ fn dead_links(folder: &str, page: &str) -> Vec<String> {
 fn unlisted(contents: &str, pages: &BTreeSet<String>) -> Vec<String> {
     let listed: BTreeSet<String> = links(contents)
         .into_iter()
-        .filter(|target| !target.starts_with("..") && Path::new(target).extension().is_some_and(|ending| ending == "md"))
+        .filter(|target| {
+            !target.starts_with("..") && Path::new(target).extension().is_some_and(|ending| ending == "md")
+        })
         .map(str::to_owned)
         .collect();
     listed.symmetric_difference(pages).cloned().collect()
