@@ -14,6 +14,19 @@ __version__: str
 def shared_table_path() -> Path:
     """The file in which processes of this user tell each other what changed, unless another is named."""
 
+def hand_over(errand: Callable[[], object]) -> None:
+    """Has it called by a thread of this library's, which the end of the interpreter does not wait for.
+
+    Raises RuntimeError if no thread could be made.
+    """
+
+class Asker:
+    """The thread and task that it was made in."""
+
+    def __new__(cls) -> Asker: ...
+    def call(self, call: Callable[..., _Value], args: tuple[Any, ...], options: dict[str, Any]) -> _Value:
+        """Calls in this thread; misses that caches of Django saw for that task count, and new ones are its own."""
+
 class Token:
     """What a value depends on, as it was when the token was taken. Opaque; from `Store.token`."""
 
@@ -121,6 +134,8 @@ class CacheCore:
     def _open_shared(
         self, store: SharedStore, ordinary: bool, lease: float, ignores: bool, logs: bool, step: int | None
     ) -> None: ...
+    def _copied(self, key: Any, default: _Value, version: int | None = None) -> Any: ...
+    def _copied_many(self, keys: list[Any], version: int | None = None) -> dict[Any, Any] | None: ...
     def get(self, key: Any, default: Any = None, version: int | None = None) -> Any:
         """The value of a key, or the default. A copy for each reader."""
 

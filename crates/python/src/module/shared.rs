@@ -163,6 +163,15 @@ impl Shared {
         }
     }
 
+    /// The values of all keys, if copies of all are here and count. Asks nobody.
+    pub(super) fn copies(&self, py: Python<'_>, keys: &[Vec<u8>]) -> PyResult<Option<Vec<Py<PyAny>>>> {
+        if !self.is_trusted() || !keys.iter().all(|key| self.place.holds(key, place::now())) {
+            return Ok(None);
+        }
+        // One of them may have ended since.
+        keys.iter().map(|key| store::read(py, &self.place, key)).collect()
+    }
+
     /// Those that are there, by one round trip for all that are not copied.
     pub(super) fn read_many(&self, py: Python<'_>, keys: &[Vec<u8>]) -> PyResult<Vec<Option<Py<PyAny>>>> {
         let is_trusted = self.is_trusted();
@@ -233,19 +242,23 @@ impl Shared {
         }
     }
 
+    /// The bytes of a value, for `write`. May run Python code: pickling does.
+    pub(super) fn seal(&self, key: &[u8], value: &Bound<'_, PyAny>) -> PyResult<Sealed> {
+        self.wrapping.seal(key, value).map(Sealed)
+    }
+
     /// Stores a value; false if its condition did not hold, or if it was computed before a change.
     #[expect(clippy::too_many_arguments, reason = "what there is to say of a value")]
     pub(super) fn write(
         &self,
         py: Python<'_>,
         key: &[u8],
-        value: &Bound<'_, PyAny>,
+        Sealed(bytes): Sealed,
         timeout: Option<f64>,
         when: When,
         lease: Option<crate::remote::Lease>,
         tags: &[Vec<u8>],
     ) -> PyResult<bool> {
-        let bytes = self.wrapping.seal(key, value)?;
         let ttl = ttl(timeout)?;
         let written = self.ask(py, |remote| {
             let tags: Vec<Stamped<'_>> = tags.iter().map(|tag| Stamped { tag, stamp: None }).collect();
@@ -377,6 +390,9 @@ impl Shared {
         removed
     }
 }
+
+/// A value as it will lie in the server, under its key only.
+pub(super) struct Sealed(Vec<u8>);
 
 /// What a copy depends on, as it was before it was fetched.
 struct Before {
