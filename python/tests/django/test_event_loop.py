@@ -336,12 +336,15 @@ def test_a_lock_that_a_cancelled_task_was_about_to_take_is_free_again(url: str) 
 
     async def main() -> None:
         for turns in range(20):
-            task = asyncio.create_task(cache.lock("k").aacquire())
+            lock = cache.lock("k")
+            task = asyncio.create_task(lock.aacquire())
             for _ in range(turns % 4 + 1):
                 await asyncio.sleep(0)
             if task.cancel():
                 with pytest.raises(asyncio.CancelledError):
                     await task
+            else:
+                await lock.arelease()
             async with cache.lock("k", sleep=0.001, blocking_timeout=20):
                 pass
 
@@ -377,6 +380,24 @@ async def main():
 asyncio.run(main())
 """
     subprocess.run([sys.executable, "-c", program], timeout=60, check=True)
+
+
+def test_the_end_of_the_interpreter_ends_no_thread_in_the_midst_of_a_call(url: str) -> None:
+    program = f"""
+import asyncio
+from django.conf import settings
+settings.configure(SECRET_KEY="only for tests")
+from tierkeep.django import Cache
+cache = Cache({url!r}, {{"OPTIONS": {{"SOCKET_TIMEOUT": 20, "GENERATIONS": {TABLE!r}}}}})
+async def main():
+    tasks = [asyncio.create_task(cache.aset(f"ended{{n}}", {{n: complex(n)}})) for n in range(300)]
+    await asyncio.sleep(0)
+    for task in tasks:
+        task.cancel()
+asyncio.run(main())
+"""
+    for _ in range(10):
+        subprocess.run([sys.executable, "-c", program], timeout=60, check=True)
 
 
 def test_a_forked_child_has_threads_of_its_own(url: str) -> None:

@@ -104,11 +104,7 @@ impl CacheCore {
         Ok(MadeKey::ByPython(key::bytes_of(&made)?.into_owned()))
     }
 
-    fn quick_key(
-        slf: &Bound<'_, Self>,
-        key: &Bound<'_, PyAny>,
-        version: Option<&Bound<'_, PyAny>>,
-    ) -> Option<Made> {
+    fn quick_key(slf: &Bound<'_, Self>, key: &Bound<'_, PyAny>, version: Option<&Bound<'_, PyAny>>) -> Option<Made> {
         let number = match version {
             None => None,
             Some(version) => Some(version.cast_exact::<PyInt>().ok()?.extract::<i64>().ok()?),

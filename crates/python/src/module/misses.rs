@@ -182,9 +182,8 @@ pub(super) fn take(py: Python<'_>, place: &Arc<Place>, key: &[u8], since: Moment
     }
     let asked = Asked::here(py)?;
     Ok(asked.misses(|misses| {
-        let at = misses
-            .iter()
-            .position(|miss| miss.place == place && miss.task.is(&asked.task) && *miss.key == *key)?;
+        let at =
+            misses.iter().position(|miss| miss.place == place && miss.task.is(&asked.task) && *miss.key == *key)?;
         let miss = misses.remove(at)?;
         (miss.seen >= since).then_some(miss.token)
     }))

@@ -17,6 +17,7 @@ use pyo3::exceptions::{PyConnectionError, PyKeyError, PyRuntimeError, PyTypeErro
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
+use super::errand::{inside, outside};
 use super::key::bytes_of;
 use super::place::{self, Place};
 use super::store;
@@ -136,7 +137,7 @@ impl Shared {
         request: impl FnOnce(&Remote) -> Result<T, RemoteError> + Send,
     ) -> PyResult<T> {
         let live = self.live()?;
-        py.detach(|| request(&live.remote)).map_err(raised)
+        py.detach(|| outside(|| request(&live.remote))).map_err(raised)
     }
 
     pub(super) fn place(&self) -> &Arc<Place> {
@@ -340,23 +341,25 @@ impl Shared {
         self.ask(py, |remote| {
             remote
                 .modify(key, |stored| {
-                    Python::attach(|py| {
-                        let added = self
-                            .wrapping
-                            .open(py, key, stored)
-                            .map_err(|error| PyTypeError::new_err(error.reason()))
-                            .and_then(|value| value.bind(py).add(delta.bind(py)))
-                            .and_then(|sum| Ok((self.wrapping.seal(key, &sum)?, sum.unbind())));
-                        match added {
-                            Ok((bytes, sum)) => {
-                                outcome = Some(Ok(sum));
-                                Some(bytes)
+                    inside(|| {
+                        Python::attach(|py| {
+                            let added = self
+                                .wrapping
+                                .open(py, key, stored)
+                                .map_err(|error| PyTypeError::new_err(error.reason()))
+                                .and_then(|value| value.bind(py).add(delta.bind(py)))
+                                .and_then(|sum| Ok((self.wrapping.seal(key, &sum)?, sum.unbind())));
+                            match added {
+                                Ok((bytes, sum)) => {
+                                    outcome = Some(Ok(sum));
+                                    Some(bytes)
+                                }
+                                Err(error) => {
+                                    outcome = Some(Err(error));
+                                    None
+                                }
                             }
-                            Err(error) => {
-                                outcome = Some(Err(error));
-                                None
-                            }
-                        }
+                        })
                     })
                 })
                 .map(drop)
