@@ -5,21 +5,18 @@
 //! and threads that come back from a server later stay outside for good.
 
 use std::cell::RefCell;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
+use crate::gate::Gate;
 use crate::node::workers::Workers;
 
 /// The end of the interpreter waits no longer than that for calls that are in Python's code.
 const LONGEST_END: Duration = Duration::from_secs(5);
-
-/// Set in a gate that lets nobody in any more; the rest counts who is inside.
-const CLOSED: usize = 1 << (usize::BITS - 1);
 
 /// The threads of this process. The lock is held for no Python code, and taken only while attached.
 static OFFICE: Mutex<Option<Office>> = Mutex::new(None);
@@ -33,43 +30,6 @@ thread_local! {
 struct Office {
     workers: Workers,
     gate: Arc<Gate>,
-}
-
-/// Where our threads go into Python's code and come out of it.
-#[derive(Default)]
-struct Gate(AtomicUsize);
-
-impl Gate {
-    /// Lets this thread in; never returns if the gate is closed.
-    fn enter(&self) {
-        if self.0.fetch_add(1, Ordering::SeqCst) & CLOSED != 0 {
-            self.leave();
-            loop {
-                std::thread::park();
-            }
-        }
-    }
-
-    fn leave(&self) {
-        self.0.fetch_sub(1, Ordering::SeqCst);
-    }
-
-    fn is_closed(&self) -> bool {
-        self.0.load(Ordering::SeqCst) & CLOSED != 0
-    }
-
-    /// Lets nobody in any more, and waits until nobody is inside. False: it took longer than that.
-    fn close(&self, limit: Duration) -> bool {
-        self.0.fetch_or(CLOSED, Ordering::SeqCst);
-        let deadline = Instant::now() + limit;
-        while self.0.load(Ordering::SeqCst) != CLOSED {
-            if Instant::now() >= deadline {
-                return false;
-            }
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        true
-    }
 }
 
 /// What a thread does outside of Python's code; the caller is detached.
@@ -152,28 +112,4 @@ fn end_of_interpreter(py: Python<'_>) -> bool {
         own.map(|office| Arc::clone(&office.gate))
     };
     gate.is_none_or(|gate| py.detach(|| gate.close(LONGEST_END)))
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::mpsc;
-
-    use super::*;
-
-    #[test]
-    fn a_gate_closes_once_all_are_out_and_lets_nobody_in_again() {
-        let gate = Arc::new(Gate::default());
-        gate.enter();
-        assert!(!gate.close(Duration::from_millis(5)));
-        gate.leave();
-        assert!(gate.close(Duration::from_secs(10)));
-
-        let (sender, receiver) = mpsc::channel();
-        let late = Arc::clone(&gate);
-        std::thread::spawn(move || {
-            late.enter();
-            sender.send(()).unwrap();
-        });
-        assert!(receiver.recv_timeout(Duration::from_millis(50)).is_err());
-    }
 }

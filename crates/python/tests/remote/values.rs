@@ -59,8 +59,8 @@ fn empty_batches_ask_nobody() {
     world.runtime.block_on(world.server.stop()).unwrap();
 
     assert_eq!(world.remote.get_many::<&[u8]>(&[]).unwrap(), []);
-    assert_eq!(world.remote.set_many(&[]).unwrap(), []);
-    assert_eq!(world.remote.delete_many::<&[u8]>(&[]).unwrap(), []);
+    assert!(world.remote.set_many(&[]).unwrap().is_empty());
+    assert!(world.remote.delete_many::<&[u8]>(&[]).unwrap().is_empty());
     world.remote.bump(&[]).unwrap();
 }
 
