@@ -62,10 +62,14 @@ class Store:
     def get_many(self, keys: Iterable[str]) -> dict[str, Any]:
         """Those that are there."""
 
-    def set(self, key: str, value: Any, timeout: SupportsFloat | None = None, tags: Iterable[str] | None = None) -> None:
+    def set(
+        self, key: str, value: Any, timeout: SupportsFloat | None = None, tags: Iterable[str] | None = None
+    ) -> None:
         """Stores a value that the caller decided on; every process drops what it kept of the key."""
 
-    def add(self, key: str, value: Any, timeout: SupportsFloat | None = None, tags: Iterable[str] | None = None) -> bool:
+    def add(
+        self, key: str, value: Any, timeout: SupportsFloat | None = None, tags: Iterable[str] | None = None
+    ) -> bool:
         """Stores if nothing is there; of any number of threads, one gets True."""
 
     def token(self, key: str, tags: Iterable[str] | None = None) -> Token:
@@ -126,9 +130,7 @@ class CacheCore:
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self: ...
     def _open(self, name: str, max_bytes: int, generations: str | None, ordinary: bool, lease: float) -> None: ...
-    def _begin(
-        self, key: Any, version: int | None = None, tags: Iterable[str] | None = None
-    ) -> tuple[bytes, int]: ...
+    def _begin(self, key: Any, version: int | None = None, tags: Iterable[str] | None = None) -> tuple[bytes, int]: ...
     @staticmethod
     def _copy(value: _Value) -> _Value: ...
     def _open_shared(

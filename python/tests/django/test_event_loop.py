@@ -204,7 +204,6 @@ def test_a_subclass_that_reads_in_its_own_way_is_asked(url: str) -> None:
     assert asyncio.run(cache.aget("louder")) == "hello!"
 
 
-
 WRITES: dict[str, Callable[[Any], Any]] = {
     "delete": lambda cache: cache.delete("k"),
     "set": lambda cache: cache.set("k", "new"),

@@ -91,9 +91,7 @@ class Cache(Extras, CacheCore, BaseCache):
     @classmethod
     def _reads_as_core(cls) -> bool:
         """True if no subclass has its own way to read: then copies are read without it."""
-        return (
-            cls.get is CacheCore.get and cls.get_many is CacheCore.get_many and cls.has_key is CacheCore.has_key
-        )
+        return cls.get is CacheCore.get and cls.get_many is CacheCore.get_many and cls.has_key is CacheCore.has_key
 
     def __reduce__(self) -> tuple[Any, ...]:
         state = {"key_prefix": self.key_prefix, "version": self.version, "default_timeout": self.default_timeout}
@@ -190,8 +188,8 @@ class Cache(Extras, CacheCore, BaseCache):
         await self.aadd(key, value, timeout=timeout, version=version, **options)
         return await self.aget(key, value, version)
 
-    # For event loops. Without a server, nothing waits, and no thread is needed. With one, what is copied in this process is
-    # read at once, and what has to ask the server is done by threads of ours while other tasks go on.
+    # For event loops. Without a server, nothing waits, and no thread is needed. With one, what is copied here is read at
+    # once, and what has to ask the server is done by threads of ours while other tasks go on.
 
     async def aget(self, key: Any, default: Any = None, version: int | None = None) -> Any:
         if self._shared_store is None:
@@ -253,8 +251,11 @@ class Cache(Extras, CacheCore, BaseCache):
         return await self._stored(self.set_many, data, timeout, version, **options)
 
     async def _stored(self, call: Callable[..., _Result], *args: Any, **options: Any) -> _Result:
-        """What a call that pickles returns. Pickling a model with deferred fields asks the database, which Django forbids
-        to event loops and to our threads: it is then done where Django's connections are."""
+        """What a call that pickles returns.
+
+        Pickling a model with deferred fields asks the database, which Django forbids to event loops and to our threads:
+        it is then done where Django's connections are.
+        """
         try:
             return await self._outcome(call, *args, **options)
         except SynchronousOnlyOperation:

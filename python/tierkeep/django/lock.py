@@ -74,7 +74,7 @@ class Lock:
         self._check_released(self._store.unlock(self.name, token))
 
     async def arelease(self) -> None:
-        """As `release`, and other tasks go on while it waits. It is released even if the task is cancelled meanwhile."""
+        """As `release`, and other tasks go on while it waits. It is released even if the task is cancelled."""
         token = self._given_up()
         self._check_released(await errands.outcome(self._store.unlock, self.name, token))
 

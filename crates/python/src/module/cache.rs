@@ -125,8 +125,8 @@ impl CacheCore {
         made.cast_into::<PyString>().map_err(|_| PyTypeError::new_err("the function of keys must give a str"))
     }
 
-    /// The values of all keys, if copies of all are in this process and count. Asks no server. Warns of keys only if so:
-    /// else whoever asks the server will.
+    /// The values of all keys, if copies of all are in this process and count. Asks no server. Warns of keys only if
+    /// so: else whoever asks the server will.
     fn copies(
         slf: &Bound<'_, Self>,
         keys: &[Bound<'_, PyAny>],

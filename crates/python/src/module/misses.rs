@@ -124,7 +124,7 @@ fn id(place: &Arc<Place>) -> usize {
     Arc::as_ptr(place) as usize
 }
 
-/// The task of an event loop, none outside of one. Kept weakly: another task may come to lie where one has been. CPython
+/// The task of an event loop, none outside of one. Kept weakly: another may come to lie where one has been. CPython
 /// has one weak reference without callback for each object, so two are compared without asking Python for the tasks.
 struct Task(Option<Py<PyWeakrefReference>>);
 
