@@ -14,6 +14,20 @@ __version__: str
 def shared_table_path() -> Path:
     """The file in which processes of this user tell each other what changed, unless another is named."""
 
+def hand_over(errand: Callable[[], object]) -> None:
+    """Has it called by a thread of this library's, which the end of the interpreter does not wait for.
+
+    Raises RuntimeError if no thread could be made.
+    """
+
+@final
+class Asker:
+    """The thread and task that it was made in."""
+
+    def __new__(cls) -> Asker: ...
+    def call(self, call: Callable[..., _Value], args: tuple[Any, ...], options: dict[str, Any]) -> _Value:
+        """Calls in this thread; misses that caches of Django saw for that task count, and new ones are its own."""
+
 @final
 class Token:
     """What a value depends on, as it was when the token was taken. Opaque; from `Store.token`."""
@@ -51,10 +65,14 @@ class Store:
     def get_many(self, keys: Iterable[str]) -> dict[str, Any]:
         """Those that are there."""
 
-    def set(self, key: str, value: Any, timeout: SupportsFloat | None = None, tags: Iterable[str] | None = None) -> None:
+    def set(
+        self, key: str, value: Any, timeout: SupportsFloat | None = None, tags: Iterable[str] | None = None
+    ) -> None:
         """Stores a value that the caller decided on; every process drops what it kept of the key."""
 
-    def add(self, key: str, value: Any, timeout: SupportsFloat | None = None, tags: Iterable[str] | None = None) -> bool:
+    def add(
+        self, key: str, value: Any, timeout: SupportsFloat | None = None, tags: Iterable[str] | None = None
+    ) -> bool:
         """Stores if nothing is there; of any number of threads, one gets True."""
 
     def token(self, key: str, tags: Iterable[str] | None = None) -> Token:
@@ -116,14 +134,14 @@ class CacheCore:
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self: ...
     def _open(self, name: str, max_bytes: int, generations: str | None, ordinary: bool, lease: float) -> None: ...
-    def _begin(
-        self, key: Any, version: int | None = None, tags: Iterable[str] | None = None
-    ) -> tuple[bytes, int]: ...
+    def _begin(self, key: Any, version: int | None = None, tags: Iterable[str] | None = None) -> tuple[bytes, int]: ...
     @staticmethod
     def _copy(value: _Value) -> _Value: ...
     def _open_shared(
         self, store: SharedStore, ordinary: bool, lease: float, ignores: bool, logs: bool, step: int | None
     ) -> None: ...
+    def _copied(self, key: Any, default: _Value, version: int | None = None) -> Any: ...
+    def _copied_many(self, keys: list[Any], version: int | None = None) -> dict[Any, Any] | None: ...
     def get(self, key: Any, default: Any = None, version: int | None = None) -> Any:
         """The value of a key, or the default. A copy for each reader."""
 

@@ -4,9 +4,10 @@
 //! them before CPython.
 //!
 //! [`remote`] is the second level of the cache, in Redis or Valkey; [`envelope`] is what values are wrapped in there. [`node`]
-//! is the client of a node.
+//! is the client of a node, [`gate`] what the end of the interpreter and our threads agree by.
 
 pub mod envelope;
+pub mod gate;
 pub mod glob;
 #[cfg(feature = "extension-module")]
 mod module;

@@ -3,6 +3,7 @@
 mod cache;
 mod cached;
 mod copy;
+mod errand;
 mod key;
 mod misses;
 mod pattern;
@@ -23,6 +24,10 @@ mod _core {
     use super::cache::CacheCore;
     #[pymodule_export]
     use super::cached::{Answered, Begun, CachedCall, Copies, Missed};
+    #[pymodule_export]
+    use super::errand::hand_over;
+    #[pymodule_export]
+    use super::misses::Asker;
     #[pymodule_export]
     use super::place::shared_table_path;
     #[pymodule_export]

@@ -112,6 +112,16 @@ impl<V: Weigh> Store<V> {
         self.look(key, now, |value, _| take(value))
     }
 
+    /// Whether there is a live value. Counts as no use of it.
+    pub fn holds(&self, key: &[u8], now: Moment) -> bool {
+        let mut inside = self.lock();
+        let Inside { shelf, freshness } = &mut *inside;
+        shelf.find(key).is_some_and(|at| {
+            let entry = shelf.entry(at);
+            !entry.expires.is_over(now) && freshness.stamp(entry.slot, &entry.tags) == entry.stamp
+        })
+    }
+
     /// As [`Store::get`], with what else is known of the value.
     pub fn look<R>(&self, key: &[u8], now: Moment, take: impl FnOnce(&V, Facts) -> R) -> Option<R> {
         let mut inside = self.lock();

@@ -164,7 +164,7 @@ def test_a_lock_that_is_not_free_or_not_held_says_so(url: str) -> None:
     held = cache.lock("held", timeout=60)
     assert held.acquire() and held.extend(90)
     assert not cache.lock("held").acquire(blocking=False)
-    with pytest.raises(LockError, match="could not be had in time"), cache.lock("held", sleep=0.01, blocking_timeout=0.02):
+    with pytest.raises(LockError, match="in time"), cache.lock("held", sleep=0.01, blocking_timeout=0.02):
         pass
     held.release()
     with pytest.raises(LockError, match="not held"):

@@ -11,11 +11,13 @@ from asgiref.sync import sync_to_async
 from django.core.cache.backends.base import DEFAULT_TIMEOUT, BaseCache
 from django.core.exceptions import ImproperlyConfigured, SynchronousOnlyOperation
 
-from tierkeep._core import CacheCore, SharedStore
-from tierkeep.django import flight
+from tierkeep._core import Asker, CacheCore, SharedStore
+from tierkeep.django import errands, flight
 from tierkeep.django.extras import Extras
 from tierkeep.django.options import Options
 from tierkeep.django.redis_options import Remote
+
+_Result = TypeVar("_Result")
 
 
 class Cache(Extras, CacheCore, BaseCache):
@@ -35,6 +37,7 @@ class Cache(Extras, CacheCore, BaseCache):
         self._max_entries = options.max_entries
         self._name = options.name
         self._shared_store = None
+        self._reads_copies = self._reads_as_core()
         if options.remote is None:
             self._open_or_warn(options)
         else:
@@ -90,6 +93,11 @@ class Cache(Extras, CacheCore, BaseCache):
             and cls.make_and_validate_key is BaseCache.make_and_validate_key
             and cls.validate_key is Cache.validate_key
         )
+
+    @classmethod
+    def _reads_as_core(cls) -> bool:
+        """True if no subclass has its own way to read: then copies are read without it."""
+        return cls.get is CacheCore.get and cls.get_many is CacheCore.get_many and cls.has_key is CacheCore.has_key
 
     def __reduce__(self) -> tuple[Any, ...]:
         state = {"key_prefix": self.key_prefix, "version": self.version, "default_timeout": self.default_timeout}
@@ -186,67 +194,78 @@ class Cache(Extras, CacheCore, BaseCache):
         await self.aadd(key, value, timeout=timeout, version=version, **options)
         return await self.aget(key, value, version)
 
-    # Nothing of this process is waited for, so no thread is needed; with a server, its answer holds up the event loop.
+    # For event loops. Without a server, nothing waits, and no thread is needed. With one, what is copied here is read at
+    # once, and what has to ask the server is done by threads of ours while other tasks go on.
 
     async def aget(self, key: Any, default: Any = None, version: int | None = None) -> Any:
-        return self.get(key, default, version)
+        if self._shared_store is None:
+            return self.get(key, default, version)
+        value = self._copied(key, self._missing_key, version) if self._reads_copies else self._missing_key
+        return await errands.answer(self.get, key, default, version) if value is self._missing_key else value
 
     async def aget_many(self, keys: Iterable[Any], version: int | None = None) -> dict[Any, Any]:
-        return self.get_many(keys, version)
+        if self._shared_store is None:
+            return self.get_many(keys, version)
+        keys = list(keys)
+        found = self._copied_many(keys, version) if self._reads_copies else None
+        return await errands.answer(self.get_many, keys, version) if found is None else found
 
     async def ahas_key(self, key: Any, version: int | None = None) -> bool:
-        return self.has_key(key, version)
+        if self._shared_store is None:
+            return self.has_key(key, version)
+        if self._reads_copies and self._copied(key, self._missing_key, version) is not self._missing_key:
+            return True
+        return await errands.answer(self.has_key, key, version)
 
     async def atouch(self, key: Any, timeout: Any = DEFAULT_TIMEOUT, version: int | None = None) -> bool:
-        return self.touch(key, timeout, version)
+        return await self._outcome(self.touch, key, timeout, version)
 
     async def adelete(self, key: Any, version: int | None = None) -> bool:
-        return self.delete(key, version)
+        return await self._outcome(self.delete, key, version)
 
     async def adelete_many(self, keys: Iterable[Any] | None, version: int | None = None) -> Any:
-        return self.delete_many(keys, version)
+        return await self._outcome(self.delete_many, keys if keys is None else list(keys), version)
 
     async def aincr(self, key: Any, delta: Any = 1, version: int | None = None) -> Any:
-        return self.incr(key, delta, version)
+        return await self._outcome(self.incr, key, delta, version)
 
     async def adecr(self, key: Any, delta: Any = 1, version: int | None = None) -> Any:
-        return self.decr(key, delta, version)
+        return await self._outcome(self.decr, key, delta, version)
 
     async def aincr_version(self, key: Any, delta: int = 1, version: int | None = None) -> int:
-        return self.incr_version(key, delta, version)
+        return await self._outcome(self.incr_version, key, delta, version)
 
     async def adecr_version(self, key: Any, delta: int = 1, version: int | None = None) -> int:
-        return self.decr_version(key, delta, version)
+        return await self._outcome(self.decr_version, key, delta, version)
 
     async def aclear(self) -> None:
-        self.clear()
-
-    # Writes pickle, and pickling a model with deferred fields asks the database, which an event loop may not wait for.
+        await self._outcome(self.clear)
 
     async def aset(
         self, key: Any, value: Any, timeout: Any = DEFAULT_TIMEOUT, version: int | None = None, **options: Any
     ) -> Any:
-        return await _off_the_loop_if_needed(self.set, key, value, timeout, version, **options)
+        return await self._stored(self.set, key, value, timeout, version, **options)
 
     async def aadd(
         self, key: Any, value: Any, timeout: Any = DEFAULT_TIMEOUT, version: int | None = None, **options: Any
     ) -> bool:
-        return await _off_the_loop_if_needed(self.add, key, value, timeout, version, **options)
+        return await self._stored(self.add, key, value, timeout, version, **options)
 
     async def aset_many(
         self, data: Mapping[Any, Any], timeout: Any = DEFAULT_TIMEOUT, version: int | None = None, **options: Any
     ) -> list[Any]:
-        return await _off_the_loop_if_needed(self.set_many, data, timeout, version, **options)
+        return await self._stored(self.set_many, data, timeout, version, **options)
 
+    async def _stored(self, call: Callable[..., _Result], *args: Any, **options: Any) -> _Result:
+        """What a call that pickles returns.
 
-_Result = TypeVar("_Result")
-
-
-async def _off_the_loop_if_needed(call: Callable[..., _Result], *args: Any, **options: Any) -> _Result:
-    try:
-        return call(*args, **options)
-    except SynchronousOnlyOperation:
-        return await sync_to_async(call, thread_sensitive=True)(*args, **options)
+        Pickling a model with deferred fields asks the database, which Django forbids to event loops and to our threads:
+        it is then done where Django's connections are.
+        """
+        try:
+            return await self._outcome(call, *args, **options)
+        except SynchronousOnlyOperation:
+            return await sync_to_async(Asker().call, thread_sensitive=True)(call, args, options)
 
 
 async def _computed(default: Callable[[], Any]) -> Any:

@@ -6,10 +6,13 @@ import datetime
 import math
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 from tierkeep._core import SharedStore
+from tierkeep.django import errands
 from tierkeep.django.lock import Lock
+
+_Result = TypeVar("_Result")
 
 #: Methods that are a Redis client's, not a cache's.
 _REDIS_ONLY = frozenset(
@@ -113,60 +116,70 @@ class Extras:
         """Removes all that has the tag, in every process of the machine, at a cost that does not depend on how much."""
         self.invalidate_tags([tag])
 
-    # The same for event loops. None of them waits for anything but the server, if there is one.
+    # The same for event loops: other tasks go on while a server is waited for.
+
+    async def _answer(self, call: Callable[..., _Result], *args: Any) -> _Result:
+        """What a call that only asks returns; see `errands`."""
+        return call(*args) if self._shared_store is None else await errands.answer(call, *args)
+
+    async def _outcome(self, call: Callable[..., _Result], *args: Any, **options: Any) -> _Result:
+        """What a call that changes something returns; see `errands`."""
+        if self._shared_store is None:
+            return call(*args, **options)
+        return await errands.outcome(call, *args, **options)
 
     async def attl(self, key: Any, version: int | None = None) -> int | None:
         """As `ttl`."""
-        return self.ttl(key, version)
+        return await self._answer(self.ttl, key, version)
 
     async def apttl(self, key: Any, version: int | None = None) -> int | None:
         """As `pttl`."""
-        return self.pttl(key, version)
+        return await self._answer(self.pttl, key, version)
 
     async def apersist(self, key: Any, version: int | None = None) -> bool:
         """As `persist`."""
-        return self.persist(key, version)
+        return await self._outcome(self.persist, key, version)
 
     async def aexpire(self, key: Any, timeout: float | datetime.timedelta, version: int | None = None) -> bool:
         """As `expire`."""
-        return self.expire(key, timeout, version)
+        return await self._outcome(self.expire, key, timeout, version)
 
     async def apexpire(self, key: Any, timeout: float | datetime.timedelta, version: int | None = None) -> bool:
         """As `pexpire`."""
-        return self.pexpire(key, timeout, version)
+        return await self._outcome(self.pexpire, key, timeout, version)
 
     async def aexpire_at(self, key: Any, when: float | datetime.datetime, version: int | None = None) -> bool:
         """As `expire_at`."""
-        return self.expire_at(key, when, version)
+        return await self._outcome(self.expire_at, key, when, version)
 
     async def apexpire_at(self, key: Any, when: float | datetime.datetime, version: int | None = None) -> bool:
         """As `pexpire_at`."""
-        return self.pexpire_at(key, when, version)
+        return await self._outcome(self.pexpire_at, key, when, version)
 
     async def akeys(self, search: str = "*", version: int | None = None) -> list[str]:
         """As `keys`."""
-        return self.keys(search, version)
+        return await self._answer(self.keys, search, version)
 
     async def aiter_keys(
         self, search: str = "*", itersize: int | None = None, version: int | None = None
     ) -> AsyncIterator[str]:
         """As `iter_keys`."""
-        for key in self.keys(search, version):
+        for key in await self._answer(self.keys, search, version):
             yield key
 
     async def adelete_pattern(
         self, pattern: str, version: int | None = None, prefix: str | None = None, itersize: int | None = None
     ) -> int:
         """As `delete_pattern`."""
-        return self.delete_pattern(pattern, version, prefix, itersize)
+        return await self._outcome(self.delete_pattern, pattern, version, prefix, itersize)
 
     async def ainvalidate_tag(self, tag: str) -> None:
         """As `invalidate_tag`."""
-        self.invalidate_tags([tag])
+        await self._outcome(self.invalidate_tag, tag)
 
     async def ainvalidate_tags(self, tags: Any) -> None:
         """As `invalidate_tags`."""
-        self.invalidate_tags(tags)
+        await self._outcome(self.invalidate_tags, tags)
 
     # Locks, and what is refused.
 

@@ -8,6 +8,7 @@ import time
 from types import TracebackType
 
 from tierkeep._core import SharedStore
+from tierkeep.django import errands
 
 
 class LockError(RuntimeError):
@@ -58,7 +59,7 @@ class Lock:
     async def aacquire(self, blocking: bool | None = None, blocking_timeout: float | None = None) -> bool:
         """As `acquire`, and other tasks go on while it waits."""
         deadline = self._deadline(blocking, blocking_timeout)
-        while not self._attempt():
+        while not await self._aattempt():
             if time.monotonic() + self.sleep > deadline:
                 return False
             await asyncio.sleep(self.sleep)
@@ -69,16 +70,24 @@ class Lock:
 
         Raises LockNotOwnedError if it was not held any more: what it protected was perhaps not protected.
         """
+        token = self._given_up()
+        self._check_released(self._store.unlock(self.name, token))
+
+    async def arelease(self) -> None:
+        """As `release`, and other tasks go on while it waits. It is released even if the task is cancelled."""
+        token = self._given_up()
+        self._check_released(await errands.outcome(self._store.unlock, self.name, token))
+
+    def _given_up(self) -> bytes:
         token = self._token
         if token is None:
             raise LockNotOwnedError(f"the lock {self.name!r} is not held by this holder")
         self._held.token = None
-        if not self._store.unlock(self.name, token):
-            raise LockNotOwnedError(f"the lock {self.name!r} was lost before it was released")
+        return token
 
-    async def arelease(self) -> None:
-        """As `release`."""
-        self.release()
+    def _check_released(self, was_held: bool) -> None:
+        if not was_held:
+            raise LockNotOwnedError(f"the lock {self.name!r} was lost before it was released")
 
     def extend(self, seconds: float | None = None) -> bool:
         """Holds the lock for so long from now; raises LockNotOwnedError if it is not held any more."""
@@ -105,7 +114,7 @@ class Lock:
         return self
 
     async def __aexit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
-        self.release()
+        await self.arelease()
 
     @property
     def _token(self) -> bytes | None:
@@ -117,11 +126,52 @@ class Lock:
             self._held.token = token
         return token is not None
 
+    async def _aattempt(self) -> bool:
+        attempt = _Attempt(self._store, self.name, self.timeout)
+        try:
+            token = await errands.outcome(attempt)
+        except asyncio.CancelledError:
+            attempt.abandon()
+            raise
+        if token is not None:
+            self._held.token = token
+        return token is not None
+
     def _deadline(self, blocking: bool | None, blocking_timeout: float | None) -> float:
         if not (self.blocking if blocking is None else blocking):
             return 0.0
         seconds = self.blocking_timeout if blocking_timeout is None else blocking_timeout
         return float("inf") if seconds is None else time.monotonic() + seconds
+
+
+class _Attempt:
+    """One attempt to take a lock, for a task. If the task is cancelled meanwhile, what was taken is given back."""
+
+    def __init__(self, store: SharedStore, name: str, timeout: float | None) -> None:
+        self._store, self._name, self._timeout = store, name, timeout
+        self._token: bytes | None = None
+        self._is_abandoned = False
+        self._mutex = threading.Lock()
+
+    def __call__(self) -> bytes | None:
+        if self._is_abandoned:
+            return None
+        token = self._store.lock(self._name, self._timeout)
+        with self._mutex:
+            self._token = token
+            if not self._is_abandoned:
+                return token
+        if token is not None:
+            self._store.unlock(self._name, token)
+        return None
+
+    def abandon(self) -> None:
+        """Nobody will hold it."""
+        with self._mutex:
+            self._is_abandoned = True
+            token = self._token
+        if token is not None:
+            errands.begin(self._store.unlock, self._name, token)
 
 
 class _Held:

@@ -97,24 +97,61 @@ impl CacheCore {
 
     /// The key as it is kept; by Python's own methods whenever that could make a difference, a warning for example.
     fn key(slf: &Bound<'_, Self>, key: &Bound<'_, PyAny>, version: Option<&Bound<'_, PyAny>>) -> PyResult<MadeKey> {
-        let number = match version {
-            None => Some(None),
-            Some(version) => {
-                version.cast_exact::<PyInt>().ok().and_then(|version| version.extract::<i64>().ok()).map(Some)
-            }
-        };
-        if let (Ok(text), Some(number)) = (key.cast_exact::<PyString>(), number)
-            && let Ok(text) = text.to_str()
-            && let Some(made) =
-                slf.get().settings().prefix.as_ref().and_then(|prefix| prefix.make(text.as_bytes(), number))
-        {
+        if let Some(made) = Self::quick_key(slf, key, version) {
             return Ok(MadeKey::Quickly(made));
         }
+        let made = Self::text_of_key(slf, "make_and_validate_key", key, version)?;
+        Ok(MadeKey::ByPython(key::bytes_of(&made)?.into_owned()))
+    }
+
+    fn quick_key(slf: &Bound<'_, Self>, key: &Bound<'_, PyAny>, version: Option<&Bound<'_, PyAny>>) -> Option<Made> {
+        let number = match version {
+            None => None,
+            Some(version) => Some(version.cast_exact::<PyInt>().ok()?.extract::<i64>().ok()?),
+        };
+        let text = key.cast_exact::<PyString>().ok()?.to_str().ok()?;
+        slf.get().settings().prefix.as_ref().and_then(|prefix| prefix.make(text.as_bytes(), number))
+    }
+
+    fn text_of_key<'py>(
+        slf: &Bound<'py, Self>,
+        method: &str,
+        key: &Bound<'py, PyAny>,
+        version: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyString>> {
         let options = PyDict::new(slf.py());
         options.set_item("version", version)?;
-        let made = slf.call_method("make_and_validate_key", (key,), Some(&options))?;
-        let text = made.cast::<PyString>().map_err(|_| PyTypeError::new_err("the function of keys must give a str"))?;
-        Ok(MadeKey::ByPython(key::bytes_of(text)?.into_owned()))
+        let made = slf.call_method(method, (key,), Some(&options))?;
+        made.cast_into::<PyString>().map_err(|_| PyTypeError::new_err("the function of keys must give a str"))
+    }
+
+    /// The values of all keys, if copies of all are in this process and count. Asks no server. Warns of keys only if
+    /// so: else whoever asks the server will.
+    fn copies(
+        slf: &Bound<'_, Self>,
+        keys: &[Bound<'_, PyAny>],
+        version: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Option<Vec<Py<PyAny>>>> {
+        let Some(second) = slf.get().second.get() else { return Ok(None) };
+        let (mut made, mut unwarned) = (Vec::with_capacity(keys.len()), Vec::new());
+        for key in keys {
+            if let Some(quick) = Self::quick_key(slf, key, version) {
+                made.push(quick.as_bytes().to_vec());
+            } else if slf.get().settings().ordinary {
+                let text = Self::text_of_key(slf, "make_key", key, version)?;
+                made.push(key::bytes_of(&text)?.into_owned());
+                unwarned.push(text);
+            } else {
+                made.push(Self::key(slf, key, version)?.as_bytes().to_vec());
+            }
+        }
+        let found = second.copies(slf.py(), &made)?;
+        if found.is_some() {
+            for text in unwarned {
+                slf.call_method1("validate_key", (text,))?;
+            }
+        }
+        Ok(found)
     }
 
     /// Makes the prefix of keys ready again after something it depends on was assigned.
@@ -435,6 +472,33 @@ impl CacheCore {
         Ok(found)
     }
 
+    /// The value of a key if a copy of what a server has is in this process and counts, else the default. Asks nobody.
+    #[pyo3(signature = (key, default, version=None))]
+    fn _copied(
+        slf: &Bound<'_, Self>,
+        key: &Bound<'_, PyAny>,
+        default: Py<PyAny>,
+        version: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Py<PyAny>> {
+        let found = Self::copies(slf, std::slice::from_ref(key), version)?;
+        Ok(found.and_then(|mut values| values.pop()).unwrap_or(default))
+    }
+
+    /// A dict of all, if each is as `_copied` has it, else None.
+    #[pyo3(signature = (keys, version=None))]
+    fn _copied_many<'py>(
+        slf: &Bound<'py, Self>,
+        keys: Vec<Bound<'py, PyAny>>,
+        version: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Option<Bound<'py, PyDict>>> {
+        let Some(values) = Self::copies(slf, &keys, version)? else { return Ok(None) };
+        let found = PyDict::new(slf.py());
+        for (key, value) in keys.iter().zip(values) {
+            found.set_item(key, value)?;
+        }
+        Ok(Some(found))
+    }
+
     /// True if there is a live value.
     #[pyo3(signature = (key, version=None))]
     fn has_key(slf: &Bound<'_, Self>, key: &Bound<'_, PyAny>, version: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
@@ -464,7 +528,7 @@ impl CacheCore {
             return Err(PyValueError::new_err("nx and xx exclude each other"));
         }
         if let Some(second) = this.second.get() {
-            let leased = this.leased(slf.py(), key.as_bytes())?;
+            let leased = || this.leased(slf.py(), key.as_bytes());
             return second.write(value, (key.as_bytes(), this.timeout(&timeout)?, tags), (nx, xx), leased);
         }
         let offer = this.offer(value, &timeout, tags)?;
@@ -525,7 +589,7 @@ impl CacheCore {
         let this = slf.get();
         let key = Self::key(slf, key, version)?;
         if let Some(second) = this.second.get() {
-            let leased = this.leased(slf.py(), key.as_bytes())?;
+            let leased = || this.leased(slf.py(), key.as_bytes());
             return second.write(value, (key.as_bytes(), this.timeout(&timeout)?, tags), (true, false), leased);
         }
         let offer = this.offer(value, &timeout, tags)?;

@@ -3,22 +3,26 @@
 //!
 //! `value = cache.get(k)`, a slow query, `cache.set(k, value)`: without this, an invalidation during the query would be
 //! overwritten by what the query saw before it, and stay. Each thread remembers a few, each for a few seconds, with the
-//! task it was seen in; the thread's own writes to a key are no fills, and make it forget.
+//! task it was seen in; the thread's own writes to a key are no fills, and make it forget. What another thread does for
+//! a task, an [`Asker`] has counted as the task's own.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::PyWeakrefReference;
+use pyo3::types::{PyDict, PyTuple, PyWeakrefReference};
 use tierkeep_generations::Slot;
 
 use super::place::Place;
 use crate::store::{Key, Moment, Token};
 
-/// Misses that a thread remembers: more than a page misses between reading and storing.
+/// Misses that a thread remembers of a task, or outside of any: more than a page misses between reading and storing.
 const REMEMBERED: usize = 64;
+
+/// Misses that a thread remembers of all tasks together.
+const REMEMBERED_IN_ALL: usize = 512;
 
 struct Miss {
     place: usize,
@@ -39,34 +43,111 @@ pub(super) enum MissToken {
     Exact { tags: Box<[Slot]>, token: Token },
 }
 
+/// Misses in the order in which they were seen. The lock is held for no Python code, and taken only while attached.
+type Misses = Mutex<VecDeque<Miss>>;
+
 thread_local! {
-    static MISSES: RefCell<VecDeque<Miss>> = const { RefCell::new(VecDeque::new()) };
+    static OWN: Arc<Misses> = Arc::default();
+    /// For whom this thread works now, if not for itself.
+    static ASKER: RefCell<Option<Asked>> = const { RefCell::new(None) };
+}
+
+/// Whose misses count.
+struct Asked {
+    misses: Arc<Misses>,
+    task: Task,
+}
+
+impl Asked {
+    /// Who asks in this thread.
+    fn here(py: Python<'_>) -> PyResult<Self> {
+        let asker = ASKER.with_borrow(|asker| asker.as_ref().map(|asker| asker.clone_ref(py)));
+        match asker {
+            Some(asker) => Ok(asker),
+            None => Ok(Self { misses: OWN.with(Arc::clone), task: Task::running(py)? }),
+        }
+    }
+
+    fn clone_ref(&self, py: Python<'_>) -> Self {
+        let task = Task(self.task.0.as_ref().map(|task| task.clone_ref(py)));
+        Self { misses: Arc::clone(&self.misses), task }
+    }
+
+    fn misses<R>(&self, work: impl FnOnce(&mut VecDeque<Miss>) -> R) -> R {
+        work(&mut self.misses.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Whether one of the misses that count here is such a one.
+fn any(is_wanted: impl Fn(&Miss) -> bool) -> bool {
+    let any = |misses: &Misses| misses.lock().unwrap_or_else(PoisonError::into_inner).iter().any(&is_wanted);
+    ASKER.with_borrow(|asker| match asker {
+        Some(asker) => any(&asker.misses),
+        None => OWN.with(|own| any(own)),
+    })
+}
+
+/// The thread and task that it was made in. What another thread calls through it sees and leaves misses there.
+#[pyclass(frozen, module = "tierkeep._core")]
+pub(super) struct Asker(Asked);
+
+#[pymethods]
+impl Asker {
+    #[new]
+    fn new(py: Python<'_>) -> PyResult<Self> {
+        Asked::here(py).map(Self)
+    }
+
+    /// Calls in this thread, for that one.
+    fn call(
+        &self,
+        call: &Bound<'_, PyAny>,
+        args: &Bound<'_, PyTuple>,
+        options: &Bound<'_, PyDict>,
+    ) -> PyResult<Py<PyAny>> {
+        let before = ASKER.replace(Some(self.0.clone_ref(call.py())));
+        let _again = Again(before);
+        call.call(args, Some(options)).map(Bound::unbind)
+    }
+}
+
+/// Has the thread work for whom it did before.
+struct Again(Option<Asked>);
+
+impl Drop for Again {
+    fn drop(&mut self) {
+        drop(ASKER.replace(self.0.take()));
+    }
 }
 
 fn id(place: &Arc<Place>) -> usize {
     Arc::as_ptr(place) as usize
 }
 
-/// The task of an event loop, none outside of one. Kept weakly: another task may come to lie where one has been.
+/// The task of an event loop, none outside of one. Kept weakly: another may come to lie where one has been. CPython
+/// has one weak reference without callback for each object, so two are compared without asking Python for the tasks.
 struct Task(Option<Py<PyWeakrefReference>>);
 
 impl Task {
     /// The one that runs in this thread.
-    fn running(py: Python<'_>) -> PyResult<Option<Bound<'_, PyAny>>> {
+    fn running(py: Python<'_>) -> PyResult<Self> {
         static RUNNING: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
         static CURRENT: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
         let running = RUNNING.import(py, "asyncio", "_get_running_loop")?.call0()?;
         if running.is_none() {
-            return Ok(None);
+            return Ok(Self(None));
         }
         let task = CURRENT.import(py, "asyncio", "current_task")?.call1((running,))?;
-        Ok(Some(task).filter(|task| !task.is_none()))
+        if task.is_none() {
+            return Ok(Self(None));
+        }
+        PyWeakrefReference::new(&task).map(|task| Self(Some(task.unbind())))
     }
 
-    fn is(&self, py: Python<'_>, other: Option<&Bound<'_, PyAny>>) -> bool {
-        match (&self.0, other) {
+    fn is(&self, other: &Self) -> bool {
+        match (&self.0, &other.0) {
             (None, None) => true,
-            (Some(one), Some(other)) => one.bind(py).upgrade().is_some_and(|one| one.is(other)),
+            (Some(one), Some(other)) => one.is(other),
             _ => false,
         }
     }
@@ -74,31 +155,35 @@ impl Task {
 
 /// Remembers that the key was not there.
 pub(super) fn remember(py: Python<'_>, place: &Arc<Place>, key: &[u8], token: MissToken, now: Moment) -> PyResult<()> {
-    let running = Task::running(py)?;
-    let running = running.as_ref();
-    let task = Task(running.map(|task| PyWeakrefReference::new(task).map(Bound::unbind)).transpose()?);
+    let asked = Asked::here(py)?;
     let place = id(place);
-    MISSES.with_borrow_mut(|misses| {
-        misses.retain(|miss| !(miss.place == place && miss.task.is(py, running) && *miss.key == *key));
-        if misses.len() == REMEMBERED {
-            misses.pop_front();
-        }
-        misses.push_back(Miss { place, task, key: key.into(), seen: now, token });
+    let misses = Arc::clone(&asked.misses);
+    let mut misses = misses.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut of_task = 0;
+    misses.retain(|miss| {
+        let is_of_task = miss.task.is(&asked.task);
+        let is_kept = !(is_of_task && miss.place == place && *miss.key == *key);
+        of_task += usize::from(is_of_task && is_kept);
+        is_kept
     });
+    let oldest = if of_task >= REMEMBERED { misses.iter().position(|miss| miss.task.is(&asked.task)) } else { None };
+    if let Some(oldest) = oldest.or((misses.len() >= REMEMBERED_IN_ALL).then_some(0)) {
+        misses.remove(oldest);
+    }
+    misses.push_back(Miss { place, task: asked.task, key: key.into(), seen: now, token });
     Ok(())
 }
 
 /// Takes the miss of that key out, if this thread and task saw one since `since`.
 pub(super) fn take(py: Python<'_>, place: &Arc<Place>, key: &[u8], since: Moment) -> PyResult<Option<MissToken>> {
     let place = id(place);
-    if MISSES.with_borrow(|misses| !misses.iter().any(|miss| miss.place == place && *miss.key == *key)) {
+    if !any(|miss| miss.place == place && *miss.key == *key) {
         return Ok(None);
     }
-    let running = Task::running(py)?;
-    Ok(MISSES.with_borrow_mut(|misses| {
-        let at = misses
-            .iter()
-            .position(|miss| miss.place == place && miss.task.is(py, running.as_ref()) && *miss.key == *key)?;
+    let asked = Asked::here(py)?;
+    Ok(asked.misses(|misses| {
+        let at =
+            misses.iter().position(|miss| miss.place == place && miss.task.is(&asked.task) && *miss.key == *key)?;
         let miss = misses.remove(at)?;
         (miss.seen >= since).then_some(miss.token)
     }))
@@ -106,13 +191,11 @@ pub(super) fn take(py: Python<'_>, place: &Arc<Place>, key: &[u8], since: Moment
 
 /// Forgets all misses of this thread and task in the store: it has just changed more than a key.
 pub(super) fn forget_all(py: Python<'_>, place: &Arc<Place>) -> PyResult<()> {
-    if MISSES.with_borrow(VecDeque::is_empty) {
+    if !any(|_| true) {
         return Ok(());
     }
-    let (place, running) = (id(place), Task::running(py)?);
-    MISSES.with_borrow_mut(|misses| {
-        misses.retain(|miss| miss.place != place || !miss.task.is(py, running.as_ref()));
-    });
+    let (place, asked) = (id(place), Asked::here(py)?);
+    asked.misses(|misses| misses.retain(|miss| miss.place != place || !miss.task.is(&asked.task)));
     Ok(())
 }
 

@@ -17,6 +17,7 @@ use pyo3::exceptions::{PyConnectionError, PyKeyError, PyRuntimeError, PyTypeErro
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
+use super::errand::{inside, outside};
 use super::key::bytes_of;
 use super::place::{self, Place};
 use super::store;
@@ -140,7 +141,7 @@ impl Shared {
         request: impl FnOnce(&Remote) -> Result<T, RemoteError> + Send,
     ) -> PyResult<T> {
         let live = self.live()?;
-        py.detach(|| request(&live.remote)).map_err(raised)
+        py.detach(|| outside(|| request(&live.remote))).map_err(raised)
     }
 
     pub(super) fn place(&self) -> &Arc<Place> {
@@ -165,6 +166,15 @@ impl Shared {
             Some(Looked::Missing(lease)) => Ok(Read::Missing(lease)),
             None => Ok(Read::Missing(None)),
         }
+    }
+
+    /// The values of all keys, if copies of all are here and count. Asks nobody.
+    pub(super) fn copies(&self, py: Python<'_>, keys: &[Vec<u8>]) -> PyResult<Option<Vec<Py<PyAny>>>> {
+        if !self.is_trusted() || !keys.iter().all(|key| self.place.holds(key, place::now())) {
+            return Ok(None);
+        }
+        // One of them may have ended since.
+        keys.iter().map(|key| store::read(py, &self.place, key)).collect()
     }
 
     /// Those that are there, by one round trip for all that are not copied.
@@ -237,19 +247,23 @@ impl Shared {
         }
     }
 
+    /// The bytes of a value, for `write`. May run Python code: pickling does.
+    pub(super) fn seal(&self, key: &[u8], value: &Bound<'_, PyAny>) -> PyResult<Sealed> {
+        self.wrapping.seal(key, value).map(Sealed)
+    }
+
     /// Stores a value; false if its condition did not hold, or if it was computed before a change.
     #[expect(clippy::too_many_arguments, reason = "what there is to say of a value")]
     pub(super) fn write(
         &self,
         py: Python<'_>,
         key: &[u8],
-        value: &Bound<'_, PyAny>,
+        Sealed(bytes): Sealed,
         timeout: Option<f64>,
         when: When,
         lease: Option<crate::remote::Lease>,
         tags: &[Vec<u8>],
     ) -> PyResult<bool> {
-        let bytes = self.wrapping.seal(key, value)?;
         let ttl = ttl(timeout)?;
         let written = self.ask(py, |remote| {
             let tags: Vec<Stamped<'_>> = tags.iter().map(|tag| Stamped { tag, stamp: None }).collect();
@@ -331,23 +345,25 @@ impl Shared {
         self.ask(py, |remote| {
             remote
                 .modify(key, |stored| {
-                    Python::attach(|py| {
-                        let added = self
-                            .wrapping
-                            .open(py, key, stored)
-                            .map_err(|error| PyTypeError::new_err(error.reason()))
-                            .and_then(|value| value.bind(py).add(delta.bind(py)))
-                            .and_then(|sum| Ok((self.wrapping.seal(key, &sum)?, sum.unbind())));
-                        match added {
-                            Ok((bytes, sum)) => {
-                                outcome = Some(Ok(sum));
-                                Some(bytes)
+                    inside(|| {
+                        Python::attach(|py| {
+                            let added = self
+                                .wrapping
+                                .open(py, key, stored)
+                                .map_err(|error| PyTypeError::new_err(error.reason()))
+                                .and_then(|value| value.bind(py).add(delta.bind(py)))
+                                .and_then(|sum| Ok((self.wrapping.seal(key, &sum)?, sum.unbind())));
+                            match added {
+                                Ok((bytes, sum)) => {
+                                    outcome = Some(Ok(sum));
+                                    Some(bytes)
+                                }
+                                Err(error) => {
+                                    outcome = Some(Err(error));
+                                    None
+                                }
                             }
-                            Err(error) => {
-                                outcome = Some(Err(error));
-                                None
-                            }
-                        }
+                        })
                     })
                 })
                 .map(drop)
@@ -381,6 +397,9 @@ impl Shared {
         removed
     }
 }
+
+/// A value as it will lie in the server, under its key only.
+pub(super) struct Sealed(Vec<u8>);
 
 /// What a copy depends on, as it was before it was fetched.
 struct Before {

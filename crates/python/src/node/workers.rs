@@ -51,7 +51,7 @@ impl Workers {
         }
         if queue.idle <= queue.jobs.len() && queue.threads < THREADS {
             let shared = Arc::clone(&self.shared);
-            let begun = std::thread::Builder::new().name("tierkeep-node".to_owned()).spawn(move || shared.work());
+            let begun = std::thread::Builder::new().name("tierkeep-worker".to_owned()).spawn(move || shared.work());
             match begun {
                 Ok(_) => queue.threads += 1,
                 Err(_) if queue.threads == 0 => return false,

@@ -52,7 +52,11 @@ impl Second {
     /// The value of a key; else the miss is remembered.
     pub(super) fn read(&self, py: Python<'_>, key: &[u8]) -> PyResult<Option<Py<PyAny>>> {
         match self.forgiven(py, self.shared.read(py, key), Read::Missing(None))? {
-            Read::Value(value) => Ok(Some(value)),
+            Read::Value(value) => {
+                // What is stored from here on was decided in knowledge of this value.
+                misses::take(py, self.shared.place(), key, place::now())?;
+                Ok(Some(value))
+            }
             Read::Missing(lease) => {
                 misses::remember(py, self.shared.place(), key, MissToken::Leased(lease), place::now())?;
                 Ok(None)
@@ -60,31 +64,44 @@ impl Second {
         }
     }
 
+    /// The values of all keys, if copies of all are in this process and count. Asks nobody.
+    pub(super) fn copies(&self, py: Python<'_>, keys: &[Vec<u8>]) -> PyResult<Option<Vec<Py<PyAny>>>> {
+        let found = self.shared.copies(py, keys)?;
+        if found.is_some() {
+            for key in keys {
+                misses::take(py, self.shared.place(), key, place::now())?;
+            }
+        }
+        Ok(found)
+    }
+
     pub(super) fn read_many(&self, py: Python<'_>, keys: &[Vec<u8>]) -> PyResult<Vec<Option<Py<PyAny>>>> {
         let nothing = keys.iter().map(|_| None).collect();
         self.forgiven(py, self.shared.read_many(py, keys), nothing)
     }
 
-    /// Stores a value; `conditions` are: only if there is none, only if there is one.
+    /// Stores a value; `conditions` are: only if there is none, only if there is one. `leased` is asked once the value is
+    /// pickled: if that fails, the miss that the value was computed after is remembered still.
     pub(super) fn write(
         &self,
         value: &Bound<'_, PyAny>,
         (key, timeout, tags): Where<'_, '_>,
         conditions: (bool, bool),
-        leased: Leased,
+        leased: impl FnOnce() -> PyResult<Leased>,
     ) -> PyResult<bool> {
         let when = match conditions {
             (true, _) => When::IfAbsent,
             (_, true) => When::IfPresent,
             _ => When::Always,
         };
-        let lease = match leased {
+        let sealed = self.shared.seal(key, value)?;
+        let lease = match leased()? {
             Leased::Decision => None,
             Leased::Fill(lease) => Some(lease),
             Leased::Refused => return Ok(false),
         };
         let py = value.py();
-        let written = self.shared.write(py, key, value, timeout, when, lease, &names(tags)?);
+        let written = self.shared.write(py, key, sealed, timeout, when, lease, &names(tags)?);
         self.forgiven(py, written, false)
     }
 

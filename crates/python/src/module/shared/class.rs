@@ -69,8 +69,9 @@ impl SharedStore {
         timeout: Option<f64>,
         tags: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
-        let tags = names(tags)?;
-        self.shared.write(key.py(), &bytes_of(key)?, value, timeout, When::Always, None, &tags).map(drop)
+        let (name, tags) = (bytes_of(key)?, names(tags)?);
+        let value = self.shared.seal(&name, value)?;
+        self.shared.write(key.py(), &name, value, timeout, When::Always, None, &tags).map(drop)
     }
 
     #[pyo3(signature = (key, value, timeout=None, tags=None))]
@@ -81,8 +82,9 @@ impl SharedStore {
         timeout: Option<f64>,
         tags: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<bool> {
-        let tags = names(tags)?;
-        self.shared.write(key.py(), &bytes_of(key)?, value, timeout, When::IfAbsent, None, &tags)
+        let (name, tags) = (bytes_of(key)?, names(tags)?);
+        let value = self.shared.seal(&name, value)?;
+        self.shared.write(key.py(), &name, value, timeout, When::IfAbsent, None, &tags)
     }
 
     /// Stores what was computed after `look` gave the lease; False if the key was changed since.
@@ -95,10 +97,11 @@ impl SharedStore {
         timeout: Option<f64>,
         tags: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<bool> {
-        let tags = names(tags)?;
+        let (name, tags) = (bytes_of(key)?, names(tags)?);
         match lease.get().inside {
             Some(lease) => {
-                self.shared.write(key.py(), &bytes_of(key)?, value, timeout, When::Always, Some(lease), &tags)
+                let value = self.shared.seal(&name, value)?;
+                self.shared.write(key.py(), &name, value, timeout, When::Always, Some(lease), &tags)
             }
             None => Ok(false),
         }
