@@ -29,6 +29,4 @@ drop table if exists tierkeep_learning_analytics;
 drop table if exists tierkeep_analytics_due;
 drop table if exists tierkeep_snapshot;
 drop table if exists tierkeep_table_sample;
-drop table if exists tierkeep_statement;
-drop table if exists tierkeep_statement_log;
 drop table tierkeep_migrations;
