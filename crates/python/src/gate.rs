@@ -61,7 +61,7 @@ mod tests {
         gate.leave();
         assert!(gate.close(Duration::from_secs(10)));
 
-        let (sender, receiver) = mpsc::channel();
+        let (sender, receiver) = mpsc::sync_channel(1);
         let late = Arc::clone(&gate);
         std::thread::spawn(move || {
             late.enter();

@@ -37,9 +37,10 @@ const SETTINGS: &str = "crates/tierkeep/src/config/";
 /// Addresses are read here, and shown; the tests of it connect to none.
 const ADDRESSES: [&str; 2] = ["crates/cache/src/redis/address.rs", "crates/python/src/node/address.rs"];
 
-/// The clock of the cache, advanced by a thread that sleeps in between; and the wait for one of a process's connections to a
-/// node, where a lock to wait on would be copied by a fork as it is.
-const SLEEPERS: [&str; 2] = ["crates/cache/src/clock.rs", "crates/python/src/node/lane.rs"];
+/// The clock of the cache, advanced by a thread that sleeps in between; and waits of the Python extension, where a lock to wait
+/// on would be copied by a fork as it is.
+const SLEEPERS: [&str; 3] =
+    ["crates/cache/src/clock.rs", "crates/python/src/gate.rs", "crates/python/src/node/lane.rs"];
 
 /// Test binaries of several files whose every test runs on paused time, or on the simulator's.
 const PAUSED: [&str; 4] = [
