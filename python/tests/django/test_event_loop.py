@@ -22,7 +22,7 @@ from tierkeep.django import Cache, errands
 from tierkeep.django.lock import LockError
 
 sys.path.append(str(Path(__file__).parents[1] / "coherence"))
-from coherence_servers import Proxy, Server, proxied  # noqa: E402
+from coherence_servers import Proxy, Server, proxied
 
 TABLE = str(Path(FOLDER.name) / "event-loop-table")
 

@@ -98,7 +98,11 @@ def test_source_distribution_is_the_tree_of_git(tmp_path: Path) -> None:
     subprocess.run(
         [sys.executable, "-c", code],
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT / "packaging")},
+        env={
+            **os.environ,
+            "PYTHONPATH": str(ROOT / "packaging"),
+            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+        },
         check=True,
         capture_output=True,
         timeout=120,
