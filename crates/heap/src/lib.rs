@@ -8,8 +8,8 @@
 ///
 /// # Cost
 ///
-/// Walks all that was ever allocated, with each arena locked meanwhile: about 10 ms for 200 MiB. Whoever allocates then
-/// waits, so call it at rest.
+/// Walks all that was ever allocated, with each arena locked meanwhile. Whoever allocates then waits, so call it at
+/// rest.
 #[must_use]
 pub fn give_back() -> bool {
     trim()

@@ -6,7 +6,6 @@ mod copy;
 mod errand;
 mod key;
 mod misses;
-mod pattern;
 mod place;
 mod shared;
 mod store;

@@ -17,11 +17,11 @@ use pyo3::types::{PyBytes, PyDict, PyInt, PyList, PyString};
 use self::second::{Leased, Second};
 use super::key::{self, Made, Prefix};
 use super::misses::{self, MissToken, Wanted};
-use super::pattern;
 use super::place::{self, Place, Table};
 use super::shared::SharedStore;
 use super::store::{self, DEFAULT_BYTES};
 use super::value::Kept;
+use crate::glob::Glob;
 use crate::store::{Bounds, Culling, Expiry, Facts, Moment, Offer, Since};
 use tierkeep_generations::Slot;
 
@@ -748,21 +748,21 @@ impl CacheCore {
         if let Some(second) = self.second.get() {
             return second.keys(py, &pattern)?.iter().map(|key| key::text_of(py, key)).collect();
         }
-        let prefix = pattern::literal_prefix(&pattern);
-        let keys = self.place()?.keys(prefix, |key| pattern::matches(&pattern, key), place::now());
+        let glob = Glob::new(&pattern);
+        let keys = self.place()?.keys(glob.prefix(), |key| glob.matches(key), place::now());
         keys.iter().map(|key| key::text_of(py, key)).collect()
     }
 
     /// Removes what matches a made pattern, and tells how many there were.
     fn _delete_matching(&self, py: Python<'_>, pattern: &Bound<'_, PyString>) -> PyResult<usize> {
         let pattern = key::bytes_of(pattern)?;
-        let prefix = pattern::literal_prefix(&pattern);
         let place = self.place()?;
         misses::forget_all(py, place)?;
         if let Some(second) = self.second.get() {
             return second.remove_matching(py, &pattern);
         }
-        Ok(place.delete_matching(prefix, |key| pattern::matches(&pattern, key), place::now()))
+        let glob = Glob::new(&pattern);
+        Ok(place.delete_matching(glob.prefix(), |key| glob.matches(key), place::now()))
     }
 
     /// Empties this LOCATION, in every process of the machine.

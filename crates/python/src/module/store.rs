@@ -8,9 +8,10 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 use tierkeep_generations::Slot;
 
+use super::key;
 use super::place::{self, Place, Table};
 use super::value::Kept;
-use super::{key, pattern};
+use crate::glob::Glob;
 use crate::store::{Bounds, Culling, Expiry, Facts, Offer};
 
 /// Bytes of a store unless told otherwise.
@@ -204,15 +205,14 @@ impl Store {
     #[pyo3(signature = (pattern=None))]
     fn keys<'py>(&self, py: Python<'py>, pattern: Option<&Bound<'py, PyString>>) -> PyResult<Vec<Bound<'py, PyAny>>> {
         let pattern = pattern.map(|pattern| key::bytes_of(pattern)).transpose()?.unwrap_or(b"*".into());
-        let prefix = pattern::literal_prefix(&pattern);
-        let keys = self.place.keys(prefix, |key| pattern::matches(&pattern, key), place::now());
+        let glob = Glob::new(&pattern);
+        let keys = self.place.keys(glob.prefix(), |key| glob.matches(key), place::now());
         keys.iter().map(|key| key::text_of(py, key)).collect()
     }
 
     fn delete_matching(&self, pattern: &Bound<'_, PyString>) -> PyResult<usize> {
-        let pattern = key::bytes_of(pattern)?;
-        let prefix = pattern::literal_prefix(&pattern);
-        Ok(self.place.delete_matching(prefix, |key| pattern::matches(&pattern, key), place::now()))
+        let glob = Glob::new(&key::bytes_of(pattern)?);
+        Ok(self.place.delete_matching(glob.prefix(), |key| glob.matches(key), place::now()))
     }
 
     fn invalidate_tags(&self, tags: &Bound<'_, PyAny>) -> PyResult<()> {
