@@ -196,6 +196,14 @@ impl<K: CacheKey, V: Send + Sync + 'static> View<K, V> {
         Some(self.found(Engine::served(&self.shared, &entry, Source::Memory, false)))
     }
 
+    /// What [`at_once`](Self::at_once) finds, without where it comes from and how old it is, in a quarter less time.
+    /// `None` also where it is known that there is no value.
+    #[inline]
+    pub fn value_at_once(&self, key: &K) -> Option<Arc<V>> {
+        let entry = self.fresh_where(key, |entry, now| !self.needs_tending(entry, now))?;
+        value_of(entry.value.as_ref())
+    }
+
     /// The value; loaded if no tier has it. However many ask at once, one load runs on this node, and with a remote
     /// tier one in the cluster.
     ///

@@ -242,7 +242,7 @@ fn tokens(function: &Function, shape: Shape, options: &MeasuredOptions) -> Token
                 let #span = #krate::call::wanted(#opened);
                 let mut #call = #site.begin(true);
                 let #output = ::core::future::poll_fn(
-                    |context| #call.poll(#span.as_ref(), #busy, #future.as_mut(), context)
+                    |context| #call.poll(#span.as_deref(), #busy, #future.as_mut(), context)
                 ).await;
                 #call.end(#ended);
                 #output

@@ -47,6 +47,7 @@ impl Site {
         if on { self.begin_now() } else { Call(None) }
     }
 
+    #[inline]
     fn begin_now(&'static self) -> Call {
         let recorder = self.recorder.get_or_init(|| registry::recorder(self.name));
         Call(Some(Begun { recorder, at: Instant::now(), stage: Stage::Running, busy: 0 }))
@@ -76,10 +77,12 @@ enum Stage {
 impl Call {
     /// The call has returned.
     #[inline]
-    pub fn end(mut self, ending: Ending) {
-        if let Some(begun) = self.0.take() {
+    pub fn end(self, ending: Ending) {
+        if let Some(begun) = &self.0 {
             begun.end(ending);
         }
+        // Nothing is left to be dropped, and taking it out would copy it.
+        std::mem::forget(self);
     }
 
     /// Polls the body of an async function, within a span.
@@ -110,15 +113,17 @@ impl Call {
     }
 }
 
-/// A span, unless it is one that nobody wants: that need not be carried along.
+/// A span, unless it is one that nobody wants: that need not be carried along. Boxed, as every future is as large as if it
+/// carried one.
 #[inline]
 #[must_use]
-pub fn wanted(span: Span) -> Option<Span> {
-    if span.is_disabled() { None } else { Some(span) }
+pub fn wanted(span: Span) -> Option<Box<Span>> {
+    if span.is_disabled() { None } else { Some(Box::new(span)) }
 }
 
 impl Begun {
-    fn end(self, ending: Ending) {
+    #[inline]
+    fn end(&self, ending: Ending) {
         self.recorder.ended(whole_nanoseconds(self.at.elapsed()), ending);
         if self.busy > 0 {
             self.recorder.was_busy(self.busy);
@@ -126,7 +131,7 @@ impl Begun {
     }
 
     #[cold]
-    fn break_off(self) {
+    fn break_off(&self) {
         match self.stage {
             Stage::Running => self.recorder.panicked(),
             Stage::Waiting => self.recorder.cancelled(),
@@ -137,7 +142,7 @@ impl Begun {
 impl Drop for Call {
     #[inline]
     fn drop(&mut self) {
-        if let Some(begun) = self.0.take() {
+        if let Some(begun) = &self.0 {
             begun.break_off();
         }
     }
@@ -171,7 +176,7 @@ pub async fn future<F: Future>(
     }
     let span = wanted(span());
     let mut call = site.begin(true);
-    let output = poll_fn(|context| call.poll(span.as_ref(), busy, body.as_mut(), context)).await;
+    let output = poll_fn(|context| call.poll(span.as_deref(), busy, body.as_mut(), context)).await;
     call.end(ending(&output));
     output
 }

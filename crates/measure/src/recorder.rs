@@ -1,16 +1,24 @@
 //! What became of a function's calls: counters that many threads add to without waiting.
+//!
+//! The first threads have counters of their own, which nobody else writes: a load and a store take a tenth of what an addition
+//! takes that must be one for all threads. Such counters are not cleared by others either: a reset begins an era, and whoever counts
+//! next clears what is of an earlier one.
 
-use std::cell::Cell;
+mod seat;
+
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicU64,
+    Ordering::{Acquire, Relaxed, Release},
+};
 
+use self::seat::{OWN, SHARED, Seat};
 use crate::nanos::Nanos;
 use crate::report::FunctionReport;
 use crate::scale::{BUCKETS, middle, place};
 
-/// Threads with more than this many before them share counters with an earlier one. A name takes 19 kB for each thread that
-/// calls it, so at most 300 kB.
-const SHARDS: usize = 16;
+/// Sets of counters. Each takes 19 kB once a thread has counted there, so that a name takes at most 460 kB.
+const SHARDS: usize = OWN + SHARED;
 
 /// How a call ended that was not broken off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,14 +34,18 @@ pub enum Ending {
 pub(crate) struct Recorder {
     name: &'static str,
     shards: [OnceLock<Shard>; SHARDS],
+    /// Resets so far.
+    era: AtomicU64,
     /// Too rare to be spread over threads.
     panics: AtomicU64,
     cancelled: AtomicU64,
 }
 
-/// What some threads have counted.
+/// What one thread has counted, or some together.
 #[derive(Debug)]
 struct Shard {
+    /// The resets that the thread has seen. What it counted before the last one counts for nothing.
+    era: AtomicU64,
     buckets: Box<[AtomicU64]>,
     total: AtomicU64,
     shortest: AtomicU64,
@@ -44,29 +56,27 @@ struct Shard {
 
 impl Recorder {
     pub(crate) fn new(name: &'static str) -> Self {
-        let (panics, cancelled) = (AtomicU64::new(0), AtomicU64::new(0));
-        Self { name, shards: [const { OnceLock::new() }; SHARDS], panics, cancelled }
+        let zero = || AtomicU64::new(0);
+        Self { name, shards: [const { OnceLock::new() }; SHARDS], era: zero(), panics: zero(), cancelled: zero() }
     }
 
     /// Counts a call that ended. Two additions, and a comparison each for the shortest and the longest.
+    #[inline]
     pub(crate) fn ended(&self, nanoseconds: u64, ending: Ending) {
-        let shard = self.shard();
-        shard.buckets[place(nanoseconds)].fetch_add(1, Relaxed);
-        shard.total.fetch_add(nanoseconds, Relaxed);
-        if nanoseconds < shard.shortest.load(Relaxed) {
-            shard.shortest.fetch_min(nanoseconds, Relaxed);
-        }
-        if nanoseconds > shard.longest.load(Relaxed) {
-            shard.longest.fetch_max(nanoseconds, Relaxed);
-        }
-        if ending == Ending::Error {
-            shard.errors.fetch_add(1, Relaxed);
+        let seat = Seat::of_thread();
+        let shard = self.shard(seat);
+        if seat.is_own() {
+            shard.ended::<Alone>(nanoseconds, ending)
+        } else {
+            shard.ended::<Among>(nanoseconds, ending)
         }
     }
 
     /// Adds to the time that futures were polled.
     pub(crate) fn was_busy(&self, nanoseconds: u64) {
-        self.shard().busy.fetch_add(nanoseconds, Relaxed);
+        let seat = Seat::of_thread();
+        let shard = self.shard(seat);
+        if seat.is_own() { Alone::add(&shard.busy, nanoseconds) } else { Among::add(&shard.busy, nanoseconds) }
     }
 
     pub(crate) fn panicked(&self) {
@@ -77,15 +87,31 @@ impl Recorder {
         self.cancelled.fetch_add(1, Relaxed);
     }
 
-    fn shard(&self) -> &Shard {
-        self.shards[turn()].get_or_init(Shard::new)
+    /// The calling thread's counters, of this era.
+    #[inline]
+    fn shard(&self, seat: Seat) -> &Shard {
+        let era = self.era.load(Relaxed);
+        let shard = self.shards[seat.index()].get_or_init(|| Shard::new(era));
+        if seat.is_own() && shard.era.load(Relaxed) != era {
+            shard.clear();
+            shard.era.store(era, Release);
+        }
+        shard
+    }
+
+    /// The counters of this era.
+    fn counted(&self) -> impl Iterator<Item = &Shard> {
+        let era = self.era.load(Relaxed);
+        let (own, shared) = self.shards.split_at(OWN);
+        let own = own.iter().filter_map(OnceLock::get).filter(move |shard| shard.era.load(Acquire) == era);
+        own.chain(shared.iter().filter_map(OnceLock::get))
     }
 
     /// What was counted so far; `None` where nothing was. Calls that end meanwhile are in some of the numbers.
     pub(crate) fn read(&self) -> Option<FunctionReport> {
         let mut buckets = vec![0; BUCKETS];
         let (mut total, mut shortest, mut longest, mut errors, mut busy) = (0_u64, u64::MAX, 0, 0, 0_u64);
-        for shard in self.shards.iter().filter_map(OnceLock::get) {
+        for shard in self.counted() {
             for (sum, bucket) in buckets.iter_mut().zip(&shard.buckets) {
                 *sum += bucket.load(Relaxed);
             }
@@ -124,21 +150,62 @@ impl Recorder {
     }
 
     pub(crate) fn reset(&self) {
-        for shard in self.shards.iter().filter_map(OnceLock::get) {
-            for counter in shard.buckets.iter().chain([&shard.total, &shard.longest, &shard.errors, &shard.busy]) {
-                counter.store(0, Relaxed);
-            }
-            shard.shortest.store(u64::MAX, Relaxed);
-        }
+        self.era.fetch_add(1, Relaxed);
+        self.shards[OWN..].iter().filter_map(OnceLock::get).for_each(Shard::clear);
         self.panics.store(0, Relaxed);
         self.cancelled.store(0, Relaxed);
     }
 }
 
+/// How counters are added to.
+trait Adding {
+    fn add(counter: &AtomicU64, number: u64);
+    fn lower(least: &AtomicU64, number: u64);
+    fn raise(most: &AtomicU64, number: u64);
+}
+
+/// By the only thread that writes them.
+struct Alone;
+
+impl Adding for Alone {
+    #[inline]
+    fn add(counter: &AtomicU64, number: u64) {
+        counter.store(counter.load(Relaxed).wrapping_add(number), Relaxed);
+    }
+
+    #[inline]
+    fn lower(least: &AtomicU64, number: u64) {
+        least.store(number, Relaxed);
+    }
+
+    #[inline]
+    fn raise(most: &AtomicU64, number: u64) {
+        most.store(number, Relaxed);
+    }
+}
+
+/// By several threads.
+struct Among;
+
+impl Adding for Among {
+    fn add(counter: &AtomicU64, number: u64) {
+        counter.fetch_add(number, Relaxed);
+    }
+
+    fn lower(least: &AtomicU64, number: u64) {
+        least.fetch_min(number, Relaxed);
+    }
+
+    fn raise(most: &AtomicU64, number: u64) {
+        most.fetch_max(number, Relaxed);
+    }
+}
+
 impl Shard {
-    fn new() -> Self {
+    fn new(era: u64) -> Self {
         let zero = || AtomicU64::new(0);
         Self {
+            era: AtomicU64::new(era),
             buckets: (0..BUCKETS).map(|_| zero()).collect(),
             total: zero(),
             shortest: AtomicU64::new(u64::MAX),
@@ -146,6 +213,29 @@ impl Shard {
             errors: zero(),
             busy: zero(),
         }
+    }
+
+    #[inline]
+    fn ended<A: Adding>(&self, nanoseconds: u64, ending: Ending) {
+        A::add(&self.buckets[place(nanoseconds)], 1);
+        A::add(&self.total, nanoseconds);
+        if nanoseconds < self.shortest.load(Relaxed) {
+            A::lower(&self.shortest, nanoseconds);
+        }
+        if nanoseconds > self.longest.load(Relaxed) {
+            A::raise(&self.longest, nanoseconds);
+        }
+        if ending == Ending::Error {
+            A::add(&self.errors, 1);
+        }
+    }
+
+    #[cold]
+    fn clear(&self) {
+        for counter in self.buckets.iter().chain([&self.total, &self.longest, &self.errors, &self.busy]) {
+            counter.store(0, Relaxed);
+        }
+        self.shortest.store(u64::MAX, Relaxed);
     }
 }
 
@@ -159,18 +249,6 @@ fn at_rank(buckets: &[u64], rank: u64) -> f64 {
         }
     }
     0.0
-}
-
-/// This thread's place among the shards.
-fn turn() -> usize {
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
-    thread_local!(static TURN: Cell<usize> = const { Cell::new(usize::MAX) });
-    TURN.with(|turn| {
-        if turn.get() == usize::MAX {
-            turn.set(NEXT.fetch_add(1, Relaxed));
-        }
-        turn.get() % SHARDS
-    })
 }
 
 #[cfg(test)]

@@ -449,3 +449,24 @@ async fn a_stale_value_stands_in_while_another_node_loads() {
 
     assert_eq!((*value, start.elapsed()), (1, Duration::ZERO));
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_had_at_once_is_fresh_and_counted_and_nothing_else_is() {
+    let policy = exactly(secs(100)).negative(secs(50)).stale_if_error(secs(100));
+    let view = with_policy(policy);
+    let at_once = |key: u64| {
+        let (value, found) = (view.value_at_once(&key), view.at_once(&key));
+        assert_eq!(value, found.and_then(|found| found.value), "{key}");
+        value.as_deref().copied()
+    };
+    assert_eq!((at_once(1), view.counts().memory_hits), (None, 0));
+
+    view.get_or_load(&1, giving(7)).await.unwrap();
+    view.find_or_load(&2, answering(Loaded::absent())).await.unwrap();
+    let before = view.counts().memory_hits;
+    assert_eq!((at_once(1), at_once(2)), (Some(7), None));
+    assert_eq!(view.counts().memory_hits, before + 4);
+
+    pass(millis(100_000)).await;
+    assert_eq!((at_once(1), view.counts().memory_hits), (None, before + 4));
+}

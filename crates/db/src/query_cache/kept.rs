@@ -125,6 +125,13 @@ impl EncodedKey {
     }
 }
 
+/// A query that memory did not answer.
+pub(super) struct Asked {
+    pub(super) parameters: ParameterKey,
+    /// Of its text, if the answers of that are known to be kept.
+    pub(super) number: Option<u64>,
+}
+
 /// Answers by text and parameters, with what is needed to judge them.
 pub(super) struct Kept<R> {
     cache: Cache,
@@ -177,6 +184,18 @@ impl<R: Send + Sync + 'static> Kept<R> {
             return None;
         }
         self.plans.number_of(prepared, now)
+    }
+
+    /// The answer to the parameters of a text if memory has it and there is nothing to wait for: without a look at the
+    /// room that a future needs in which a query may be run.
+    #[inline]
+    pub(super) fn at_once(&self, number: Option<u64>, parameters: ParameterKey) -> Result<Answer<R>, Asked> {
+        let Some(known) = number else { return Err(Asked { parameters, number }) };
+        let key = EncodedKey::new(known, parameters);
+        match self.view.value_at_once(&key) {
+            Some(rows) => Ok(Answer { rows, origin: Origin::Cache }),
+            None => Err(Asked { parameters: key.0, number }),
+        }
     }
 
     /// Names the tables that an answer under a number rests on to whoever keeps it.

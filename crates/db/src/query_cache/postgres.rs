@@ -9,7 +9,7 @@ use tokio_postgres::{Client, Row};
 use tokio_util::sync::CancellationToken;
 
 use super::follower::EVENTS;
-use super::kept::{EncodedKey, Kept, LoadFailure};
+use super::kept::{Asked, EncodedKey, Kept, LoadFailure};
 use super::plans::{LONGEST, Plan, Prepared, Verdict};
 use super::reads::Reads;
 use super::{Answer, Bypass, Origin, Parameter, ParameterKey, QueryError, QuerySettings, Uncachable};
@@ -111,7 +111,10 @@ impl PreparedPostgresQuery {
         let mut encoded = ParameterKey::default();
         parameters.iter().for_each(|parameter| parameter.write(&mut encoded));
         let number = kept.number_of(&self.prepared, encoded.says_time);
-        self.queries.answered(&self.prepared.text, parameters, encoded, number).await
+        match kept.at_once(number, encoded) {
+            Ok(answer) => Ok(answer),
+            Err(asked) => Box::pin(self.queries.answered(&self.prepared.text, parameters, asked)).await,
+        }
     }
 }
 
@@ -157,7 +160,10 @@ impl PostgresQueries {
         let mut encoded = ParameterKey::default();
         parameters.iter().for_each(|parameter| parameter.write(&mut encoded));
         let number = kept.number(sql, encoded.says_time);
-        self.answered(sql, parameters, encoded, number).await
+        match kept.at_once(number, encoded) {
+            Ok(answer) => Ok(answer),
+            Err(asked) => Box::pin(self.answered(sql, parameters, asked)).await,
+        }
     }
 
     /// Prepares a text that is asked often: its answers are found without looking at the text again. Asks nothing.
@@ -170,10 +176,10 @@ impl PostgresQueries {
         &self,
         sql: &str,
         parameters: &[&dyn Parameter],
-        encoded: ParameterKey,
-        number: Option<u64>,
+        asked: Asked,
     ) -> Result<Answer<Row>, QueryError> {
         let Inner { pool, kept, session: usual, .. } = &*self.inner;
+        let Asked { parameters: encoded, number } = asked;
         let number = match number {
             Some(number) => number,
             None => match self.cachable(sql, &encoded).await? {

@@ -9,7 +9,7 @@ use tierkeep_cache::{Cache, Counts, LoadContext};
 use tokio_util::sync::CancellationToken;
 
 use super::follower::EVENTS;
-use super::kept::{EncodedKey, Kept};
+use super::kept::{Asked, EncodedKey, Kept};
 use super::plans::{LONGEST, Plan, Prepared, Verdict};
 use super::postgres::completeness;
 use super::{Answer, Bypass, Origin, ParameterKey, QueryError, QuerySettings, Uncachable};
@@ -98,7 +98,10 @@ impl PreparedSqliteQuery {
         let mut encoded = ParameterKey::default();
         parameters.iter().for_each(|parameter| write(parameter, &mut encoded));
         let number = kept.number_of(&self.prepared, false);
-        self.queries.answered(&self.prepared.text, parameters, encoded, number).await
+        match kept.at_once(number, encoded) {
+            Ok(answer) => Ok(answer),
+            Err(asked) => Box::pin(self.queries.answered(&self.prepared.text, parameters, asked)).await,
+        }
     }
 }
 
@@ -139,7 +142,10 @@ impl SqliteQueries {
         let mut encoded = ParameterKey::default();
         parameters.iter().for_each(|parameter| write(parameter, &mut encoded));
         let number = kept.number(sql, false);
-        self.answered(sql, parameters, encoded, number).await
+        match kept.at_once(number, encoded) {
+            Ok(answer) => Ok(answer),
+            Err(asked) => Box::pin(self.answered(sql, parameters, asked)).await,
+        }
     }
 
     /// Prepares a text that is asked often: its answers are found without looking at the text again. Asks nothing.
@@ -148,14 +154,9 @@ impl SqliteQueries {
         PreparedSqliteQuery { queries: self.clone(), prepared: Prepared::new(sql) }
     }
 
-    async fn answered(
-        &self,
-        sql: &str,
-        parameters: &[Value],
-        encoded: ParameterKey,
-        number: Option<u64>,
-    ) -> Result<Answer<Vec<Value>>, QueryError> {
+    async fn answered(&self, sql: &str, parameters: &[Value], asked: Asked) -> Result<Answer<Vec<Value>>, QueryError> {
         let Inner { db, kept, .. } = &*self.inner;
+        let Asked { parameters: encoded, number } = asked;
         let number = match number {
             Some(number) => number,
             None => match self.cachable(sql).await? {

@@ -1,5 +1,7 @@
 //! The recorder against a sorted list of everything it was told.
 
+use std::sync::Barrier;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -90,4 +92,36 @@ fn reset_forgets_everything() {
 
     recorder.ended(5, Ending::Value);
     assert_eq!(recorder.read(), told(&[5]).read().map(|report| FunctionReport { name: "model".into(), ..report }));
+}
+
+#[test]
+fn reset_forgets_what_every_thread_counted_and_each_goes_on_from_nothing() {
+    let recorder = Recorder::new("eras");
+    let count = || {
+        recorder.ended(1000, Ending::Error);
+        recorder.was_busy(7);
+    };
+    let (counted, reset) = (Barrier::new(2 * SHARDS + 1), Barrier::new(2 * SHARDS + 1));
+    std::thread::scope(|scope| {
+        for _ in 0..2 * SHARDS {
+            scope.spawn(|| {
+                count();
+                counted.wait();
+                reset.wait();
+                count();
+            });
+        }
+        counted.wait();
+        assert_eq!(recorder.read().unwrap().errors, 2 * SHARDS as u64);
+        recorder.reset();
+        assert_eq!(recorder.read(), None);
+        reset.wait();
+    });
+
+    let report = recorder.read().unwrap();
+    assert_eq!((report.errors, report.busy), (2 * SHARDS as u64, Some(Nanos::whole(14 * SHARDS as u64))));
+    assert_eq!(
+        (report.total, report.min, report.max),
+        (Nanos::whole(2000 * SHARDS as u64), Nanos::whole(1000), Nanos::whole(1000))
+    );
 }
