@@ -80,7 +80,7 @@ async fn each_index_that_the_learning_schema_lost_is_named_first_and_suggested(d
                 "set session_replication_role = replica;
                  insert into study_sessions (id, user_id, start_time, duration_minutes)
                  select ('a0000000-0000-4000-8000-' || lpad(n::text, 12, '0'))::uuid,
-                     ('b0000000-0000-4000-8000-' || lpad((n * 7919 % 1000)::text, 12, '0'))::uuid,
+                     ('b0000000-0000-4000-8000-' || lpad((n::bigint * 7919 % 1000)::text, 12, '0'))::uuid,
                      timestamptz '2020-01-01T00:00:00Z' + n * interval '1 minute', 30
                  from generate_series(1, {size}) n"
             );
