@@ -33,6 +33,11 @@ def visits(request):
     request.session["visits"] = request.session.get("visits", 0) + 1
     return HttpResponse(request.session["visits"])
 """
+URLS = """
+from school import views
+
+urlpatterns += [path(f"{view.__name__}/", view) for view in (views.courses, views.count, views.visits)]
+"""
 MODELS = """
 from django.core.cache import cache
 from django.db import models
@@ -125,8 +130,7 @@ def project(tmp_path: Path) -> Path:
     settings = tmp_path / "site_of_a_school" / "settings.py"
     settings.write_text(settings.read_text() + SETTINGS)
     urls = tmp_path / "site_of_a_school" / "urls.py"
-    ours = "\nfrom school import views\nurlpatterns += [path(f'{v.__name__}/', v) for v in (views.courses, views.count, views.visits)]\n"
-    urls.write_text(urls.read_text() + ours)
+    urls.write_text(urls.read_text() + URLS)
     return tmp_path
 
 
