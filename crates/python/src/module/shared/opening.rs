@@ -16,9 +16,6 @@ use crate::module::store::DEFAULT_BYTES;
 use crate::remote::{Remote, Sabotage, Settings as Address, SettingsError};
 use crate::store::Bounds;
 
-/// Bytes from which on a value is compressed, unless told.
-const COMPRESSED_FROM: usize = 256;
-
 /// Stores by their settings as text. The lock is held for no Python code and no request.
 static STORES: LazyLock<Mutex<HashMap<String, Arc<Shared>>>> = LazyLock::new(Mutex::default);
 
@@ -115,17 +112,10 @@ impl Options {
     }
 
     fn compressor(&self) -> PyResult<Compressor> {
-        let compression = match self.compressor.as_deref() {
-            None | Some("identity") => return Ok(Compressor::NONE),
-            Some("zlib") => Compression::Zlib,
-            Some("gzip") => Compression::Gzip,
-            Some("lz4") => Compression::Lz4,
-            Some(other) => {
-                let message = format!("`{other}` is no compressor; accepted: identity, zlib, gzip, lz4");
-                return Err(PyValueError::new_err(message));
-            }
-        };
-        Ok(Compressor { compression, at_least: self.compressed_from.unwrap_or(COMPRESSED_FROM) })
+        let Some(name) = self.compressor.as_deref() else { return Ok(Compressor::NONE) };
+        let compression = Compression::from_name(name).map_err(PyValueError::new_err)?;
+        let at_least = self.compressed_from.unwrap_or_else(|| compression.worthwhile_from());
+        Ok(Compressor { compression, at_least })
     }
 
     fn settings(&self) -> PyResult<Settings> {
