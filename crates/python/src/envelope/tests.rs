@@ -5,8 +5,10 @@ use super::*;
 const NAMES: [&str; 6] = ["identity", "zlib", "gzip", "lz4", "zstd", "lzma"];
 
 fn compressors() -> impl Strategy<Value = Compressor> {
-    (0..NAMES.len(), 0..64usize)
-        .prop_map(|(index, at_least)| Compressor { compression: Compression::from_name(NAMES[index]).unwrap(), at_least })
+    (0..NAMES.len(), 0..64usize).prop_map(|(index, at_least)| Compressor {
+        compression: Compression::from_name(NAMES[index]).unwrap(),
+        at_least,
+    })
 }
 
 /// Some of it can be compressed.

@@ -804,8 +804,11 @@ impl CacheCore {
         Kept::of(value)?.into_value(value.py())
     }
 
-    /// hits, misses, evictions, entries and bytes of this LOCATION in this process.
+    /// hits, misses, evictions, entries and bytes of this LOCATION in this process; with a server also stale.
     fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        store::stats(py, self.place()?)
+        match self.second.get() {
+            Some(second) => second.shared.stats(py),
+            None => store::stats(py, self.place()?),
+        }
     }
 }
