@@ -216,7 +216,10 @@ class CacheCore:
         """Empties this LOCATION, in every process of the machine."""
 
     def stats(self) -> dict[str, int]:
-        """hits, misses, evictions, entries and bytes of this LOCATION in this process."""
+        """hits, misses, evictions, entries and bytes of this LOCATION in this process.
+
+        With a server also stale: reads that `STALE_IF_ERROR` answered while it did not.
+        """
 
     def _remaining(self, key: Any, version: int | None = None) -> float | None: ...
     def _keys(self, pattern: str) -> list[str]: ...
@@ -319,9 +322,12 @@ class SharedStore:
         `location` is an address, or the primary's and then its replicas'. Options: `username`, `password`, `db`,
         `sentinels` (pairs of host and port), `sentinel_username`, `sentinel_password`, `namespace` ("tk"),
         `connect_timeout` (5.0), `socket_timeout` (1.0), `max_connections` (128), `secrets` (bytes; the first signs, none:
-        nothing is signed), `compressor` ("identity", "zlib", "gzip", "lz4"), `compressed_from` (256 bytes), `bound` (1.0),
-        `lease` (60.0: how long computing a missing value may take), `max_bytes` of copies (64 MiB), `generations` (the
-        path of the machine's table). Raises ValueError for what cannot work, TypeError for an unknown option.
+        nothing is signed), `serializer` ("pickle"; "json" and "msgpack" take what these give back of a value, and pickle
+        nothing), `compressor` ("identity", "zlib", "gzip", "lz4", "zstd", "lzma"), `compressed_from` (16 bytes, 101 for
+        lzma), `bound` (1.0), `lease` (60.0: how long computing a missing value may take), `copy_timeout` (how long a copy
+        counts at most), `stale_if_error` (how long copies that do not count any more are read while the server cannot be
+        asked; none are, unless told), `max_bytes` of copies (64 MiB), `generations` (the path of the machine's table).
+        Raises ValueError for what cannot work, TypeError for an unknown option.
         """
 
     @property
@@ -373,8 +379,12 @@ class SharedStore:
     def extend_lock(self, key: str, token: bytes, seconds: float | None = None) -> bool:
         """Holds a lock for so many seconds from now; False if it was not held any more."""
 
+    def close_idle(self) -> None:
+        """Closes connections that are not in use; the next request makes another."""
+
     def stats(self) -> dict[str, int]:
-        """hits, misses, evictions, entries, bytes of the copies in this process."""
+        """hits, misses, evictions, entries and bytes of the copies in this process, and stale: reads that
+        `stale_if_error` answered."""
 
 # status, body decoded from JSON, tier, as_of, Age in seconds, position
 _Answer = tuple[int, Any, str, str | None, int | None, int | None]

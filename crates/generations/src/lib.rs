@@ -88,7 +88,10 @@ pub struct Generations {
 #[derive(Debug)]
 enum Words {
     Mapped(Mapping),
-    Private(Box<[AtomicU64]>),
+    /// Of the system, as far as they were bumped: most tables are large and hardly used.
+    Private(Mapping),
+    /// Where the system gave none.
+    Held(Box<[AtomicU64]>),
 }
 
 impl Generations {
@@ -106,10 +109,15 @@ impl Generations {
         Ok(Generations { words: Words::Mapped(mapping), mask: slots.get() as u64 - 1 })
     }
 
-    /// A table that only this process sees. After a fork, parent and child each have their own.
+    /// A table that only this process sees. After a fork, parent and child each have their own. Takes memory for the
+    /// counters that were bumped, 4 KiB at a time.
     pub fn private(slots: SlotCount) -> Self {
-        let words = std::iter::repeat_with(AtomicU64::default).take(HEADER_WORDS + slots.get()).collect();
-        Generations { words: Words::Private(words), mask: slots.get() as u64 - 1 }
+        let words = HEADER_WORDS + slots.get();
+        let words = match Mapping::private(words) {
+            Ok(mapping) => Words::Private(mapping),
+            Err(_) => Words::Held(std::iter::repeat_with(AtomicU64::default).take(words).collect()),
+        };
+        Generations { words, mask: slots.get() as u64 - 1 }
     }
 
     /// True if other processes can see this table.
@@ -162,8 +170,8 @@ impl Generations {
     #[inline]
     fn words(&self) -> &[AtomicU64] {
         match &self.words {
-            Words::Mapped(mapping) => mapping.words(),
-            Words::Private(words) => words,
+            Words::Mapped(mapping) | Words::Private(mapping) => mapping.words(),
+            Words::Held(words) => words,
         }
     }
 }

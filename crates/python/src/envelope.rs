@@ -48,9 +48,9 @@ pub enum Mode {
     Tree,
     /// A pickle.
     Pickle,
-    /// JSON.
+    /// What JSON gives back of a value: [`tree`].
     Json,
-    /// MessagePack.
+    /// What MessagePack gives back of a value: [`tree`].
     MessagePack,
 }
 
@@ -92,6 +92,9 @@ pub enum EnvelopeError {
     /// It was written by a version that knows more than this one.
     #[error("the value is of a kind that is not known")]
     UnknownKind,
+    /// It was stored by somebody who keeps values in another way: it may hold what this way never gives.
+    #[error("the value was stored under another SERIALIZER")]
+    OtherDialect,
     /// It is signed, or no signature is required, and it cannot be decompressed.
     #[error("the value cannot be decompressed")]
     Damaged,

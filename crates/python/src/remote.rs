@@ -324,6 +324,13 @@ impl Remote {
         self.one(Vec::new(), |_| redis::cmd("PING"), Repeat::Safe).map(drop)
     }
 
+    /// Closes connections that are not in use; the next request makes another. The watch keeps its own.
+    pub fn close_idle(&self) {
+        if self.alive().is_ok() {
+            self.servers.close_idle();
+        }
+    }
+
     /// Connections that exist at this moment.
     pub fn open_connections(&self) -> usize {
         self.servers.open()

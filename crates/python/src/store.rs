@@ -131,8 +131,13 @@ impl<V: Weigh> Store<V> {
             return None;
         };
         let entry = shelf.entry(at);
-        if entry.expires.is_over(now) || freshness.stamp(entry.slot, &entry.tags) != entry.stamp {
+        let is_changed = freshness.stamp(entry.slot, &entry.tags) != entry.stamp;
+        let expires = entry.expires;
+        if is_changed || expires.is_over(now) {
             shelf.counts.misses += 1;
+            if !is_changed && !expires.is_gone(now, shelf.grace) {
+                return None;
+            }
             let dead = shelf.remove(at);
             drop(inside);
             drop(dead);
@@ -141,6 +146,25 @@ impl<V: Weigh> Store<V> {
         let taken = take(&entry.value, Facts { sequence: entry.sequence, expires: entry.expires });
         shelf.counts.hits += 1;
         shelf.refresh(at);
+        Some(taken)
+    }
+
+    /// Keeps values for `nanos` after their end, for [`Store::look_late`] alone.
+    pub fn keep_late(&self, nanos: u64) {
+        self.lock().shelf.grace = nanos;
+    }
+
+    /// As [`Store::get`], also of a value whose end came no longer ago than [`Store::keep_late`] allows. Never of one
+    /// that was changed.
+    pub fn look_late<R>(&self, key: &[u8], now: Moment, take: impl FnOnce(&V) -> R) -> Option<R> {
+        let mut inside = self.lock();
+        let Inside { shelf, freshness } = &mut *inside;
+        let entry = shelf.entry(shelf.find(key)?);
+        if entry.expires.is_gone(now, shelf.grace) || freshness.stamp(entry.slot, &entry.tags) != entry.stamp {
+            return None;
+        }
+        let taken = take(&entry.value);
+        shelf.counts.late += 1;
         Some(taken)
     }
 

@@ -6,6 +6,8 @@ import logging
 import os
 import pickle
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -88,10 +90,11 @@ VALUES: list[Any] = [
 
 
 @pytest.mark.parametrize("value", VALUES, ids=lambda value: repr(value)[:20] if value != 10**5000 else "long")
-@pytest.mark.parametrize("compressor", ["identity", "zlib", "gzip", "lz4"])
+@pytest.mark.parametrize("compressor", ["identity", "zlib", "gzip", "lz4", "zstd", "lzma"])
 def test_a_value_comes_back_equal_in_value_and_type(spaces: Spaces, value: Any, compressor: str) -> None:
     writer = spaces.store(compressor=compressor, compressed_from=0)
-    reader = spaces.store(compressor=compressor, compressed_from=0, machine=2)
+    # How it was compressed stands beside the value.
+    reader = spaces.store(machine=2)
 
     writer.set("k", value)
 
@@ -231,7 +234,9 @@ def test_settings_that_cannot_work_are_refused(url: str) -> None:
     for location, options in [
         ("memcached://h", {}),
         ([], {}),
-        (url, {"compressor": "zstd"}),
+        (url, {"compressor": "brotli"}),
+        (url, {"serializer": "yaml"}),
+        (url, {"stale_if_error": -1}),
         (url, {"bound": 0}),
         (url, {"max_connections": 0}),
         (url, {"namespace": "a b"}),
@@ -313,3 +318,24 @@ def test_children_go_on_with_connections_of_their_own(spaces: Spaces) -> None:
         over.set()
         for thread in threads:
             thread.join()
+
+
+def test_a_store_takes_memory_for_what_it_hears_of_and_not_for_what_it_might(tmp_path: Path) -> None:
+    script = f"""
+from tierkeep._core import SharedStore
+
+def resident():
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("VmRSS"))
+
+def opened(number):
+    return SharedStore(f"redis://127.0.0.1:1/{{number}}", generations={str(tmp_path / "generations")!r})
+
+first = opened(0)
+before = resident()
+stores = [opened(number) for number in range(1, 9)]
+print((resident() - before) // 8)
+"""
+    kibibytes = int(subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout)
+    # Each could tell a million keys apart, by 8 MiB of counters.
+    assert kibibytes < 1024

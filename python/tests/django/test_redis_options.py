@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import socket
 import time
 from pathlib import Path
@@ -13,6 +14,7 @@ from conftest import FOLDER
 from django.core.exceptions import ImproperlyConfigured
 from django.test import override_settings
 
+from tierkeep._core import SharedStore
 from tierkeep.django import Cache
 from tierkeep.django.options import Options
 from tierkeep.django.redis_options import Remote
@@ -58,6 +60,24 @@ def test_the_options_of_django_redis_are_understood() -> None:
     assert "secret" not in repr(read)
 
 
+@pytest.mark.parametrize(
+    ("module", "name", "called"),
+    [
+        ("identity", "IdentityCompressor", "identity"),
+        ("zlib", "ZlibCompressor", "zlib"),
+        ("gzip", "GzipCompressor", "gzip"),
+        ("lz4", "Lz4Compressor", "lz4"),
+        ("lzma", "LzmaCompressor", "lzma"),
+        ("zstd", "ZStdCompressor", "zstd"),
+    ],
+)
+def test_every_compressor_of_django_redis_is_known(module: str, name: str, called: str) -> None:
+    arguments = remote(COMPRESSOR=f"django_redis.compressors.{module}.{name}").arguments
+    assert arguments["compressor"] == called
+    # And it is one of the extension's.
+    SharedStore(ADDRESS, **arguments)
+
+
 def test_sentinels() -> None:
     read = remote(
         CLIENT_CLASS="django_redis.client.SentinelClient",
@@ -67,6 +87,13 @@ def test_sentinels() -> None:
 
     assert read.arguments["sentinels"] == [("a", 26379), ("b", 26380)]
     assert read.arguments["sentinel_password"] == "p"
+    # As django-redis has it without a SentinelClient; who is the primary is asked of the sentinels.
+    for location in (
+        ["redis://name/1?is_master=1", "redis://name/1?is_master=0"],
+        ["redis://name?db=1&is_master=1"],
+    ):
+        several = Options.of(location, {"OPTIONS": {"SENTINELS": [("a", 1)]}}).remote
+        assert several is not None and several.location == ["redis://name/1"]
 
 
 def test_settings_of_the_project() -> None:
@@ -78,6 +105,9 @@ def test_settings_of_the_project() -> None:
         assert len(set(read.arguments["secrets"])) == 3
         assert remote(IGNORE_EXCEPTIONS=False).ignore_exceptions is False
     assert remote(SIGN=False).arguments["secrets"] == []
+    assert not remote().closes_connections
+    with override_settings(DJANGO_REDIS_CLOSE_CONNECTION=True):
+        assert remote().closes_connections and not remote(CLOSE_CONNECTION=False).closes_connections
 
 
 def test_a_name_is_no_address_and_a_list_is_one() -> None:
@@ -94,10 +124,20 @@ def test_a_name_is_no_address_and_a_list_is_one() -> None:
         ("CLIENT_CLASS", "django_redis.client.ShardClient", "Redis Cluster"),
         ("CLIENT_CLASS", "own.Client", "accepted: DefaultClient"),
         ("CLIENT_CLASS", 5, "path of a class"),
-        ("SERIALIZER", "django_redis.serializers.json.JSONSerializer", "leave SERIALIZER out"),
-        ("SERIALIZER", "own.Serializer", "PickleSerializer"),
-        ("COMPRESSOR", "django_redis.compressors.zstd.ZStdCompressor", "Lz4Compressor"),
+        ("CLIENT_CLASS", "own.DefaultClient", "accepted: DefaultClient"),
+        ("SERIALIZER", "own.Serializer", "PickleSerializer, JSONSerializer, MSGPackSerializer"),
+        ("SERIALIZER", "own.JSONSerializer", "own.JSONSerializer.*accepted: PickleSerializer"),
+        ("SERIALIZER", 5, "path of a class"),
+        ("PICKLE_VERSION", 6, "up to 5"),
+        ("PICKLE_VERSION", "new", "number of a protocol"),
         ("COMPRESSOR", "own.Compressor", "accepted: IdentityCompressor"),
+        ("COMPRESSOR", "own.ZlibCompressor", "accepted: IdentityCompressor"),
+        ("REPLICA_READ_ONLY", "no", "True or False"),
+        ("CLOSE_CONNECTION", 1, "True or False"),
+        ("STALE_IF_ERROR", 0, "more than 0 and up to 86400"),
+        ("STALE_IF_ERROR", 86_401, "more than 0 and up to 86400"),
+        ("L1_TIMEOUT", "1", "has to be seconds"),
+        ("SENTINEL_KWARGS", {"ssl": True}, "'ssl'.*Accepted: username, password"),
         ("CONNECTION_POOL_KWARGS", 1, "has to be a dict"),
         ("CONNECTION_POOL_KWARGS", {"ssl_cert_reqs": None}, "ssl_cert_reqs.*Accepted: .*max_connections"),
         ("SOCKET_TIMEOUT", "1", "has to be seconds"),
@@ -117,6 +157,11 @@ def test_what_cannot_be_done_is_refused_with_what_to_write_instead(option: str, 
     with pytest.raises(ImproperlyConfigured, match=sentence) as refusal:
         remote(**{"SENTINELS": [("a", 1)], option: value})
     assert option in str(refusal.value)
+
+
+def test_keys_are_given_back_by_a_function_beside_the_options_or_among_them() -> None:
+    for params in ({"REVERSE_KEY_FUNCTION": "operator.neg"}, {"OPTIONS": {"REVERSE_KEY_FUNCTION": "operator.neg"}}):
+        assert Options.of("", params).reverse_key is operator.neg
 
 
 def test_a_password_of_the_wrong_type_is_not_shown() -> None:

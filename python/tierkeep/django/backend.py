@@ -15,7 +15,8 @@ from tierkeep._core import Asker, CacheCore, SharedStore
 from tierkeep.django import errands, flight
 from tierkeep.django.extras import Extras
 from tierkeep.django.options import Options
-from tierkeep.django.redis_options import Remote
+from tierkeep.django.redis_options import Remote, serializer_of
+from tierkeep.django.serializers import class_for
 
 _Result = TypeVar("_Result")
 
@@ -27,6 +28,9 @@ class Cache(Extras, CacheCore, BaseCache):
     unless told otherwise), by entries only if `MAX_ENTRIES` is given.
     """
 
+    def __new__(cls, location: str | list[str], params: dict[str, Any]) -> Cache:
+        return super().__new__(class_for(cls, serializer_of(params.get("OPTIONS", {}))), location, params)
+
     def __init__(self, location: str | list[str], params: dict[str, Any]) -> None:
         options = Options.of(location, params)
         BaseCache.__init__(self, params)
@@ -37,6 +41,7 @@ class Cache(Extras, CacheCore, BaseCache):
         self._max_entries = options.max_entries
         self._name = options.name
         self._shared_store = None
+        self._closes_connections = False
         self._reads_copies = self._reads_as_core()
         if options.remote is None:
             self._open_or_warn(options)
@@ -76,6 +81,7 @@ class Cache(Extras, CacheCore, BaseCache):
             warnings.warn(message, RuntimeWarning, stacklevel=3)
             store = opened(None)
         self._shared_store = store
+        self._closes_connections = remote.closes_connections
         self._open_shared(
             store,
             self._makes_keys_as_django(),
@@ -106,6 +112,11 @@ class Cache(Extras, CacheCore, BaseCache):
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         for name, value in state.items():
             setattr(self, name, value)
+
+    def close(self, **kwargs: Any) -> None:
+        """Called by Django after each request. With `OPTIONS["CLOSE_CONNECTION"]` closes connections that are not in use."""
+        if self._closes_connections and self._shared_store is not None:
+            self._shared_store.close_idle()
 
     def validate_key(self, key: str) -> None:
         """Warns of what memcached would refuse, unless `OPTIONS["KEY_WARNINGS"]` is False."""

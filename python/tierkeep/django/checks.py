@@ -14,6 +14,7 @@ from django.core.checks import CheckMessage, Error, Warning
 from django.core.exceptions import ImproperlyConfigured
 
 from tierkeep.django.options import Options
+from tierkeep.django.redis_options import Remote
 
 #: The path under which settings name the backend, and the class's own.
 _BACKENDS = frozenset(["tierkeep.django.Cache", "tierkeep.django.backend.Cache"])
@@ -72,13 +73,18 @@ def _keeps_sessions(alias: str) -> bool:
 
 
 def values_are_signed(**_: Any) -> list[CheckMessage]:
-    """tierkeep.W012: whoever can write to Redis can run code here."""
+    """tierkeep.W012: whoever can write to Redis can run code here. Not so where JSON or msgpack is read, and no pickle."""
     return [
         Warning(
             f"CACHES[{alias!r}] has SIGN off: whoever can write to its server can have its readers run code.",
-            hint="Leave OPTIONS['SIGN'] out.",
+            hint="Leave OPTIONS['SIGN'] out, or set SERIALIZER to 'django_redis.serializers.json.JSONSerializer', "
+            "which reads no pickle.",
             id="tierkeep.W012",
         )
         for alias, options in _ours()
-        if isinstance(options, Options) and options.remote is not None and not options.remote.arguments["secrets"]
+        if isinstance(options, Options) and options.remote is not None and _believes_all(options.remote)
     ]
+
+
+def _believes_all(remote: Remote) -> bool:
+    return remote.serializer == "pickle" and not remote.arguments["secrets"]

@@ -61,7 +61,8 @@ class Options:
             generations=_generations(options),
             key_warnings=boolean(options, "KEY_WARNINGS", True),
             remember_read_miss=seconds(options, "REMEMBER_READ_MISS", DEFAULT_REMEMBER_READ_MISS),
-            reverse_key=_function(options, "REVERSE_KEY_FUNCTION"),
+            # Beside OPTIONS, as django-redis has it, or among them.
+            reverse_key=_function({**options, **params}, "REVERSE_KEY_FUNCTION"),
             remote=remote,
         )
 

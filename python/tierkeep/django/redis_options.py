@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,18 +13,26 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.crypto import salted_hmac
 
+from tierkeep.django.serializers import SERIALIZERS
+
 logger = logging.getLogger("tierkeep.django")
 
 #: What only chooses Python code of redis-py or django-redis, none of which runs here.
 _NOT_NEEDED = frozenset(
-    "CONNECTION_FACTORY PARSER_CLASS REDIS_CLIENT_CLASS REDIS_CLIENT_KWARGS CONNECTION_POOL_CLASS PICKLE_VERSION "
-    "REPLICA_READ_ONLY CLOSE_CONNECTION".split()
+    "CONNECTION_FACTORY PARSER_CLASS REDIS_CLIENT_CLASS REDIS_CLIENT_KWARGS CONNECTION_POOL_CLASS".split()
 )
 
 _DONE = frozenset(
-    "CLIENT_CLASS SERIALIZER COMPRESSOR USERNAME PASSWORD DB SENTINELS SENTINEL_KWARGS SOCKET_TIMEOUT "
-    "SOCKET_CONNECT_TIMEOUT CONNECTION_POOL_KWARGS IGNORE_EXCEPTIONS LOG_IGNORED_EXCEPTIONS SIGN".split()
+    "CLIENT_CLASS SERIALIZER PICKLE_VERSION COMPRESSOR USERNAME PASSWORD DB SENTINELS SENTINEL_KWARGS SOCKET_TIMEOUT "
+    "SOCKET_CONNECT_TIMEOUT CONNECTION_POOL_KWARGS IGNORE_EXCEPTIONS LOG_IGNORED_EXCEPTIONS REPLICA_READ_ONLY "
+    "CLOSE_CONNECTION SIGN L1_TIMEOUT STALE_IF_ERROR".split()
 )
+
+#: Time limits of redis-py.
+_TIMES = frozenset(["socket_timeout", "socket_connect_timeout"])
+
+#: Seconds, a year and a day: a copy may be kept as long as a value, an old one is for the time of a repair.
+_LONGEST_COPY, _LONGEST_STALE = 366 * 86_400, 86_400
 
 #: Servers count their databases in 32 bits.
 _LAST_DATABASE = 2**31 - 1
@@ -39,16 +48,14 @@ _COMPRESSORS = {
     "ZlibCompressor": "zlib",
     "GzipCompressor": "gzip",
     "Lz4Compressor": "lz4",
+    "ZStdCompressor": "zstd",
+    "LzmaCompressor": "lzma",
 }
 
 #: What is said to a class that has no counterpart here.
 _INSTEAD = {
     "HerdClient": "one computation for all who ask at once is always on in get_or_set: use DefaultClient.",
     "ShardClient": "use a Redis Cluster (redis+cluster://host,host), which moves keys when servers come and go.",
-    "JSONSerializer": "values that JSON can hold are stored without pickle anyway: leave SERIALIZER out.",
-    "MSGPackSerializer": "values that msgpack can hold are stored without pickle anyway: leave SERIALIZER out.",
-    "ZStdCompressor": "use Lz4Compressor or ZlibCompressor of django_redis.compressors.",
-    "LzmaCompressor": "use Lz4Compressor or ZlibCompressor of django_redis.compressors.",
 }
 
 
@@ -65,6 +72,10 @@ class Remote:
     log_ignored_exceptions: bool
     #: Keys that SCAN is asked for at once; None for the default.
     scan_itersize: int | None
+    #: `pickle`, `json` or `msgpack`.
+    serializer: str
+    #: Connections that are not in use are closed with each request.
+    closes_connections: bool
 
     @classmethod
     def of(cls, location: str | list[str] | tuple[str, ...], options: Mapping[str, Any]) -> Remote:
@@ -75,12 +86,20 @@ class Remote:
         for name in sorted(_NOT_NEEDED & options.keys()):
             logger.debug("OPTIONS[%r] is not needed by tierkeep.django.Cache, and ignored", name)
         _client(options.get("CLIENT_CLASS"))
-        _serializer(options.get("SERIALIZER"))
-        arguments: dict[str, Any] = {"compressor": _compressor(options.get("COMPRESSOR"))}
+        serializer = serializer_of(options)
+        _pickle_version(options)
+        # Nothing is ever written to a replica.
+        _boolean(options, "REPLICA_READ_ONLY", True)
+        arguments: dict[str, Any] = {
+            "compressor": _compressor(options.get("COMPRESSOR")),
+            "serializer": None if serializer == "pickle" else serializer,
+            "copy_timeout": _seconds(options, "L1_TIMEOUT", None, _LONGEST_COPY),
+            "stale_if_error": _seconds(options, "STALE_IF_ERROR", None, _LONGEST_STALE),
+        }
         arguments |= _login(options) | _times(options) | _sentinels(options)
         arguments["secrets"] = _secrets() if _boolean(options, "SIGN", True) else []
         return cls(
-            location=_address(location) if isinstance(location, str) else [_address(one) for one in location],
+            location=_servers(location, "SENTINELS" in options),
             arguments={name: value for name, value in arguments.items() if value is not None},
             ignore_exceptions=_boolean(
                 options, "IGNORE_EXCEPTIONS", bool(getattr(settings, "DJANGO_REDIS_IGNORE_EXCEPTIONS", False))
@@ -89,31 +108,74 @@ class Remote:
                 options, "LOG_IGNORED_EXCEPTIONS", bool(getattr(settings, "DJANGO_REDIS_LOG_IGNORED_EXCEPTIONS", False))
             ),
             scan_itersize=getattr(settings, "DJANGO_REDIS_SCAN_ITERSIZE", None),
+            serializer=serializer,
+            closes_connections=_boolean(
+                options, "CLOSE_CONNECTION", bool(getattr(settings, "DJANGO_REDIS_CLOSE_CONNECTION", False))
+            ),
         )
 
 
+def serializer_of(options: Mapping[str, Any]) -> str:
+    """`pickle`, `json` or `msgpack`. Raises ImproperlyConfigured for another."""
+    value = options.get("SERIALIZER")
+    if value is None:
+        return "pickle"
+    name = _class_name("SERIALIZER", value)
+    if name not in SERIALIZERS:
+        raise _refuse("SERIALIZER", value, name, ", ".join(SERIALIZERS) + " of django_redis.serializers")
+    return SERIALIZERS[name]
+
+
+def _pickle_version(options: Mapping[str, Any]) -> None:
+    """Checked as django-redis does, and without effect: every Python that runs this reads the highest protocol."""
+    value = options.get("PICKLE_VERSION", -1)
+    try:
+        version = int(value)
+    except (TypeError, ValueError):
+        version = None
+    if version is None or version > pickle.HIGHEST_PROTOCOL:
+        raise ImproperlyConfigured(
+            f"OPTIONS['PICKLE_VERSION'] is {value!r}: it has to be the number of a protocol of pickle, "
+            f"up to {pickle.HIGHEST_PROTOCOL}."
+        )
+
+
+def _servers(location: str | list[str] | tuple[str, ...], has_sentinels: bool) -> str | list[str]:
+    """The addresses; of those that only differ in whom sentinels are asked for, one."""
+    if isinstance(location, str):
+        return _address(location)
+    addresses = [_address(one) for one in location]
+    if has_sentinels:
+        addresses = list(dict.fromkeys(addresses))
+    return addresses
+
+
 def _address(location: str) -> str:
-    """With the database where it always is: django-redis also takes `redis://host?db=1`."""
+    """With the database where it always is: django-redis also takes `redis://host?db=1`.
+
+    And without `is_master`: what is written goes to the primary, and so does what is read while it answers.
+    """
     try:
         parts = urlsplit(location)
     except ValueError:
         # Whoever reads addresses says what is wrong with it.
         return location
-    name, _, number = parts.query.partition("=")
-    if parts.scheme not in ("redis", "rediss") or name != "db" or not number.isdecimal():
+    if parts.scheme not in ("redis", "rediss"):
         return location
-    return urlunsplit(parts._replace(path=f"/{number}", query=""))
+    queries = [query for query in parts.query.split("&") if query and query.partition("=")[0] != "is_master"]
+    numbers = [query[3:] for query in queries if query.startswith("db=") and query[3:].isdecimal()]
+    if numbers and len(queries) == 1:
+        return urlunsplit(parts._replace(path=f"/{numbers[0]}", query=""))
+    return urlunsplit(parts._replace(query="&".join(queries)))
 
 
-def _class_name(option: str, value: Any) -> str | None:
-    """The last part of a path, or the name of a class."""
-    if value is None:
-        return None
+def _class_name(option: str, value: Any) -> str:
+    """The name of a class of django-redis; empty for anybody else's, whatever it is called."""
     if isinstance(value, type):
-        return value.__name__
+        value = f"{value.__module__}.{value.__name__}"
     if not isinstance(value, str):
         raise ImproperlyConfigured(f"OPTIONS[{option!r}] is {value!r}: it has to be the path of a class.")
-    return value.rpartition(".")[2]
+    return value.rpartition(".")[2] if value.startswith("django_redis.") else ""
 
 
 def _refuse(option: str, value: Any, name: str, accepted: str) -> ImproperlyConfigured:
@@ -122,21 +184,14 @@ def _refuse(option: str, value: Any, name: str, accepted: str) -> ImproperlyConf
 
 
 def _client(value: Any) -> None:
-    name = _class_name("CLIENT_CLASS", value)
-    if name is not None and name not in _CLIENTS:
+    if value is not None and (name := _class_name("CLIENT_CLASS", value)) not in _CLIENTS:
         raise _refuse("CLIENT_CLASS", value, name, "DefaultClient and SentinelClient of django_redis.client")
 
 
-def _serializer(value: Any) -> None:
-    name = _class_name("SERIALIZER", value)
-    if name is not None and name != "PickleSerializer":
-        raise _refuse("SERIALIZER", value, name, "django_redis.serializers.pickle.PickleSerializer")
-
-
 def _compressor(value: Any) -> str | None:
-    name = _class_name("COMPRESSOR", value)
-    if name is None:
+    if value is None:
         return None
+    name = _class_name("COMPRESSOR", value)
     if name not in _COMPRESSORS:
         raise _refuse("COMPRESSOR", value, name, ", ".join(_COMPRESSORS) + " of django_redis.compressors")
     return _COMPRESSORS[name]
@@ -195,12 +250,14 @@ def _times(options: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _seconds(options: Mapping[str, Any], name: str, default: Any) -> float | None:
+def _seconds(options: Mapping[str, Any], name: str, default: Any, longest: int = 3600) -> float | None:
     value = options.get(name, default)
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= 3600:
-        raise ImproperlyConfigured(f"OPTIONS[{name!r}] is {value!r}: it has to be seconds, more than 0 and up to 3600.")
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= longest:
+        raise ImproperlyConfigured(
+            f"OPTIONS[{name!r}] is {value!r}: it has to be seconds, more than 0 and up to {longest}."
+        )
     return float(value)
 
 
@@ -212,9 +269,17 @@ def _sentinels(options: Mapping[str, Any]) -> dict[str, Any]:
         hosts = [(str(host), int(port)) for host, port in sentinels]
     except (TypeError, ValueError):
         raise ImproperlyConfigured("OPTIONS['SENTINELS'] has to be a list of pairs of host and port.") from None
-    login = options.get("SENTINEL_KWARGS", {})
+    login = options.get("SENTINEL_KWARGS") or {}
     if not isinstance(login, Mapping):
         raise ImproperlyConfigured("OPTIONS['SENTINEL_KWARGS'] has to be a dict.")
+    for name in login.keys() - {"username", "password"}:
+        # Sentinels are asked within the time limits of the servers.
+        if name not in _TIMES:
+            raise ImproperlyConfigured(
+                f"OPTIONS['SENTINEL_KWARGS'] has {name!r}, which tierkeep.django.Cache cannot do. "
+                f"Accepted: username, password, {', '.join(sorted(_TIMES))}."
+            )
+        logger.debug("SENTINEL_KWARGS[%r] is not needed by tierkeep.django.Cache, and ignored", name)
     return {
         "sentinels": hosts,
         "sentinel_username": login.get("username"),

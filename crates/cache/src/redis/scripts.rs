@@ -1,18 +1,20 @@
 //! The programs that run inside the server.
 
-use std::sync::LazyLock;
-
 use redis::{Cmd, Script};
 
-macro_rules! scripts {
+/// Programs that run inside the server, each of files in the folder `scripts` beside the one that names them; and `load`,
+/// the commands that bring all to a server that has not got them. For the crates of this workspace.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! redis_scripts {
     ($($name:ident = $($file:literal)+;)+) => {
-        $(pub(super) static $name: LazyLock<Script> =
-            LazyLock::new(|| Script::new(concat!($(include_str!(concat!("scripts/", $file))),+)));)+
+        $(pub(super) static $name: ::std::sync::LazyLock<::redis::Script> = ::std::sync::LazyLock::new(|| {
+            ::redis::Script::new(concat!($(include_str!(concat!("scripts/", $file))),+))
+        });)+
 
-        /// Commands that bring every program to a server that lost them.
-        pub(super) fn load() -> Vec<Cmd> {
+        pub(super) fn load() -> Vec<::redis::Cmd> {
             vec![$({
-                let mut load = redis::cmd("SCRIPT");
+                let mut load = ::redis::cmd("SCRIPT");
                 load.arg("LOAD").arg(concat!($(include_str!(concat!("scripts/", $file))),+));
                 load
             }),+]
@@ -20,7 +22,7 @@ macro_rules! scripts {
     };
 }
 
-scripts! {
+redis_scripts! {
     ACQUIRE = "keys.lua" "acquire.lua";
     FILL = "keys.lua" "fill.lua";
     KEEP = "keep.lua";

@@ -2,10 +2,13 @@ use proptest::prelude::*;
 
 use super::*;
 
-const ALL: [Compression; 4] = [Compression::Identity, Compression::Zlib, Compression::Gzip, Compression::Lz4];
+const NAMES: [&str; 6] = ["identity", "zlib", "gzip", "lz4", "zstd", "lzma"];
 
 fn compressors() -> impl Strategy<Value = Compressor> {
-    (0..ALL.len(), 0..64usize).prop_map(|(index, at_least)| Compressor { compression: ALL[index], at_least })
+    (0..NAMES.len(), 0..64usize).prop_map(|(index, at_least)| Compressor {
+        compression: Compression::from_name(NAMES[index]).unwrap(),
+        at_least,
+    })
 }
 
 /// Some of it can be compressed.
@@ -61,10 +64,10 @@ fn a_secret_is_bound_to_its_purpose() {
 
 #[test]
 fn a_small_value_that_claims_to_be_large_costs_no_memory() {
-    let bomb = Compressor { compression: Compression::Zlib, at_least: 0 };
-    for (compression, number) in [(Compression::Zlib, 1), (Compression::Gzip, 2), (Compression::Lz4, 3)] {
+    for (number, name) in (0u8..).zip(NAMES).skip(1) {
+        let compressor = Compressor { compression: Compression::from_name(name).unwrap(), at_least: 0 };
         let keyring = Keyring::new::<&str>(&[]);
-        let mut sealed = keyring.seal(b"k", Mode::Bytes, &[0; 4096], Compressor { compression, ..bomb }).unwrap();
+        let mut sealed = keyring.seal(b"k", Mode::Bytes, &[0; 4096], compressor).unwrap();
         sealed[7..11].copy_from_slice(&(LARGEST as u32).to_be_bytes());
         assert_eq!(sealed[5], number);
         assert_eq!(keyring.open(b"k", &sealed), Err(EnvelopeError::Damaged));
@@ -74,6 +77,34 @@ fn a_small_value_that_claims_to_be_large_costs_no_memory() {
         assert_eq!(keyring.open(b"k", &sealed), Err(EnvelopeError::Damaged));
         sealed[7..11].copy_from_slice(&u32::MAX.to_be_bytes());
         assert_eq!(keyring.open(b"k", &sealed), Err(EnvelopeError::TooLarge));
+    }
+}
+
+#[test]
+fn what_is_shorter_than_is_worthwhile_is_left_alone_and_all_else_is_compressed() {
+    for (number, name) in (0u8..).zip(NAMES).skip(1) {
+        let compression = Compression::from_name(name).unwrap();
+        let compressor = Compressor { compression, at_least: compression.worthwhile_from() };
+        let numbers = [compressor.at_least - 1, 4096].map(|length| {
+            let sealed = one().seal(b"k", Mode::Bytes, &vec![7; length], compressor).unwrap();
+            assert_eq!(one().open(b"k", &sealed), Ok(Opened::Value(Mode::Bytes, vec![7; length])), "{name}");
+            sealed[5]
+        });
+        assert_eq!(numbers, [0, number], "{name}");
+    }
+    assert!(Compression::from_name("brotli").unwrap_err().contains("accepted: identity, zlib"));
+}
+
+#[test]
+fn large_windows_come_back() {
+    // Larger than the window of LZMA and than a block of Zstandard, and alike only far apart.
+    let noise = (0..5_000_000u64).map(|at| (at.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8);
+    let payload: Vec<u8> = noise.chain(std::iter::repeat_n(7, 70_000)).collect();
+    for name in ["zstd", "lzma"] {
+        let compressor = Compressor { compression: Compression::from_name(name).unwrap(), at_least: 0 };
+        let sealed = one().seal(b"k", Mode::Bytes, &payload, compressor).unwrap();
+        assert!(one().open(b"k", &sealed) == Ok(Opened::Value(Mode::Bytes, payload.clone())), "{name}");
+        assert!(sealed.len() < payload.len(), "{name}");
     }
 }
 

@@ -1,29 +1,32 @@
 //! `_core.CacheCore`: what is hot of Django's cache backend. One call from Python makes the key, checks it, looks up,
 //! checks expiry, tags and generations, and gives the value back.
 //!
-//! Length: Python's methods of one class stand in one block; what a server behind it is asked is in `second`.
+//! Length: Python's methods of one class stand in one block. What a server behind it is asked is in `second`, what can be
+//! assigned in `settings`, what a value that is stored is compared with in `fills`.
 
+mod fills;
 mod second;
+mod settings;
 
 use std::borrow::Cow;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyInt, PyList, PyString};
 
-use self::second::{Leased, Second};
-use super::key::{self, Made, Prefix};
-use super::misses::{self, MissToken, Wanted};
+use self::fills::store_or_fill;
+use self::second::Second;
+use self::settings::{Settings, Timeout};
+use super::key::{self, Made};
+use super::misses::{self, MissToken};
 use super::place::{self, Place, Table};
 use super::shared::SharedStore;
-use super::store::{self, DEFAULT_BYTES};
+use super::store;
 use super::value::Kept;
 use crate::glob::Glob;
-use crate::store::{Bounds, Culling, Expiry, Facts, Moment, Offer, Since};
-use tierkeep_generations::Slot;
+use crate::store::Facts;
 
 /// The part of `tierkeep.django.Cache` that is in Rust.
 #[pyclass(subclass, frozen, module = "tierkeep._core")]
@@ -33,41 +36,6 @@ pub(super) struct CacheCore {
     second: OnceLock<Second>,
     /// The lock is held for no Python code.
     settings: Mutex<Settings>,
-}
-
-/// What Django's projects and tests assign while the program runs.
-struct Settings {
-    key_prefix: Py<PyAny>,
-    version: Py<PyAny>,
-    key_func: Py<PyAny>,
-    default_timeout: Py<PyAny>,
-    /// Seconds of it, None for ever.
-    default_seconds: Option<f64>,
-    max_entries: Option<i64>,
-    cull_frequency: i64,
-    bytes: usize,
-    /// Nanoseconds for which a miss is remembered.
-    lease: u64,
-    /// Keys are made as Django's own class makes them: nothing that takes part is overridden.
-    ordinary: bool,
-    /// What to put before keys, as long as keys are ordinary.
-    prefix: Option<Prefix>,
-}
-
-/// A time-out as a caller gives it.
-enum Timeout<'py> {
-    Absent,
-    Given(Bound<'py, PyAny>),
-}
-
-impl<'a, 'py> FromPyObject<'a, 'py> for Timeout<'py> {
-    type Error = PyErr;
-
-    fn extract(object: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
-        static ABSENT: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-        let absent = ABSENT.import(object.py(), "django.core.cache.backends.base", "DEFAULT_TIMEOUT")?;
-        if object.is(absent) { Ok(Timeout::Absent) } else { Ok(Timeout::Given(object.to_owned())) }
-    }
 }
 
 /// A key as it lies in the store, however it was made.
@@ -89,10 +57,6 @@ impl MadeKey {
 impl CacheCore {
     fn place(&self) -> PyResult<&Arc<Place>> {
         self.place.get().ok_or_else(|| PyRuntimeError::new_err("BaseCache.__init__ of this backend was not called"))
-    }
-
-    fn settings(&self) -> MutexGuard<'_, Settings> {
-        self.settings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The key as it is kept; by Python's own methods whenever that could make a difference, a warning for example.
@@ -154,67 +118,6 @@ impl CacheCore {
         Ok(found)
     }
 
-    /// Makes the prefix of keys ready again after something it depends on was assigned.
-    fn prepare(&self, py: Python<'_>) -> PyResult<()> {
-        static DEFAULT: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-        let default = DEFAULT.import(py, "django.core.cache.backends.base", "default_key_func")?;
-        let (prefix, version, function, ordinary) = {
-            let settings = self.settings();
-            let parts = (&settings.key_prefix, &settings.version, &settings.key_func);
-            (parts.0.clone_ref(py), parts.1.clone_ref(py), parts.2.clone_ref(py), settings.ordinary)
-        };
-        let prepared =
-            (ordinary && function.is(default)).then(|| Prefix::of(prefix.bind(py), version.bind(py))).flatten();
-        self.settings().prefix = prepared;
-        Ok(())
-    }
-
-    /// Assigns a part of the settings; what was there is dropped after the lock is given back.
-    fn assign(
-        &self,
-        py: Python<'_>,
-        value: Py<PyAny>,
-        part: impl FnOnce(&mut Settings) -> &mut Py<PyAny>,
-    ) -> PyResult<()> {
-        let before = std::mem::replace(part(&mut self.settings()), value);
-        drop(before);
-        self.prepare(py)
-    }
-
-    fn expiry(&self, timeout: &Timeout<'_>) -> PyResult<Expiry> {
-        match timeout {
-            Timeout::Absent => store::expiry(self.settings().default_seconds),
-            Timeout::Given(given) => store::expiry(seconds(given)?),
-        }
-    }
-
-    fn bounds(&self) -> Bounds {
-        let settings = self.settings();
-        let natural = |number: i64| usize::try_from(number).unwrap_or(0);
-        let culling = settings
-            .max_entries
-            .map(|entries| Culling { entries: natural(entries), frequency: natural(settings.cull_frequency) });
-        Bounds { bytes: settings.bytes, culling }
-    }
-
-    fn apply_bounds(&self) {
-        if let Some(place) = self.place.get() {
-            place.bound(self.bounds());
-        }
-    }
-
-    fn offer(
-        &self,
-        value: &Bound<'_, PyAny>,
-        timeout: &Timeout<'_>,
-        tags: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<Offer<Kept>> {
-        let value = Kept::of(value)?;
-        let tags = store::tags(self.place()?, tags)?;
-        // Last, so that the time it took to pickle is not taken off.
-        Ok(Offer { value, tags, expires: self.expiry(timeout)? })
-    }
-
     /// A live value; else the miss is remembered.
     fn read(&self, py: Python<'_>, key: &[u8]) -> PyResult<Option<Py<PyAny>>> {
         let place = self.place()?;
@@ -232,42 +135,12 @@ impl CacheCore {
         Ok(found)
     }
 
-    /// What a value that is about to be stored has to be compared with: this thread or task missed its key lately.
-    fn since(&self, py: Python<'_>, key: &[u8], tags: &[Slot]) -> PyResult<Option<Since>> {
-        let lease = self.settings().lease;
-        let oldest = Moment(place::now().0.saturating_sub(lease));
-        let miss = misses::take(py, self.place()?, key, oldest)?;
-        Ok(miss.and_then(|miss| match miss.for_tags(tags) {
-            Wanted::Exact(token) => Some(Since::Tags(token)),
-            Wanted::AnyTag(token) => Some(Since::AnyTag(token)),
-            Wanted::Nothing => None,
-        }))
-    }
-
     fn made(
         slf: &Bound<'_, Self>,
         keys: &[Bound<'_, PyAny>],
         version: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Vec<Vec<u8>>> {
         keys.iter().map(|key| Ok(Self::key(slf, key, version)?.as_bytes().to_vec())).collect()
-    }
-
-    /// Seconds of a time-out as a caller gives it.
-    fn timeout(&self, timeout: &Timeout<'_>) -> PyResult<Option<f64>> {
-        match timeout {
-            Timeout::Absent => Ok(self.settings().default_seconds),
-            Timeout::Given(given) => seconds(given),
-        }
-    }
-
-    /// What this thread or task missed in the server lately, and may store.
-    fn leased(&self, py: Python<'_>, key: &[u8]) -> PyResult<Leased> {
-        let oldest = Moment(place::now().0.saturating_sub(self.settings().lease));
-        Ok(match misses::take(py, self.place()?, key, oldest)? {
-            Some(MissToken::Leased(Some(lease))) => Leased::Fill(lease),
-            Some(MissToken::Leased(None)) => Leased::Refused,
-            _ => Leased::Decision,
-        })
     }
 
     fn not_found(key: &MadeKey) -> PyErr {
@@ -277,15 +150,6 @@ impl CacheCore {
     fn version_or_own<'py>(&self, py: Python<'py>, version: Option<Bound<'py, PyAny>>) -> Bound<'py, PyAny> {
         version.unwrap_or_else(|| self.settings().version.clone_ref(py).into_bound(py))
     }
-}
-
-/// Stores a value: as a fill if it was computed after a miss, else as a decision. False: refused.
-fn store_or_fill(place: &Place, key: &[u8], offer: Offer<Kept>, since: Option<Since>, now: Moment) -> bool {
-    let Some(since) = since else {
-        place.set(key, offer, now);
-        return true;
-    };
-    place.fill(key, offer, since, now)
 }
 
 /// Seconds of a time-out: None for ever.
@@ -298,20 +162,7 @@ impl CacheCore {
     #[new]
     #[pyo3(signature = (*_args, **_kwargs))]
     fn new(py: Python<'_>, _args: &Bound<'_, PyAny>, _kwargs: Option<&Bound<'_, PyAny>>) -> Self {
-        let settings = Settings {
-            key_prefix: PyString::new(py, "").into_any().unbind(),
-            version: py.None(),
-            key_func: py.None(),
-            default_timeout: py.None(),
-            default_seconds: None,
-            max_entries: None,
-            cull_frequency: 3,
-            bytes: DEFAULT_BYTES,
-            lease: 0,
-            ordinary: false,
-            prefix: None,
-        };
-        CacheCore { place: OnceLock::new(), second: OnceLock::new(), settings: Mutex::new(settings) }
+        CacheCore { place: OnceLock::new(), second: OnceLock::new(), settings: Mutex::new(Settings::new(py)) }
     }
 
     /// Called once by `__init__`: the store of that name, told of other processes' writes through that table.
@@ -804,8 +655,11 @@ impl CacheCore {
         Kept::of(value)?.into_value(value.py())
     }
 
-    /// hits, misses, evictions, entries and bytes of this LOCATION in this process.
+    /// hits, misses, evictions, entries and bytes of this LOCATION in this process; with a server also stale.
     fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        store::stats(py, self.place()?)
+        match self.second.get() {
+            Some(second) => second.shared.stats(py),
+            None => store::stats(py, self.place()?),
+        }
     }
 }

@@ -9,20 +9,21 @@
 
 mod class;
 mod opening;
+mod outage;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use pyo3::exceptions::{PyConnectionError, PyKeyError, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::PyString;
+use pyo3::types::{PyDict, PyString};
 
+use self::outage::Outage;
 use super::errand::{inside, outside};
 use super::key::bytes_of;
 use super::place::{self, Place};
 use super::store;
 use super::stored::{Wrapping, whole_number};
-use super::value::Kept;
 use crate::remote::{Entry, Event, Looked, Remote, RemoteError, Sabotage, Stamped, Ttl, Watch, When, Write};
 use crate::store::{Expiry, Herald, Offer};
 
@@ -37,6 +38,7 @@ pub(super) struct Shared {
     template: Remote,
     live: Mutex<Option<Arc<Live>>>,
     settings: Settings,
+    outage: Outage,
 }
 
 /// What is not in the address.
@@ -46,6 +48,10 @@ pub(super) struct Settings {
     bound: Duration,
     /// How long a value that is missing may take to be computed.
     lease: Duration,
+    /// How long a copy counts at most.
+    copy_timeout: Option<Duration>,
+    /// How long copies may be read that do not count, while the server cannot be asked.
+    stale_if_error: Option<Duration>,
     sabotage: Sabotage,
     /// Compares no generations: what other processes changed is not seen.
     ignores_generations: bool,
@@ -141,7 +147,9 @@ impl Shared {
         request: impl FnOnce(&Remote) -> Result<T, RemoteError> + Send,
     ) -> PyResult<T> {
         let live = self.live()?;
-        py.detach(|| outside(|| request(&live.remote))).map_err(raised)
+        let answer = py.detach(|| outside(|| request(&live.remote))).map_err(raised)?;
+        self.answered();
+        Ok(answer)
     }
 
     pub(super) fn place(&self) -> &Arc<Place> {
@@ -157,7 +165,10 @@ impl Shared {
         }
         let before = self.before(&[key]);
         let term = self.settings.lease;
-        let looked = self.ask(py, |remote| remote.look(&[key], term))?.pop();
+        let looked = match self.ask(py, |remote| remote.look(&[key], term)) {
+            Ok(mut looked) => looked.pop(),
+            Err(error) => return self.late(py, key, &error)?.map(Read::Value).ok_or(error),
+        };
         match looked {
             Some(Looked::Found(entry)) => match self.take(py, key, &entry, &before, 0)? {
                 Some(value) => Ok(Read::Value(value)),
@@ -177,8 +188,8 @@ impl Shared {
         keys.iter().map(|key| store::read(py, &self.place, key)).collect()
     }
 
-    /// Those that are there, by one round trip for all that are not copied.
-    pub(super) fn read_many(&self, py: Python<'_>, keys: &[Vec<u8>]) -> PyResult<Vec<Option<Py<PyAny>>>> {
+    /// Those that are there, by one round trip for all that are not copied. With an error: those that are here.
+    pub(super) fn read_many(&self, py: Python<'_>, keys: &[Vec<u8>]) -> PyResult<(Values, Option<PyErr>)> {
         let is_trusted = self.is_trusted();
         let mut values = Vec::with_capacity(keys.len());
         for key in keys {
@@ -186,17 +197,26 @@ impl Shared {
         }
         let wanted: Vec<usize> = (0..keys.len()).filter(|index| values[*index].is_none()).collect();
         if wanted.is_empty() {
-            return Ok(values);
+            return Ok((values, None));
         }
         let asked: Vec<&[u8]> = wanted.iter().map(|index| keys[*index].as_slice()).collect();
         let before = self.before(&asked);
-        let found = self.ask(py, |remote| remote.get_many(&asked))?;
+        let found = match self.ask(py, |remote| remote.get_many(&asked)) {
+            Ok(found) => found,
+            Err(error) => {
+                for index in wanted {
+                    values[index] = self.late(py, &keys[index], &error)?;
+                }
+                let error = values.iter().any(Option::is_none).then_some(error);
+                return Ok((values, error));
+            }
+        };
         for (number, (index, entry)) in wanted.into_iter().zip(found).enumerate() {
             if let Some(entry) = entry {
                 values[index] = self.take(py, &keys[index], &entry, &before, number)?;
             }
         }
-        Ok(values)
+        Ok((values, None))
     }
 
     fn before(&self, keys: &[&[u8]]) -> Before {
@@ -226,10 +246,12 @@ impl Shared {
         }
         let expires = match entry.left {
             None => Expiry::NEVER,
-            Some(left) => Expiry::after(left.as_secs_f64(), place::now()).unwrap_or(Expiry::PAST),
+            Some(left) => expiry(left),
         };
+        let expires = expires.earlier(self.settings.copy_timeout.map_or(Expiry::NEVER, expiry));
         let tags = entry.tags.iter().map(|tag| self.place.tag(tag)).collect();
-        let offer = Offer { value: Kept::of(value.bind(py))?, tags, expires };
+        let Some(kept) = self.wrapping.kept(value.bind(py))? else { return Ok(Some(value)) };
+        let offer = Offer { value: kept, tags, expires };
         let token = self.place.token(key, &offer.tags);
         // After the token: what changed before it was taken shows here, what changes later shows in the token.
         if self.place.token(key, &[]) == before.keys[number] && self.herald.any_tag() == before.any_tag {
@@ -303,7 +325,7 @@ impl Shared {
 
     /// Moves a value to another key, signed anew; false if there is none.
     pub(super) fn rename(&self, py: Python<'_>, from: &[u8], to: &[u8]) -> PyResult<bool> {
-        let Wrapping { keyring, compressor } = &self.wrapping;
+        let Wrapping { keyring, compressor, .. } = &self.wrapping;
         let moved =
             self.ask(py, |remote| remote.move_entry(from, to, |bytes| keyring.reseal(from, to, bytes, *compressor)));
         self.forget(from);
@@ -390,6 +412,20 @@ impl Shared {
         cleared.map(drop)
     }
 
+    /// Closes connections that are not in use; makes none.
+    pub(super) fn close_idle(&self, py: Python<'_>) -> PyResult<()> {
+        let live = self.live.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(Arc::clone);
+        py.detach(|| outside(|| live.iter().for_each(|live| live.remote.close_idle())));
+        Ok(())
+    }
+
+    /// What happened to copies, and how many were read that did not count any more.
+    pub(super) fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let stats = store::stats(py, &self.place)?;
+        stats.set_item("stale", self.place.counts().late)?;
+        Ok(stats)
+    }
+
     /// Removes what matches, and tells how many there were.
     pub(super) fn remove_matching(&self, py: Python<'_>, pattern: &[u8], step: Option<usize>) -> PyResult<u64> {
         let removed = self.ask(py, |remote| remote.delete_matching(pattern, step));
@@ -400,6 +436,13 @@ impl Shared {
 
 /// A value as it will lie in the server, under its key only.
 pub(super) struct Sealed(Vec<u8>);
+
+/// What was found at keys, in their order.
+pub(super) type Values = Vec<Option<Py<PyAny>>>;
+
+fn expiry(left: Duration) -> Expiry {
+    Expiry::after(left.as_secs_f64(), place::now()).unwrap_or(Expiry::PAST)
+}
 
 /// What a copy depends on, as it was before it was fetched.
 struct Before {

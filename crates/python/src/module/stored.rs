@@ -1,13 +1,17 @@
 //! Python values as they lie in the second level: whole numbers as text, plain values without pickle, the rest pickled.
+//!
+//! Where JSON or MessagePack was asked for, callers hand over what that gives back of a value, which is plain. Such a
+//! store pickles nothing, reads no pickle, and takes no value that a store of another [`Dialect`] left there: it could
+//! hold a tuple, which JSON never gives.
 
 use std::collections::HashSet;
 
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PySet, PyString, PyTuple};
 
 use super::key::{bytes_of, text_of};
-use super::value::{dumps, loads};
+use super::value::{Kept, dumps, loads};
 use crate::envelope::tree::{Broken, DEEPEST, Reader, Token};
 use crate::envelope::{Compressor, EnvelopeError, Keyring, Mode, Opened};
 use crate::remote::is_whole_number;
@@ -17,18 +21,61 @@ use crate::remote::is_whole_number;
 pub(super) struct Wrapping {
     pub(super) keyring: Keyring,
     pub(super) compressor: Compressor,
+    pub(super) dialect: Dialect,
+}
+
+/// Which values there are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Dialect {
+    /// Whatever can be pickled.
+    #[default]
+    Python,
+    /// What JSON gives back.
+    Json,
+    /// What MessagePack gives back.
+    MessagePack,
+}
+
+impl Dialect {
+    /// The one of that name in settings.
+    ///
+    /// # Errors
+    /// ValueError: there is none.
+    pub(super) fn from_name(name: &str) -> PyResult<Self> {
+        match name {
+            "pickle" => Ok(Self::Python),
+            "json" => Ok(Self::Json),
+            "msgpack" => Ok(Self::MessagePack),
+            other => {
+                let message = format!("`{other}` is no serializer; accepted: pickle, json, msgpack");
+                Err(PyValueError::new_err(message))
+            }
+        }
+    }
+
+    /// How its values are stored, if it has but one way.
+    fn mode(self) -> Option<Mode> {
+        match self {
+            Self::Python => None,
+            Self::Json => Some(Mode::Json),
+            Self::MessagePack => Some(Mode::MessagePack),
+        }
+    }
 }
 
 impl Wrapping {
     /// The bytes of a value for a key. May run Python code: pickling does.
     ///
     /// # Errors
-    /// What pickle raises; ValueError for more than 512 MiB.
+    /// What pickle raises; TypeError for what the dialect has not; ValueError for more than 512 MiB.
     pub(super) fn seal(&self, key: &[u8], value: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
         if let Some(text) = whole_number(value) {
             return Ok(text);
         }
-        let (mode, payload) = payload(value)?;
+        let (mode, payload) = match self.dialect.mode() {
+            None => payload(value)?,
+            Some(mode) => (mode, plain(value)?.ok_or_else(|| not_plain(value))?),
+        };
         self.keyring
             .seal(key, mode, &payload, self.compressor)
             .map_err(|error| PyValueError::new_err(error.to_string()))
@@ -39,8 +86,18 @@ impl Wrapping {
     pub(super) fn open(&self, py: Python<'_>, key: &[u8], stored: &[u8]) -> Result<Py<PyAny>, Unreadable> {
         match self.keyring.open(key, stored)? {
             Opened::Whole(text) => Ok(number(py, &text)?.unbind()),
+            Opened::Value(mode, _) if self.dialect.mode().is_some_and(|own| own != mode) => {
+                Err(EnvelopeError::OtherDialect.into())
+            }
             Opened::Value(mode, payload) => value(py, mode, &payload),
         }
+    }
+}
+
+impl Wrapping {
+    /// A copy for this process of what was read; none of what only pickle could copy, if nothing is to be pickled.
+    pub(super) fn kept(&self, value: &Bound<'_, PyAny>) -> PyResult<Option<Kept>> {
+        if self.dialect == Dialect::Python { Kept::of(value).map(Some) } else { Kept::of_plain(value) }
     }
 }
 
@@ -114,11 +171,23 @@ fn payload(value: &Bound<'_, PyAny>) -> PyResult<(Mode, Vec<u8>)> {
     if let Ok(bytes) = value.cast_exact::<PyBytes>() {
         return Ok((Mode::Bytes, bytes.as_bytes().to_vec()));
     }
-    let mut tree = Writer { bytes: Vec::new(), seen: HashSet::new() };
-    if tree.write(value, 0)? {
-        return Ok((Mode::Tree, tree.bytes));
+    if let Some(tree) = plain(value)? {
+        return Ok((Mode::Tree, tree));
     }
     Ok((Mode::Pickle, dumps(value)?.as_bytes().to_vec()))
+}
+
+/// The tree of a plain value; none of what is not.
+fn plain(value: &Bound<'_, PyAny>) -> PyResult<Option<Vec<u8>>> {
+    let mut tree = Writer { bytes: Vec::new(), seen: HashSet::new() };
+    Ok(tree.write(value, 0)?.then_some(tree.bytes))
+}
+
+fn not_plain(value: &Bound<'_, PyAny>) -> PyErr {
+    let kind = value.get_type().name().map_or_else(|_| "value".to_owned(), |name| name.to_string());
+    PyTypeError::new_err(format!(
+        "this {kind} cannot be stored without pickle: it is not plain, or nested deeper than {DEEPEST}"
+    ))
 }
 
 /// A nested plain value on its way out.
@@ -199,7 +268,7 @@ fn value(py: Python<'_>, mode: Mode, payload: &[u8]) -> Result<Py<PyAny>, Unread
         }
         (Mode::Text, bytes) => text_of(py, bytes)?.unbind(),
         (Mode::Bytes, bytes) => PyBytes::new(py, bytes).into_any().unbind(),
-        (Mode::Tree, bytes) => {
+        (Mode::Tree | Mode::Json | Mode::MessagePack, bytes) => {
             let mut reader = Reader::new(bytes);
             let value = build(py, &mut reader)?;
             if reader.next().is_some() {

@@ -41,6 +41,14 @@ impl Kept {
         Ok(Kept { form: Form::Pickled(pickled.unbind()), bytes })
     }
 
+    /// As [`Kept::of`]; none of what would have to be pickled.
+    pub(super) fn of_plain(value: &Bound<'_, PyAny>) -> PyResult<Option<Self>> {
+        if copy::is_leaf(value) {
+            return Self::of(value).map(Some);
+        }
+        Ok(copy::tree(value)?.map(|(tree, bytes)| Kept { form: Form::Copied(Arc::new(tree)), bytes }))
+    }
+
     /// Another handle to the same; runs no Python code, so it may be called under a lock.
     pub(super) fn handle(&self, py: Python<'_>) -> Self {
         let form = match &self.form {

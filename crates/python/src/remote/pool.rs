@@ -174,8 +174,8 @@ impl Pool {
         self.freed.notify_one();
     }
 
-    /// Closes what is not in use: it leads to where a connection was just lost.
-    fn forget_idle(&self) {
+    /// Closes what is not in use: it may lead to where a connection was just lost.
+    pub(super) fn forget_idle(&self) {
         let mut state = self.state();
         let idle = std::mem::take(&mut state.idle);
         state.open -= idle.len();

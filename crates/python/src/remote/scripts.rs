@@ -1,26 +1,8 @@
 //! The programs that run inside the server.
 
-use std::sync::LazyLock;
-
 use redis::{Cmd, Script};
 
-macro_rules! scripts {
-    ($($name:ident = $($file:literal)+;)+) => {
-        $(pub(super) static $name: LazyLock<Script> =
-            LazyLock::new(|| Script::new(concat!($(include_str!(concat!("scripts/", $file))),+)));)+
-
-        /// Commands that bring every program to a server.
-        pub(super) fn load() -> Vec<Cmd> {
-            vec![$({
-                let mut load = redis::cmd("SCRIPT");
-                load.arg("LOAD").arg(concat!($(include_str!(concat!("scripts/", $file))),+));
-                load
-            }),+]
-        }
-    };
-}
-
-scripts! {
+tierkeep_cache::redis_scripts! {
     READ = "values.lua" "read.lua";
     SET = "values.lua" "set.lua";
     DELETE = "values.lua" "delete.lua";

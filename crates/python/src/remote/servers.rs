@@ -146,6 +146,15 @@ impl Servers {
         self.primary.open() + self.replicas.iter().map(Pool::open).sum::<usize>() + nodes
     }
 
+    /// Closes connections that are not in use.
+    pub(super) fn close_idle(&self) {
+        let cluster = self.cluster.lock().unwrap_or_else(PoisonError::into_inner);
+        let nodes: Vec<Arc<Pool>> = cluster.pools.values().map(Arc::clone).collect();
+        drop(cluster);
+        self.replicas.iter().chain([&self.primary]).for_each(Pool::forget_idle);
+        nodes.iter().for_each(|pool| pool.forget_idle());
+    }
+
     fn node(&self, host: &Host) -> Arc<Pool> {
         let mut cluster = self.cluster.lock().unwrap_or_else(PoisonError::into_inner);
         let pool = cluster.pools.entry((host.name.clone(), host.port));

@@ -62,6 +62,8 @@ struct Shared {
     began: Instant,
     /// Microseconds from the beginning until which nothing can have been missed for longer than the bound; 0 is never.
     trusted_until: AtomicU64,
+    /// When the server was asked for the last sign of life that it gave, in microseconds from the beginning; 0 is never.
+    heard: AtomicU64,
     is_over: Mutex<bool>,
     ended: Condvar,
 }
@@ -72,6 +74,12 @@ impl Watch {
     /// Reads the clock: a thread that was not scheduled cannot make it late.
     pub fn is_trusted(&self) -> bool {
         self.shared.now() < self.shared.trusted_until.load(Ordering::Acquire)
+    }
+
+    /// How old a change may be that was not told; `None` if the server was never heard.
+    pub fn silent_for(&self) -> Option<Duration> {
+        let heard = self.shared.heard.load(Ordering::Acquire);
+        (heard > 0).then(|| Duration::from_micros(self.shared.now().saturating_sub(heard)))
     }
 
     /// Ends the watch and waits for its thread, for about the third part of the bound.
@@ -135,6 +143,7 @@ impl Remote {
         let shared = Arc::new(Shared {
             began: Instant::now(),
             trusted_until: AtomicU64::new(0),
+            heard: AtomicU64::new(0),
             is_over: Mutex::new(false),
             ended: Condvar::new(),
         });
@@ -233,6 +242,7 @@ impl Watcher {
                     (self.tell)(Event::Everything);
                 }
                 let until = micros((sent + self.bound).duration_since(self.shared.began));
+                self.shared.heard.store(micros(sent.duration_since(self.shared.began)).max(1), Ordering::Release);
                 self.shared
                     .trusted_until
                     .store(if self.sabotage.is_trusting { u64::MAX } else { until }, Ordering::Release);

@@ -50,6 +50,11 @@ impl Expiry {
         self != Expiry::NEVER && self.0 <= now.0
     }
 
+    /// True if the end has come, and `grace` nanoseconds more.
+    pub fn is_gone(self, now: Moment, grace: u64) -> bool {
+        self != Expiry::NEVER && self.0.saturating_add(grace) <= now.0
+    }
+
     /// Seconds that are left: none for what never ends, zero for what is over.
     pub fn seconds_left(self, now: Moment) -> Option<f64> {
         (self != Expiry::NEVER).then(|| self.0.saturating_sub(now.0) as f64 / SECOND)

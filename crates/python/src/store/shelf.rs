@@ -50,6 +50,8 @@ pub struct Counts {
     pub misses: u64,
     /// Entries that left because of the bounds.
     pub evictions: u64,
+    /// Lookups of [`Store::look_late`](super::Store::look_late) that found a value.
+    pub late: u64,
 }
 
 #[derive(Debug)]
@@ -84,6 +86,8 @@ pub(super) struct Shelf<V> {
     sequence: u64,
     /// The entry that the next write looks at.
     swept: usize,
+    /// Nanoseconds for which an entry stays after its end.
+    pub(super) grace: u64,
     pub(super) counts: Counts,
 }
 
@@ -100,6 +104,7 @@ impl<V: Weigh> Shelf<V> {
             bounds,
             sequence: 0,
             swept: 0,
+            grace: 0,
             counts: Counts::default(),
         }
     }
@@ -232,7 +237,7 @@ impl<V: Weigh> Shelf<V> {
     /// Empties the shelf and gives what was on it, to be dropped elsewhere.
     pub(super) fn take_all(&mut self) -> Shelf<V> {
         let mut empty = Shelf::new(self.bounds);
-        (empty.sequence, empty.counts) = (self.sequence, self.counts);
+        (empty.sequence, empty.counts, empty.grace) = (self.sequence, self.counts, self.grace);
         std::mem::replace(self, empty)
     }
 
@@ -272,7 +277,7 @@ impl<V: Weigh> Shelf<V> {
     fn sweep(&mut self, now: Moment, dead: &mut Vec<V>) {
         for _ in 0..SWEPT_BY_A_WRITE.min(self.entries.len()) {
             self.swept = (self.swept + 1) % self.entries.len();
-            if self.entries[self.swept].as_ref().is_some_and(|entry| entry.expires.is_over(now)) {
+            if self.entries[self.swept].as_ref().is_some_and(|entry| entry.expires.is_gone(now, self.grace)) {
                 #[expect(clippy::cast_possible_truncation, reason = "`place` counts in u32")]
                 dead.push(self.remove(self.swept as u32));
             }

@@ -339,6 +339,53 @@ fn what_another_machine_changed_is_refused() {
 }
 
 #[test]
+fn a_value_is_late_for_as_long_as_was_told_and_only_to_who_asks_for_such() {
+    let store = store(ROOMY);
+    store.keep_late(50);
+    let ends = Expiry::after(1e-7, NOW).unwrap();
+    let late = |key: &str, nanos: u64| store.look_late(key.as_bytes(), Moment(NOW.0 + nanos), Clone::clone);
+    for key in ["k", "asked", "changed"] {
+        store.set(key.as_bytes(), Offer { expires: ends, ..offer("v") }, NOW);
+    }
+
+    assert_eq!(late("k", 99).as_deref(), Some("v"));
+    assert_eq!(store.get(b"k", Moment(NOW.0 + 100), Clone::clone), None);
+    assert_eq!(late("k", 149).as_deref(), Some("v"));
+    assert_eq!(late("k", 150), None);
+    assert_eq!(store.get(b"asked", Moment(NOW.0 + 150), Clone::clone), None);
+    assert_eq!(store.len(), 2);
+    assert_eq!(store.counts().late, 2);
+
+    store.delete(b"changed", NOW);
+    assert_eq!(late("changed", 0), None);
+    store.set(b"forever", offer("v"), NOW);
+    assert_eq!(late("forever", u64::MAX - NOW.0).as_deref(), Some("v"));
+}
+
+#[test]
+fn what_others_changed_is_not_read_late() {
+    let table = table(16);
+    let (here, there) = (Store::new(ROOMY, Arc::clone(&table), "n"), Store::<String>::new(ROOMY, table, "n"));
+    here.keep_late(50);
+    here.set(b"k", offer("v"), NOW);
+    assert!(here.look_late(b"k", NOW, |_| ()).is_some());
+
+    there.delete(b"k", NOW);
+
+    assert_eq!(here.look_late(b"k", NOW, Clone::clone), None);
+}
+
+#[test]
+fn without_lateness_what_is_over_leaves_at_once() {
+    let store = store(ROOMY);
+    store.set(b"k", Offer { expires: Expiry::after(1e-9, NOW).unwrap(), ..offer("v") }, NOW);
+
+    assert_eq!(store.look_late(b"k", Moment(NOW.0 + 1), Clone::clone), None);
+    assert_eq!(store.get(b"k", Moment(NOW.0 + 1), Clone::clone), None);
+    assert_eq!(store.len(), 0);
+}
+
+#[test]
 fn what_was_not_used_for_longest_leaves_first() {
     let store = store(Bounds { culling: Some(Culling { entries: 3, frequency: 3 }), ..ROOMY });
     for key in ["a", "b", "c"] {

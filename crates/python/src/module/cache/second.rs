@@ -76,8 +76,9 @@ impl Second {
     }
 
     pub(super) fn read_many(&self, py: Python<'_>, keys: &[Vec<u8>]) -> PyResult<Vec<Option<Py<PyAny>>>> {
-        let nothing = keys.iter().map(|_| None).collect();
-        self.forgiven(py, self.shared.read_many(py, keys), nothing)
+        let (values, error) = self.shared.read_many(py, keys)?;
+        self.forgiven(py, error.map_or(Ok(()), Err), ())?;
+        Ok(values)
     }
 
     /// Stores a value; `conditions` are: only if there is none, only if there is one. `leased` is asked once the value is

@@ -9,7 +9,6 @@ use pyo3::types::{PyBytes, PyDict, PyList, PyString};
 
 use super::{Read, Shared, names, open, raised, ttl};
 use crate::module::key::{bytes_of, text_of};
-use crate::module::store;
 use crate::remote::{RemoteError, When};
 
 /// The right to store what is computed because it was missing.
@@ -53,7 +52,11 @@ impl SharedStore {
         let names =
             keys.iter().map(|key| Ok(bytes_of(key.cast::<PyString>()?)?.into_owned())).collect::<PyResult<Vec<_>>>()?;
         let found = PyDict::new(py);
-        for (key, value) in keys.iter().zip(self.shared.read_many(py, &names)?) {
+        let (values, error) = self.shared.read_many(py, &names)?;
+        if let Some(error) = error {
+            return Err(error);
+        }
+        for (key, value) in keys.iter().zip(values) {
             if let Some(value) = value {
                 found.set_item(key, value)?;
             }
@@ -177,8 +180,13 @@ impl SharedStore {
         self.shared.is_trusted()
     }
 
+    /// Closes connections that are not in use.
+    fn close_idle(&self, py: Python<'_>) -> PyResult<()> {
+        self.shared.close_idle(py)
+    }
+
     fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        store::stats(py, &self.shared.place)
+        self.shared.stats(py)
     }
 }
 

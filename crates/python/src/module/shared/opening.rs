@@ -2,25 +2,25 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use pyo3::exceptions::{PyTypeError, PyValueError};
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use pyo3::exceptions::{PyOSError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
+use sha2::Sha256;
 
 use super::{Settings, Shared, Wrapping, raised};
 use crate::envelope::{Compression, Compressor, Keyring};
 use crate::module::place::{self, Table};
 use crate::module::store::DEFAULT_BYTES;
+use crate::module::stored::Dialect;
 use crate::remote::{Remote, Sabotage, Settings as Address, SettingsError};
 use crate::store::Bounds;
 
-/// Bytes from which on a value is compressed, unless told.
-const COMPRESSED_FROM: usize = 256;
-
-/// Stores by their settings as text. The lock is held for no Python code and no request.
-static STORES: LazyLock<Mutex<HashMap<String, Arc<Shared>>>> = LazyLock::new(Mutex::default);
+/// Stores by a digest of their settings, which have passwords in them. The lock is held for no Python code and no request.
+static STORES: LazyLock<Mutex<HashMap<[u8; 32], Arc<Shared>>>> = LazyLock::new(Mutex::default);
 
 /// The options that there are, with what they mean:
 #[derive(Default)]
@@ -37,10 +37,13 @@ struct Options {
     max_connections: Option<usize>,
     /// Keys of signatures, the first of which signs; none: nothing is signed.
     secrets: Vec<Vec<u8>>,
+    serializer: Option<String>,
     compressor: Option<String>,
     compressed_from: Option<usize>,
     bound: Option<f64>,
     lease: Option<f64>,
+    copy_timeout: Option<f64>,
+    stale_if_error: Option<f64>,
     max_bytes: Option<usize>,
     generations: Option<PathBuf>,
     sabotage: Option<String>,
@@ -63,10 +66,13 @@ impl Options {
                 "socket_timeout" => options.socket_timeout = value.extract()?,
                 "max_connections" => options.max_connections = value.extract()?,
                 "secrets" => options.secrets = value.extract()?,
+                "serializer" => options.serializer = value.extract()?,
                 "compressor" => options.compressor = value.extract()?,
                 "compressed_from" => options.compressed_from = value.extract()?,
                 "bound" => options.bound = value.extract()?,
                 "lease" => options.lease = value.extract()?,
+                "copy_timeout" => options.copy_timeout = value.extract()?,
+                "stale_if_error" => options.stale_if_error = value.extract()?,
                 "max_bytes" => options.max_bytes = value.extract()?,
                 "generations" => options.generations = value.extract()?,
                 "_sabotage" => options.sabotage = value.extract()?,
@@ -74,7 +80,8 @@ impl Options {
                     return Err(PyTypeError::new_err(format!(
                         "`{name}` is no option of a shared store; accepted: username, password, db, sentinels, \
                          sentinel_username, sentinel_password, namespace, connect_timeout, socket_timeout, \
-                         max_connections, secrets, compressor, compressed_from, bound, lease, max_bytes, generations"
+                         max_connections, secrets, serializer, compressor, compressed_from, bound, lease, \
+                         copy_timeout, stale_if_error, max_bytes, generations"
                     )));
                 }
             }
@@ -115,23 +122,18 @@ impl Options {
     }
 
     fn compressor(&self) -> PyResult<Compressor> {
-        let compression = match self.compressor.as_deref() {
-            None | Some("identity") => return Ok(Compressor::NONE),
-            Some("zlib") => Compression::Zlib,
-            Some("gzip") => Compression::Gzip,
-            Some("lz4") => Compression::Lz4,
-            Some(other) => {
-                let message = format!("`{other}` is no compressor; accepted: identity, zlib, gzip, lz4");
-                return Err(PyValueError::new_err(message));
-            }
-        };
-        Ok(Compressor { compression, at_least: self.compressed_from.unwrap_or(COMPRESSED_FROM) })
+        let Some(name) = self.compressor.as_deref() else { return Ok(Compressor::NONE) };
+        let compression = Compression::from_name(name).map_err(PyValueError::new_err)?;
+        let at_least = self.compressed_from.unwrap_or_else(|| compression.worthwhile_from());
+        Ok(Compressor { compression, at_least })
     }
 
     fn settings(&self) -> PyResult<Settings> {
         let mut settings = Settings {
             bound: Duration::from_secs(1),
             lease: Duration::from_secs(60),
+            copy_timeout: self.copy_timeout.map(|seconds| period("copy_timeout", seconds)).transpose()?,
+            stale_if_error: self.stale_if_error.map(|seconds| period("stale_if_error", seconds)).transpose()?,
             sabotage: Sabotage::default(),
             ignores_generations: false,
         };
@@ -191,12 +193,11 @@ pub(in crate::module) fn open(
     };
     let options_read = Options::read(options)?;
     let address = options_read.address(&urls).map_err(|Refusal(reason)| PyValueError::new_err(reason))?;
-    let identity = format!(
-        "{urls:?} {}",
-        options.map(|options| options.repr()).transpose()?.map_or_else(String::new, |text| text.to_string())
-    );
+    let identity = identity(&urls, options)?;
     let settings = options_read.settings()?;
-    let wrapping = Wrapping { keyring: Keyring::new(&options_read.secrets), compressor: options_read.compressor()? };
+    let dialect = options_read.serializer.as_deref().map_or(Ok(Dialect::default()), Dialect::from_name)?;
+    let keyring = Keyring::new(&options_read.secrets);
+    let wrapping = Wrapping { keyring, compressor: options_read.compressor()?, dialect };
     let mut stores = STORES.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(known) = stores.get(&identity) {
         return Ok(Arc::clone(known));
@@ -208,7 +209,29 @@ pub(in crate::module) fn open(
     let table = options_read.generations.map_or(Table::Private, Table::File);
     let place = place::open_alone(&name, bounds, &table)?;
     let herald = place.herald();
-    let shared = Arc::new(Shared { place, herald, wrapping, template, live: Mutex::default(), settings });
+    if let Some(longest) = settings.stale_if_error {
+        place.keep_late(u64::try_from(longest.as_nanos()).unwrap_or(u64::MAX));
+    }
+    let (live, outage) = Default::default();
+    let shared = Arc::new(Shared { place, herald, wrapping, template, live, settings, outage });
     stores.insert(identity, Arc::clone(&shared));
     Ok(shared)
+}
+
+/// Equal for equal settings, and nothing that a password could be read from or tried against: its key is made by chance.
+fn identity(urls: &[String], options: Option<&Bound<'_, PyDict>>) -> PyResult<[u8; 32]> {
+    static KEY: OnceLock<[u8; 32]> = OnceLock::new();
+    let key = if let Some(key) = KEY.get() {
+        key
+    } else {
+        let mut key = [0; 32];
+        getrandom::fill(&mut key).map_err(|error| PyOSError::new_err(format!("there is no randomness: {error}")))?;
+        KEY.get_or_init(|| key)
+    };
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("a key may have any length");
+    mac.update(format!("{urls:?}").as_bytes());
+    if let Some(options) = options {
+        mac.update(options.repr()?.to_str()?.as_bytes());
+    }
+    Ok(mac.finalize().into_bytes().into())
 }
