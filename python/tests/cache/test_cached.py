@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import copy
 import functools
 import inspect
 import os
@@ -484,8 +485,8 @@ def test_cached_function_looks_like_the_function() -> None:
 
 def test_cached_function_is_pickled_by_its_name() -> None:
     # Celery and multiprocessing send functions so.
-    assert pickle.loads(pickle.dumps(functools.partial)) is functools.partial
-    assert documented.__reduce__() == "documented"
+    assert pickle.loads(pickle.dumps(documented)) is documented
+    assert copy.deepcopy(documented) is documented
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ macro_rules! scripts {
 
 scripts! {
     READ = "values.lua" "read.lua";
+    REPLACING = "values.lua" "replacing.lua";
     SET = "values.lua" "set.lua";
     DELETE = "values.lua" "delete.lua";
     TIME = "values.lua" "time.lua";

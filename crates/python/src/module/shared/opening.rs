@@ -9,7 +9,7 @@ use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
-use super::{Settings, Shared, Wrapping, raised};
+use super::{Complaints, Settings, Shared, Wrapping, raised};
 use crate::envelope::{Compression, Compressor, Keyring};
 use crate::module::place::{self, Table};
 use crate::module::store::DEFAULT_BYTES;
@@ -208,7 +208,8 @@ pub(in crate::module) fn open(
     let table = options_read.generations.map_or(Table::Private, Table::File);
     let place = place::open_alone(&name, bounds, &table)?;
     let herald = place.herald();
-    let shared = Arc::new(Shared { place, herald, wrapping, template, live: Mutex::default(), settings });
+    let (live, unreadable) = (Mutex::default(), Complaints::nothing());
+    let shared = Arc::new(Shared { place, herald, wrapping, template, live, unreadable, settings });
     stores.insert(identity, Arc::clone(&shared));
     Ok(shared)
 }
