@@ -175,6 +175,9 @@ class MemoryCache(CacheBackend):
 
 _ABSENT: Final = object()
 
+#: The tag in memory of what was copied from a level below, of whose own tags nobody tells: dropped with any tag.
+_COPIED: Final = ("tierkeep: copied",)
+
 
 class MultiLevelCache:
     """Levels as one cache: a read asks them in order and copies what it finds to those above, with the remaining time.
@@ -250,13 +253,15 @@ class MultiLevelCache:
             if at < first:
                 continue
             # Before the level is asked: a write in the meantime refuses what was read.
-            tokens = [(above, above._store.token(key)) for above in levels[first:at] if isinstance(above, MemoryCache)]
+            tokens = [
+                (above, above._store.token(key, _COPIED)) for above in levels[first:at] if isinstance(above, MemoryCache)
+            ]
             found = await level.look(key)
             if found is None:
                 continue
             if found.timed:
                 for above, token in tokens:
-                    above._store.fill(key, found.value, token, found.remaining)
+                    above._store.fill(key, found.value, token, found.remaining, _COPIED)
             return found
         return None
 
@@ -342,7 +347,7 @@ class MultiLevelCache:
             if not set(waiting).isdisjoint(tags):
                 self._waiting.pop(key, None)
         for level in reversed(self._present()):
-            await level.invalidate_tags(tags)
+            await level.invalidate_tags((*tags, *_COPIED) if isinstance(level, MemoryCache) else tags)
         if self._calls_store is not None:
             self._calls_store.invalidate_tags(tags)
 
