@@ -226,17 +226,6 @@ class CacheCore:
     def _delete_matching(self, pattern: str) -> int: ...
 
 @final
-class Answered:
-    """A coroutine that has its result already: what a cached `async` function gives at a hit."""
-
-    def __await__(self) -> Answered: ...
-    def __iter__(self) -> Answered: ...
-    def __next__(self) -> Any: ...
-    def send(self, _value: Any) -> Any: ...
-    def throw(self, *thrown: Any) -> Any: ...
-    def close(self) -> None: ...
-
-@final
 class Begun:
     """The beginning of a computation: its result is kept only if nothing it depends on was written since."""
 
@@ -253,38 +242,42 @@ class Copies:
     def take(self) -> Any:
         """The value, for one reader."""
 
-@final
-class Missed:
-    """A call that no fresh result answers."""
-
-    @property
-    def key(self) -> bytes | None:
-        """None if the arguments are not those of the function."""
-
-    @property
-    def old(self) -> tuple[Any, ...]:
-        """The stale result in a tuple; empty if there is none."""
-
 @disjoint_base
 class CachedCall:
-    """A function by whose arguments results are kept; see `tierkeep.cache.cached`, which derives from it."""
+    """The results of a function by its arguments; see `tierkeep.cache.cached`."""
 
     def __new__(
         cls,
         store: Store,
         name: str,
         parameters: list[tuple[str, int, tuple[Any, ...]]],
+        nothing: object,
         *,
-        key: Callable[..., object] | None = None,
         stale: float = 0.0,
-        awaited: bool = False,
     ) -> Self: ...
     def ask(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """The fresh result of a call, or a `Missed`. Counts a hit."""
+        """The fresh result of a call, or `nothing`. Counts a hit."""
 
-    def __get__(self, instance: Any, owner: Any = None, /) -> Any: ...
-    def key_of(self, args: tuple[Any, ...], kwargs: dict[str, Any] | None = None) -> bytes:
-        """The key under which the result of a call is kept. TypeError if an argument has none."""
+    def ask_bound(self, values: tuple[Any, ...]) -> Any:
+        """As `ask`, of a value for each parameter; `nothing` for what the call leaves to its default."""
+
+    def __getitem__(self, value: Any, /) -> Any:
+        """As `ask_bound`, of one parameter."""
+
+    def ask_two(self, first: Any, second: Any) -> Any:
+        """As `ask_bound`, of two parameters."""
+
+    def ask_three(self, first: Any, second: Any, third: Any) -> Any:
+        """As `ask_bound`, of three parameters."""
+
+    def ask_made(self, made: object) -> Any:
+        """As `ask`, of a call that is told from others by that."""
+
+    def key_of(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes | None:
+        """The key of a call; None if the arguments are not the function's. TypeError if an argument has none."""
+
+    def key_of_made(self, made: object) -> bytes:
+        """The key of a call that is told from others by that."""
 
     def peek(self, key: bytes) -> tuple[Any, bool] | None:
         """The value and whether it is fresh."""

@@ -22,7 +22,7 @@ mod _core {
     #[pymodule_export]
     use super::cache::CacheCore;
     #[pymodule_export]
-    use super::cached::{Answered, Begun, CachedCall, Copies, Missed};
+    use super::cached::{Begun, CachedCall, Copies};
     #[pymodule_export]
     use super::errand::hand_over;
     #[pymodule_export]

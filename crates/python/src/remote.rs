@@ -57,6 +57,9 @@ pub use self::tagged::Stamp;
 pub use self::watch::{Event, Sabotage, Watch};
 pub use self::write::{Stamped, Ttl, When, Write};
 
+/// Characters of a digest that the server makes of a value.
+const DIGEST: usize = 40;
+
 /// Keys in one call of a script: the server does nothing else meanwhile.
 const BATCH: usize = 500;
 
@@ -122,6 +125,8 @@ pub struct Entry {
 pub struct Lease {
     token: [u8; 16],
     any_tag: Stamp,
+    /// The digest of a value that nobody can read: it is in the way of no fill, not even of one that wants none there.
+    replaces: Option<[u8; DIGEST]>,
 }
 
 /// What is at a key.
@@ -199,6 +204,26 @@ impl Remote {
     /// As [`get`](Self::get).
     pub fn look<K: AsRef<[u8]>>(&self, keys: &[K], term: Duration) -> Result<Vec<Looked>, RemoteError> {
         self.read(keys, Some(term))
+    }
+
+    /// The right to store a value that is computed from now on in place of one that was found and cannot be read; `None`
+    /// if it is not there any more.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub fn replacing(&self, key: &[u8], unreadable: &Entry, term: Duration) -> Result<Option<Lease>, RemoteError> {
+        let Some(lease) = self.names.lease(key) else { return Ok(None) };
+        self.alive()?;
+        // Before the value: an invalidation in between shows.
+        let any_tag = self.any_tag()?;
+        let names = [self.names.value(key), lease];
+        let mut call = scripts::call(&scripts::REPLACING, &names);
+        call.arg(self.prefix()).arg(&unreadable.bytes).arg(&random()?).arg(write::millis(term));
+        let Value::Array(parts) = self.one(names[0].clone(), |_| call, Repeat::Safe)? else { return Err(strange()) };
+        let [Value::BulkString(token), Value::BulkString(digest)] = parts.as_slice() else { return Ok(None) };
+        let (token, digest) = (token.as_slice().try_into(), digest.as_slice().try_into());
+        let (Ok(token), Ok(digest)) = (token, digest) else { return Err(strange()) };
+        Ok(Some(Lease { token, any_tag, replaces: Some(digest) }))
     }
 
     fn read<K: AsRef<[u8]>>(&self, keys: &[K], term: Option<Duration>) -> Result<Vec<Looked>, RemoteError> {
@@ -378,7 +403,7 @@ fn looked_at(answer: Value, is_current: bool, any_tag: Option<Stamp>) -> Looked 
         }
         (_, Some(Value::BulkString(token))) => {
             let token = token.as_slice().try_into().ok();
-            Looked::Missing(token.zip(any_tag).map(|(token, any_tag)| Lease { token, any_tag }))
+            Looked::Missing(token.zip(any_tag).map(|(token, any_tag)| Lease { token, any_tag, replaces: None }))
         }
         _ => Looked::Missing(None),
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import copy
 import functools
 import inspect
 import os
@@ -13,6 +14,7 @@ import subprocess
 import sys
 import threading
 import time
+import types
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -482,10 +484,252 @@ def test_cached_function_looks_like_the_function() -> None:
     assert documented.__wrapped__(1) == "1x"
 
 
+def test_cached_function_is_a_function_and_one_that_is_awaited_if_the_function_is() -> None:
+    async def awaited() -> None:
+        raise NotImplementedError
+
+    assert inspect.isfunction(documented) and isinstance(documented, Cached)
+    assert not isinstance(documented.__wrapped__, Cached)
+    assert inspect.iscoroutinefunction(make(awaited)) and not inspect.iscoroutinefunction(documented)
+
+
+def echo(*args: Any, **kwargs: Any) -> Any:
+    return args, kwargs
+
+
+def none() -> Any:
+    return "none"
+
+
+def two(a: Any, b: Any) -> Any:
+    return (a, b)
+
+
+def several(a: Any, b: Any = 2, c: Any = 3, d: Any = 4, e: Any = 5) -> Any:
+    return (a, b, c, d, e)
+
+
+def placed_and_named(a: Any, b: Any = 2, /, c: Any = 3, *, d: Any, e: Any = 5) -> Any:
+    return (a, b, c, d, e)
+
+
+def all_named(*, a: Any = 1, b: Any) -> Any:
+    return (a, b)
+
+
+def clashing(ask: Any, load: Any = 2, found: Any = 3, nothing: Any = 4, call: Any = 5, calls: Any = 6) -> Any:
+    return (ask, load, found, nothing, call, calls)
+
+
+def ours(_tierkeep_found: Any, _tierkeep_nothing: Any = 2) -> Any:
+    return (_tierkeep_found, _tierkeep_nothing)
+
+
+def rest(a: Any, *args: Any, b: Any = 2, **kwargs: Any) -> Any:
+    return (a, args, b, kwargs)
+
+
+def wörter(straße: Any, ﬁ: Any = 2) -> Any:
+    return (straße, ﬁ)
+
+
+@functools.wraps(two)
+def pretending(**kwargs: Any) -> Any:
+    # Its signature says that it takes arguments by place, and it does not.
+    return two(**kwargs)
+
+
+class Mangled:
+    @staticmethod
+    def of(__a: Any, __b: Any = 2) -> Any:
+        return (__a, __b)
+
+
+CALLS: list[tuple[tuple[Any, ...], dict[str, Any]]] = [
+    ((), {}),
+    ((1,), {}),
+    ((1, None), {}),
+    ((1, 7, 8), {}),
+    ((1, 2, 3, 4, 5, 6), {}),
+    ((), {"a": 1}),
+    ((), {"b": 8}),
+    ((), {"a": 1, "b": 8}),
+    ((1,), {"a": 1}),
+    ((1,), {"b": 8}),
+    ((1,), {"d": 8}),
+    ((1,), {"c": 9, "d": 8}),
+    ((1, 2), {"d": 8, "e": None}),
+    ((1, 2, 3), {"d": 8}),
+    ((), {"ask": 1, "calls": 9}),
+    ((1,), {"_tierkeep_nothing": 9}),
+    ((), {"straße": 1, "fi": 9}),
+    ((1,), {"_Mangled__b": 9}),
+]
+
+
+@pytest.mark.parametrize("way", ["bound", "told apart", "awaited"])
+@pytest.mark.parametrize(
+    "function",
+    [
+        echo,
+        none,
+        two,
+        several,
+        placed_and_named,
+        all_named,
+        clashing,
+        ours,
+        rest,
+        wörter,
+        pretending,
+        Mangled.of,
+        functools.partial(several, b=7),
+        functools.partial(two, 1),
+        max,
+    ],
+)
+def test_every_call_does_what_the_function_does_and_what_it_returns_is_kept(
+    function: Callable[..., Any], way: str
+) -> None:
+    async def awaited(*args: Any, **kwargs: Any) -> Any:
+        return function(*args, **kwargs)
+
+    for args, kwargs in CALLS:
+        if way == "awaited":
+            later = make(functools.wraps(function)(awaited))
+            call: Callable[..., Any] = lambda *args, **kwargs: asyncio.run(later(*args, **kwargs))  # noqa: E731
+            stats = later.stats
+        else:
+            options = {"key": lambda *args, **kwargs: [list(args), kwargs]} if way == "told apart" else {}
+            call = make(function, **options)
+            stats = call.stats
+        try:
+            expected = function(*args, **kwargs)
+        except TypeError as error:
+            with pytest.raises(TypeError) as raised:
+                call(*args, **kwargs)
+            assert str(raised.value) == str(error)
+        else:
+            results = [call(*args, **kwargs) for _ in range(2)]
+            assert results == [expected] * 2
+            assert stats()[:2] == (1, 1)
+
+
+def test_compiled_way_is_taken_by_plain_functions_and_by_no_others() -> None:
+    # Else the test above proves nothing of it.
+    def is_compiled(call: Callable[..., Any]) -> bool:
+        return call.__code__.co_filename == "<tierkeep.cache._signature>"  # type: ignore[attr-defined]
+
+    plain = (none, two, several, placed_and_named, all_named, clashing, wörter, Mangled.of)
+    general = (echo, ours, rest, pretending, functools.partial(two, 1), max, Counted(1))
+
+    assert all(is_compiled(make(function)) for function in plain)
+    assert not any(is_compiled(make(function)) for function in general)
+    assert not is_compiled(make(two, key=lambda a, b: a))
+
+
+def test_awaited_function_is_compiled_for_its_parameters_too() -> None:
+    async def taken(a: int, /, b: int = 2, *, c: int = 3) -> tuple[int, ...]:
+        return (a, b, c)
+
+    call = make(taken)
+
+    async def scene() -> None:
+        assert await call(1) == await call(1, 2, c=3) == (1, 2, 3)
+        assert await call(1, b=5) == (1, 5, 3)
+        with pytest.raises(TypeError, match="taken"):
+            await call()
+
+    asyncio.run(scene())
+    assert call.__code__.co_filename == "<tierkeep.cache._signature>"  # type: ignore[attr-defined]
+    assert call.stats()[:2] == (1, 2)
+
+
+def test_name_that_is_no_identifier_is_in_no_source() -> None:
+    evil = "a, b=__import__('os').abort()"
+    for name in (evil, "class", "__debug__", "1"):
+        strange = types.FunctionType(two.__code__.replace(co_varnames=(name, "b")), globals())
+
+        assert make(strange)(1, 2) == (1, 2)
+
+
+def test_default_that_a_call_leaves_out_stays_the_functions_own() -> None:
+    given: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
+
+    def told(*args: Any, **kwargs: Any) -> list[str]:
+        given.append((args, kwargs))
+        return []
+
+    def at(day: str, kind: object = object(), *, seen: list[int] = []) -> int:  # noqa: B006 - it is the point
+        seen.append(1)
+        return len(seen)
+
+    # Neither default has to have a key; the one that changes is one call still.
+    call = make(at, tags=lambda day, kind="day": told(day, kind))
+
+    assert (call("a"), call("a"), call("a", seen=[])) == (1, 1, 1)
+    assert (call("b"), call("b")) == (2, 2)
+    assert given == [(("a", "day"), {}), (("b", "day"), {})]
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [
+        lambda b, a: [f"row:{a}"],
+        lambda *, a, b: [f"row:{a}"],
+        lambda **named: [f"row:{named['a']}"],
+        functools.partial(lambda a, b: [f"row:{a}"]),
+        lambda first, second: [f"row:{first}"],
+    ],
+)
+def test_tags_are_of_the_arguments_as_the_caller_names_them(tags: Callable[..., list[str]]) -> None:
+    function = Counted()
+    call = make(lambda a, b: function(a, b), tags=tags)
+    by_name = "first" not in inspect.signature(tags).parameters
+
+    def read() -> Any:
+        return call(a=1, b=2) if by_name else call(1, 2)
+
+    read(), read()
+    assert function.calls == 1
+    invalidate_tags("row:1")
+    read()
+    assert function.calls == 2
+
+
+def test_key_is_asked_once_for_a_call() -> None:
+    function, key = Counted(), Counted()
+    call = make(function, key=key)
+
+    call(1), call(1)
+
+    assert (function.calls, key.calls) == (1, 2)
+
+
+def test_result_of_a_method_is_dropped_through_its_class() -> None:
+    class Service:
+        def __tierkeep_key__(self) -> int:
+            return 1
+
+        @cached(name="tests.cached.Service.drop")
+        def drop(self, x: int) -> int:
+            return next(numbers)
+
+    numbers = iter(range(9))
+    one = Service()
+    assert (one.drop(1), one.drop(1)) == (0, 0)
+
+    assert Service.drop.invalidate(one, 1)
+    assert one.drop(1) == 1
+    with pytest.raises(TypeError, match=r"Class\.method\.invalidate\(object"):
+        one.drop.invalidate(1)
+    assert one.drop(1) == 1
+
+
 def test_cached_function_is_pickled_by_its_name() -> None:
     # Celery and multiprocessing send functions so.
-    assert pickle.loads(pickle.dumps(functools.partial)) is functools.partial
-    assert documented.__reduce__() == "documented"
+    assert pickle.loads(pickle.dumps(documented)) is documented
+    assert copy.deepcopy(documented) is documented
 
 
 @pytest.mark.parametrize(

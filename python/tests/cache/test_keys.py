@@ -43,8 +43,14 @@ class Named:
         return self.name
 
 
+def key(call: Callable[..., object], *args: object, **kwargs: object) -> bytes:
+    """The key under which the result of a call is kept."""
+    made: bytes = call.stats.__self__.key_of(args, kwargs)  # type: ignore[attr-defined]
+    return made
+
+
 def key_of(value: object) -> bytes:
-    return anything.key_of((value,))
+    return key(anything, value)
 
 
 @cached(name="tests.keys.anything")
@@ -107,7 +113,7 @@ def test_rows_of_arguments_have_no_common_spelling(one: list[Any], other: list[A
     def row(*parts: object) -> None:
         raise NotImplementedError
 
-    assert (row.key_of(tuple(one)) == row.key_of(tuple(other))) == (typed(one) == typed(other))
+    assert (key(row, *one) == key(row, *other)) == (typed(one) == typed(other))
 
 
 @pytest.mark.parametrize(
@@ -154,7 +160,7 @@ def test_keys_are_the_same_in_every_process() -> None:
     code = (
         "from tierkeep.cache import cached\n"
         "anything = cached(name='tests.keys.anything')(lambda value: None)\n"
-        "print(anything.key_of(({'a', 'b', 'c', ('d', 2.5)},)).hex())\n"
+        "print(anything.stats.__self__.key_of(({'a', 'b', 'c', ('d', 2.5)},), {}).hex())\n"
     )
     keys = {
         subprocess.run(
@@ -166,37 +172,36 @@ def test_keys_are_the_same_in_every_process() -> None:
     assert keys == {key_of({"a", "b", "c", ("d", 2.5)}).hex()}
 
 
-def calls(call: Callable[..., Any]) -> Cached[..., Any]:
-    return cached(name=f"tests.keys.{call}")(call)
-
-
 def test_every_spelling_of_a_call_is_one_call() -> None:
-    def spelled(a: int, /, b: int, c: int = 3, *, d: int, e: int = 5) -> None:
-        raise NotImplementedError
-
-    key = calls(spelled).key_of
+    @cached(name="tests.keys.spelled")
+    def spelled(a: int, /, b: int, c: int = 3, *, d: int, e: int = 5) -> tuple[int, ...]:
+        return (a, b, c, d, e)
 
     same = {
-        key((1, 2), {"d": 4}),
-        key((1, 2, 3), {"d": 4}),
-        key((1,), {"b": 2, "d": 4}),
-        key((1,), {"e": 5, "d": 4, "c": 3, "b": 2}),
+        key(spelled, 1, 2, d=4),
+        key(spelled, 1, 2, 3, d=4),
+        key(spelled, 1, b=2, d=4),
+        key(spelled, 1, e=5, d=4, c=3, b=2),
     }
     assert len(same) == 1
-    assert key((1, 2), {"d": 4, "e": 6}) not in same
-    assert key((1, 2, 4), {"d": 4}) not in same
+    assert key(spelled, 1, 2, d=4, e=6) not in same
+    assert key(spelled, 1, 2, 4, d=4) not in same
+
+    # what Python binds for a hit is the same call
+    assert spelled(1, 2, d=4) == spelled(1, 2, 3, d=4) == spelled(1, b=2, d=4) == spelled(1, e=5, d=4, c=3, b=2)
+    assert spelled(1, 2, d=4, e=6) == (1, 2, 3, 4, 6)
+    assert spelled.stats()[:2] == (3, 2)
 
 
 def test_rest_of_the_arguments_is_told_from_the_named_ones() -> None:
+    @cached(name="tests.keys.rest")
     def rest(a: int, *rest: int, b: int = 0, **named: int) -> None:
         raise NotImplementedError
 
-    key = calls(rest).key_of
-
-    assert key((1, 2)) != key((1,), {"b": 2})
-    assert key((1,), {"c": 2}) != key((1,), {"b": 2})
-    assert key((1,), {"c": 2, "d": 3}) == key((1,), {"d": 3, "c": 2})
-    assert key((1, 2, 3)) != key((1, 2), {"b": 3})
+    assert key(rest, 1, 2) != key(rest, 1, b=2)
+    assert key(rest, 1, c=2) != key(rest, 1, b=2)
+    assert key(rest, 1, c=2, d=3) == key(rest, 1, d=3, c=2)
+    assert key(rest, 1, 2, 3) != key(rest, 1, 2, b=3)
 
 
 def test_wrong_arguments_are_refused_in_the_functions_own_words() -> None:
@@ -204,11 +209,22 @@ def test_wrong_arguments_are_refused_in_the_functions_own_words() -> None:
     def strict(a: int, b: int = 2) -> int:
         return a + b
 
-    for args, kwargs in [((), {}), ((1, 2, 3), {}), ((1,), {"a": 1}), ((1,), {"c": 1})]:
-        with pytest.raises(TypeError, match=r"strict\(\)"):
-            strict(*args, **kwargs)
-        with pytest.raises(TypeError):
-            strict.key_of(args, kwargs)
+    @cached
+    def open_ended(a: int, *rest: int) -> int:
+        return a
+
+    for call, args, kwargs in [
+        (strict, (), {}),
+        (strict, (1, 2, 3), {}),
+        (strict, (1,), {"a": 1}),
+        (strict, (1,), {"c": 1}),
+        (open_ended, (), {}),
+        (open_ended, (1,), {"a": 1}),
+    ]:
+        with pytest.raises(TypeError, match=rf"{call.__name__}\(\)"):
+            call(*args, **kwargs)
+        with pytest.raises(TypeError, match="arguments are not those of"):
+            call.invalidate(*args, **kwargs)
 
 
 def test_argument_without_a_stable_key_is_named() -> None:

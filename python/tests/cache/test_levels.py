@@ -10,18 +10,23 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tierkeep.cache import (
     CacheBackend,
     CacheDecorator,
+    CacheInvalidationManager,
     CacheLevel,
     CacheStrategy,
+    CacheWarmup,
     Found,
     MemoryCache,
     MultiLevelCache,
     QueryCache,
+    _flight,
+    cached,
+    invalidate_tags,
 )
 
 PATIENCE = 20.0
@@ -297,6 +302,137 @@ def test_of_fifty_threads_one_loads() -> None:
     assert len(loads) == 1
 
 
+def test_of_callers_with_a_loop_and_without_one_loads() -> None:
+    cache, _, _ = levels()
+    loading, leave = threading.Event(), threading.Event()
+    loads: list[str] = []
+
+    def load() -> list[int]:
+        loads.append("sync")
+        loading.set()
+        assert leave.wait(PATIENCE)
+        return [1]
+
+    async def load_awaited() -> list[int]:
+        loads.append("async")
+        loading.set()
+        await asyncio.to_thread(leave.wait, PATIENCE)
+        return [1]
+
+    def read() -> Any:
+        return cache.sync.get_or_set("k", load)
+
+    def read_awaited() -> Any:
+        return run(cache.get_or_set("k", load_awaited))
+
+    for first, second in ((read, read_awaited), (read_awaited, read)):
+        with ThreadPoolExecutor(2) as pool:
+            leader = pool.submit(first)
+            assert loading.wait(PATIENCE)
+            waiting = pool.submit(second)
+            while _waiters() == 0 and not waiting.done():
+                time.sleep(0)
+            leave.set()
+
+            assert leader.result(PATIENCE) == waiting.result(PATIENCE) == [1]
+            assert leader.result() is not waiting.result()
+        cache.sync.delete("k")
+        loading.clear()
+        leave.clear()
+
+    assert loads == ["sync", "async"]
+
+
+def _waiters() -> int:
+    """How many callers wait for a computation, in whatever form."""
+    waiting = [(flight._event._cond._waiters, flight._listeners) for flight in list(_flight._under_way.values())]
+    return sum(len(threads) + len(tasks) for threads, tasks in waiting)
+
+
+def test_caller_that_would_hold_up_the_loader_loads_itself() -> None:
+    # A blocking caller in the thread of the loop in which the loader goes on: it would wait for itself.
+    cache, _, _ = levels()
+
+    async def scene() -> None:
+        begun, leave = asyncio.Event(), asyncio.Event()
+
+        async def load() -> int:
+            begun.set()
+            await leave.wait()
+            return 1
+
+        leader = asyncio.create_task(cache.get_or_set("k", load))
+        await begun.wait()
+        begin = time.monotonic()
+        assert cache.sync.get_or_set("k", lambda: 2, wait=PATIENCE) == 2
+        assert time.monotonic() - begin < PATIENCE / 2
+        leave.set()
+        assert await leader == 1
+
+    run(scene())
+
+    def nested() -> int:
+        return int(run(cache.get_or_set("n", lambda: 3, wait=PATIENCE)))
+
+    begin = time.monotonic()
+    assert cache.sync.get_or_set("n", nested) == 3
+    assert time.monotonic() - begin < PATIENCE / 2
+
+
+def test_value_that_cannot_be_unpickled_any_more_is_a_miss_that_is_said_once(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache, memory, _ = levels()
+    monkeypatch.setitem(globals(), "Gone", type("Gone", (), {"__module__": __name__, "__qualname__": "Gone"}))
+    for key in "ab":
+        cache.sync.set(key, globals()["Gone"]())
+    monkeypatch.delitem(globals(), "Gone")
+
+    assert [cache.sync.get(key, "absent") for key in "aab"] == ["absent"] * 3
+    assert cache.sync.get_or_set("a", lambda: 1) == 1
+    assert cache.sync.get("a") == 1
+    assert memory._store.add("b", 2)
+    assert [record.getMessage() for record in caplog.records].count(caplog.records[0].getMessage()) == 1
+    assert "Gone" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("wrong", "accepted"),
+    [
+        (lambda: cached(cache=5), "cache is a MultiLevelCache, not 5"),
+        (lambda: cached(wait=None), "wait is a number of seconds from 0, not None"),
+        (lambda: cached(stale="1"), "stale is a number of seconds from 0"),
+        (lambda: cached(ttl="60"), "ttl is a number of seconds or None, not '60'"),
+        (lambda: cached(key=5), "key can be called"),
+        (lambda: cached(tags=5), "tags is a collection of str, not 5"),
+        (lambda: cached(tags=[5]), "tags is a collection of str, in which 5 is none"),
+        (lambda: cached(name=5), "name is a str"),
+        (lambda: invalidate_tags(5), "tags is a collection of str"),
+        (lambda: MultiLevelCache(5), "levels is a mapping"),
+        (lambda: MultiLevelCache(write_back_delay=None), "write_back_delay is a number"),
+        (lambda: MultiLevelCache().sync.set("k", 1, ttl="x"), "ttl is a number of seconds or None"),
+        (lambda: MultiLevelCache().sync.get_or_set("k", int, tags="abc"), "tags is a collection of str, not one str"),
+        (lambda: MultiLevelCache().sync.get_or_set("k", int, wait=None), "wait is a number"),
+        (lambda: run(MultiLevelCache().get_or_set("k", int, wait=None)), "wait is a number"),
+        (lambda: CacheDecorator(5), "cache is a MultiLevelCache"),
+        (lambda: CacheInvalidationManager(5), "cache is a MultiLevelCache"),
+        (lambda: CacheWarmup(5), "cache is a MultiLevelCache"),
+        (lambda: CacheWarmup(concurrency=None), "concurrency is a whole number"),
+        (lambda: CacheWarmup().add_warmup_task(5), "a task can be called, which 5 cannot"),
+        (lambda: CacheWarmup().add_warmup_task(int, args=5), "args is a sequence"),
+        (lambda: CacheWarmup().add_warmup_task(int, kwargs=5), "kwargs is a mapping"),
+        (lambda: CacheWarmup().add_warmup_task(int, priority="x"), "priority is a number"),
+        (lambda: CacheWarmup().register_loader(5, int), "a pattern is a str"),
+        (lambda: CacheWarmup().register_loader("a", 5), "a loader can be called"),
+        (lambda: run(CacheWarmup().intelligent_warmup("abc")), "patterns is a collection of str, not one str"),
+        (lambda: run(CacheWarmup().intelligent_warmup([5])), "patterns is a collection of str, in which 5"),
+    ],
+)
+def test_what_is_of_another_kind_is_refused_with_what_is_accepted(wrong: Callable[[], Any], accepted: str) -> None:
+    with pytest.raises(TypeError, match=accepted):
+        wrong()
+
+
 @pytest.mark.parametrize("how", ["set", "delete", "tag", "clear"])
 def test_loader_that_was_overtaken_by_a_write_does_not_undo_it(how: str) -> None:
     async def scene() -> None:
@@ -383,6 +519,8 @@ operations = st.one_of(
 
 @settings(max_examples=150)
 @given(st.lists(operations, max_size=30), st.sampled_from(CacheStrategy))
+@example([("set", "b", 0, "t"), ("get", "b"), ("tag", "t")], CacheStrategy.WRITE_AROUND)
+@example([("set", "b", 0, "t"), ("drop_memory", "b"), ("get", "b"), ("tag", "t")], CacheStrategy.WRITE_THROUGH)
 def test_levels_are_one_dictionary_whatever_the_strategy(steps: list[tuple[Any, ...]], strategy: CacheStrategy) -> None:
     async def scene() -> None:
         cache, memory, _ = levels(strategy, write_back_delay=1000)

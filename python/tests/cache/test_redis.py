@@ -123,6 +123,33 @@ def test_value_of_another_secret_is_not_read(url: str, tmp_path: Path) -> None:
     assert theirs._store.get("k") == Path("/theirs")
 
 
+def test_value_whose_class_is_gone_is_a_miss_that_is_said_once_and_replaced_by_the_next_fill(
+    url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(globals(), "Gone", type("Gone", (), {"__module__": __name__, "__qualname__": "Gone"}))
+    written = MultiLevelCache({CacheLevel.L2_REDIS: level(url, tmp_path, "writer")}).sync
+    for key in ("gone 1", "gone 2", "gone 3"):
+        written.set(key, globals()["Gone"]())
+    monkeypatch.delitem(globals(), "Gone")
+    backend = level(url, tmp_path, "reader")
+    cache = MultiLevelCache({CacheLevel.L2_REDIS: backend}).sync
+
+    assert [cache.get(key, "absent") for key in ("gone 1", "gone 1", "gone 2")] == ["absent"] * 3
+    assert not cache.exists("gone 1")
+    assert caplog.text.count("Gone") == 1
+
+    # No time ends it: who computes replaces it, and who adds, one of two.
+    assert cache.get_or_set("gone 1", lambda: 1) == 1
+    assert cache.get_or_set("gone 1", lambda: 2) == 1
+    assert backend._store.add("gone 2", 1) and not backend._store.add("gone 2", 2)
+    assert backend._store.get("gone 2") == 1
+    is_there, lease = backend._store.look("gone 3")
+    assert not is_there
+    written.set("gone 3", "meanwhile")
+    assert not backend._store.fill("gone 3", "computed before", lease)
+    poll(lambda: cache.get("gone 3") == "meanwhile")
+
+
 def test_without_a_secret_it_is_refused(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TIERKEEP_CACHE_SECRET", raising=False)
     with pytest.raises(ValueError, match="TIERKEEP_CACHE_SECRET"):

@@ -453,3 +453,9 @@ def test_importing_the_client_imports_no_django() -> None:
     code = "import sys, tierkeep.learning.client, tierkeep.learning.cache_services; assert 'django' not in sys.modules"
 
     subprocess.run([sys.executable, "-c", code], check=True, timeout=SECONDS, env={**os.environ, "PYTHONPATH": ""})
+
+
+@pytest.mark.parametrize("node", [5, None, [5], object()])
+def test_node_that_is_no_address_is_refused_with_what_is_accepted(node: Any) -> None:
+    with pytest.raises(TypeError, match="node is an address http://host:port, or several"):
+        Client(node)

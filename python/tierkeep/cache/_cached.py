@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import math
-import sys
 from collections.abc import Awaitable, Callable, Iterable
 from functools import update_wrapper
-from threading import get_ident
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, ParamSpec, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, Protocol, TypeVar, cast, overload, runtime_checkable
 
-from tierkeep._core import CachedCall, Copies, Missed, Store
-from tierkeep.cache import _flight
+from tierkeep._core import Begun, CachedCall, Copies, Store
+from tierkeep.cache import _arguments, _signature
+from tierkeep.cache._flight import Boarding
 
 if TYPE_CHECKING:
     import inspect
@@ -21,6 +19,7 @@ __all__ = ["Cached", "CachedStats", "cached", "invalidate_tags"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
 
 #: Seconds that a result is kept unless told otherwise.
 DEFAULT_TTL = 300.0
@@ -58,12 +57,47 @@ class CachedStats(NamedTuple):
     unkept: int
 
 
-class Cached(CachedCall, Generic[P, R]):
-    """A function whose results are kept; made by `cached`. Calling it is calling the function, if need be."""
+@runtime_checkable
+class Cached(Protocol[P, R_co]):
+    """A function whose results are kept, as `cached` returns it: a plain function with what is here beside its call.
 
-    __wrapped__: Callable[P, R]
+    Of a method, arguments begin with the object: `Class.method.invalidate(object, ...)`, also where the method itself
+    is called as `object.method(...)`.
+    """
 
-    _function: Callable[P, R]
+    @property
+    def __wrapped__(self) -> Callable[P, R_co]:
+        """The function itself."""
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
+        """The kept result of the call, or else what the function returns."""
+
+    def __get__(self, instance: Any, owner: Any = None, /) -> Any:
+        """Methods are bound to their object as plain functions are."""
+
+    def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> bool:
+        """Drops the result of the call with these arguments, in every process of the machine that shares the store.
+
+        A computation under way is not kept, and callers from now on do not wait for it. True if a result was kept here.
+        """
+
+    def invalidate_all(self) -> None:
+        """Drops the results of all calls of this function."""
+
+    def refresh(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
+        """Drops the result of the call with these arguments and computes it anew; returns it as the call would."""
+
+    def stats(self) -> CachedStats:
+        """What happened so far in this process, and before the fork in its parent."""
+
+
+class _Calls(CachedCall):
+    """What a cached function does beside answering from what it keeps."""
+
+    _function: Callable[..., Any]
+    _call: Callable[..., Any]
+    _parameters: _signature.Parameters | None
+    _key: Callable[..., object] | None
     _ttl: float | None
     _stale: float
     _wait: float
@@ -74,82 +108,83 @@ class Cached(CachedCall, Generic[P, R]):
     _store: Store
     _cache: MultiLevelCache | None
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        """The kept result of the call, or else what the function returns."""
-        found = self.ask(args, kwargs)
-        if type(found) is not Missed:
-            return found  # type: ignore[no-any-return]
-        if found.key is None:
-            # The arguments are not the function's: it says so itself, best.
-            return self._function(*args, **kwargs)
-        self.count(_STALE if found.old else _MISSES)
-        load = self._load_awaited if self._awaited else self._load
-        return load(found.key, args, kwargs, found.old)  # type: ignore[return-value]
-
-    def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> bool:
-        """Drops the result of the call with these arguments, in every process of the machine that shares the store.
-
-        A computation under way is not kept, and callers from now on do not wait for it. True if a result was kept here.
-        """
-        key = self.key_of(args, kwargs)
+    def invalidate(self, *args: Any, **kwargs: Any) -> bool:
+        key = self.key_of(args, kwargs) if self._key is None else self.key_of_made(self._key(*args, **kwargs))
+        if key is None:
+            raise TypeError(
+                f"the arguments are not those of {self._function!r}; "
+                "of a method, the object comes first: Class.method.invalidate(object, ...)"
+            )
         # The level below first: what is read there after this is not kept here.
         if self._cache is not None:
             self._cache.sync._drop_below(_text(key))
         return self.drop_key(key)
 
     def invalidate_all(self) -> None:
-        """Drops the results of all calls of this function."""
         if self._cache is not None:
             self._cache.sync.invalidate_tags((self._tag,))
         self._store.invalidate_tags((self._tag,))
 
-    def refresh(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Drops the result of the call with these arguments and computes it anew; returns it as the call would."""
+    def refresh(self, *args: Any, **kwargs: Any) -> Any:
         self.invalidate(*args, **kwargs)
-        return self(*args, **kwargs)
+        return self._call(*args, **kwargs)
 
     def stats(self) -> CachedStats:
-        """What happened so far in this process, and before the fork in its parent."""
         misses, stale, loads, errors, waits, unkept = self.counted()
         return CachedStats(self.hits(), misses, stale, loads, errors, waits, unkept)
 
-    def _load(self, key: bytes, args: tuple[Any, ...], kwargs: dict[str, Any], old: tuple[Any, ...]) -> Any:
+    def plain(self) -> Any:
+        """The function that stands for this one; calling it is calling this one, if need be."""
+        if self._key is not None:
+            return _signature.taking_what_is_told_apart(self._key, self._awaited, self.ask_made, self._load_made)
+        if self._parameters is None:
+            return _signature.taking_anything(self._awaited, self.ask, self._load)
+        return _signature.taking(self._parameters, self._awaited, self, self._load_bound)
+
+    # What loads returns the result, or what gives it when it is awaited.
+
+    def _load_bound(self, values: tuple[Any, ...]) -> Any:
+        assert self._parameters is not None
+        return self._load(*self._parameters.given(values))
+
+    def _load(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        key = self.key_of(args, kwargs)
+        # If the arguments are not the function's, it says so itself, best.
+        return self._function(*args, **kwargs) if key is None else self._load_key(key, args, kwargs)
+
+    def _load_made(self, made: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        return self._load_key(self.key_of_made(made), args, kwargs)
+
+    def _load_key(self, key: bytes, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        found = self.peek(key)
+        old = () if found is None or found[1] else (found[0],)
+        self.count(_STALE if old else _MISSES)
+        return (self._compute_once_awaited if self._awaited else self._compute_once)(key, args, kwargs, old)
+
+    def _compute_once(self, key: bytes, args: tuple[Any, ...], kwargs: dict[str, Any], old: tuple[Any, ...]) -> Any:
         tags = self._tags_of(args, kwargs)
         while True:
-            begun = self.begin(key, tags)
-            place = (self, key, begun.mark())
-            flight, leads = _flight.board(place, get_ident())
-            if leads:
-                try:
-                    found = self.peek(key)
-                    if found is not None and found[1]:
-                        value = found[0]
-                        flight.land(Copies(value))
-                        return value
-                    self.count(_LOADS)
-                    value, copies, left = self._compute(key, args, kwargs, tags)
-                    if not self.keep(key, copies, begun, left):
-                        self.count(_UNKEPT)
-                    flight.land(copies)
-                    return value
-                except Exception as error:
-                    self.count(_ERRORS)
-                    flight.fail(error)
-                    if not old:
-                        raise
-                    self._log_stale(error)
-                    return old[0]
-                finally:
-                    _flight.leave(place, flight)
+            begun, boarding = self._board(key, tags, None, old)
+            flight = boarding.flight
+            if boarding.leads:
+                with boarding:
+                    found = self._found_meanwhile(key, boarding)
+                    if found:
+                        return found[0]
+                    return self._landed(key, begun, boarding, self._compute(key, args, kwargs, tags))
             if old:
                 return old[0]
-            if flight.owner == get_ident() or not self._waits(flight):
+            if flight.holds_up(None):
+                self.count(_LOADS)
+                return self._compute(key, args, kwargs, tags)[0]
+            self.count(_WAITS)
+            if not flight.wait(self._wait):
                 self.count(_LOADS)
                 return self._compute(key, args, kwargs, tags)[0]
             if flight.settled:
                 return flight.result()
 
-    async def _load_awaited(
+    async def _compute_once_awaited(
         self, key: bytes, args: tuple[Any, ...], kwargs: dict[str, Any], old: tuple[Any, ...]
     ) -> Any:
         import asyncio
@@ -157,34 +192,17 @@ class Cached(CachedCall, Generic[P, R]):
         tags = self._tags_of(args, kwargs)
         task = asyncio.current_task()
         while True:
-            begun = self.begin(key, tags)
-            place = (self, key, begun.mark())
-            flight, leads = _flight.board(place, task)
-            if leads:
-                try:
-                    found = self.peek(key)
-                    if found is not None and found[1]:
-                        value = found[0]
-                        flight.land(Copies(value))
-                        return value
-                    self.count(_LOADS)
-                    value, copies, left = await self._compute_awaited(key, args, kwargs, tags)
-                    if not self.keep(key, copies, begun, left):
-                        self.count(_UNKEPT)
-                    flight.land(copies)
-                    return value
-                except Exception as error:
-                    self.count(_ERRORS)
-                    flight.fail(error)
-                    if not old:
-                        raise
-                    self._log_stale(error)
-                    return old[0]
-                finally:
-                    _flight.leave(place, flight)
+            begun, boarding = self._board(key, tags, task, old)
+            flight = boarding.flight
+            if boarding.leads:
+                with boarding:
+                    found = self._found_meanwhile(key, boarding)
+                    if found:
+                        return found[0]
+                    return self._landed(key, begun, boarding, await self._compute_awaited(key, args, kwargs, tags))
             if old:
                 return old[0]
-            if flight.owner is task:
+            if flight.holds_up(task):
                 self.count(_LOADS)
                 return (await self._compute_awaited(key, args, kwargs, tags))[0]
             self.count(_WAITS)
@@ -194,9 +212,37 @@ class Cached(CachedCall, Generic[P, R]):
             if flight.settled:
                 return flight.result()
 
-    def _waits(self, flight: _flight.Flight) -> bool:
-        self.count(_WAITS)
-        return flight.wait(self._wait)
+    def _board(
+        self, key: bytes, tags: tuple[str, ...], task: object, old: tuple[Any, ...]
+    ) -> tuple[Begun, Boarding]:
+        """The computation of now, which nobody joins who comes after an invalidation."""
+
+        def failed(error: Exception) -> bool:
+            self.count(_ERRORS)
+            if old:
+                self._log_stale(error)
+            return bool(old)
+
+        begun = self.begin(key, tags)
+        return begun, Boarding((self, key, begun.mark()), task, failed)
+
+    def _found_meanwhile(self, key: bytes, boarding: Boarding) -> tuple[Any, ...]:
+        """The fresh result that another caller has kept since this one asked; else a computation is counted."""
+        found = self.peek(key)
+        if found is None or not found[1]:
+            self.count(_LOADS)
+            return ()
+        boarding.flight.land(Copies(found[0]))
+        return (found[0],)
+
+    def _landed(
+        self, key: bytes, begun: Begun, boarding: Boarding, computed: tuple[Any, Copies, float | None]
+    ) -> Any:
+        value, copies, left = computed
+        if not self.keep(key, copies, begun, left):
+            self.count(_UNKEPT)
+        boarding.flight.land(copies)
+        return value
 
     def _compute(
         self, key: bytes, args: tuple[Any, ...], kwargs: dict[str, Any], tags: tuple[str, ...]
@@ -239,10 +285,7 @@ class Cached(CachedCall, Generic[P, R]):
     def _tags_of(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[str, ...]:
         if self._tagger is None:
             return self._tags
-        tags = self._tagger(*args, **kwargs)
-        if isinstance(tags, str):
-            raise TypeError("tags is a collection of str, not one str")
-        return (*self._tags, *tags)
+        return (*self._tags, *_arguments.many("tags", self._tagger(*args, **kwargs)))
 
     def _log_stale(self, error: Exception) -> None:
         import logging
@@ -250,13 +293,6 @@ class Cached(CachedCall, Generic[P, R]):
         logging.getLogger("tierkeep.cache").warning(
             "%s failed, its last result is served: %r", self._tag, error, exc_info=error
         )
-
-    def __repr__(self) -> str:
-        return f"<cached {self._function!r}>"
-
-    def __reduce__(self) -> str:
-        # As a function: by its name in its module.
-        return self._function.__qualname__
 
 
 def _text(key: bytes) -> str:
@@ -286,7 +322,7 @@ def default_store() -> Store:
 
 def invalidate_tags(*tags: str) -> None:
     """Drops all results of functions cached with one of the tags, in every process of this user on this machine."""
-    default_store().invalidate_tags(tags)
+    default_store().invalidate_tags(_arguments.many("tags", tags))
 
 
 @overload
@@ -336,23 +372,27 @@ def cached(
             that other machines share, a result is kept for a second at most before that level is asked again.
 
     Raises:
-        TypeError: at the call, if an argument has no stable key; it names the argument. What pickle raises, if the
-            result is neither plain nor can be pickled.
+        TypeError: an argument is of another kind than is said above. At the call, if an argument has no stable key; it
+            names the argument. What pickle raises, if the result is neither plain nor can be pickled.
         ValueError: `stale` or `wait` is negative or no number; `stale` with `cache`, whose levels know one end only.
     """
 
     def decorate(function: Callable[P, R]) -> Cached[P, R]:
         return _make(function, ttl, key, tags, stale, wait, name, cache)
 
-    for what, seconds in (("stale", stale), ("wait", wait)):
-        if not seconds >= 0 or math.isinf(seconds):
-            raise ValueError(f"{what} is a number of seconds from 0, not {seconds!r}")
-    if stale and cache is not None:
-        raise ValueError("stale is not for functions with cache=: its levels know one end only")
-    if ttl is not None and math.isnan(ttl):
-        raise ValueError("ttl is a number of seconds or None, not nan")
-    if isinstance(tags, str):
-        raise TypeError("tags is a collection of str, not one str")
+    stale, wait = _arguments.seconds("stale", stale), _arguments.seconds("wait", wait)
+    if ttl is not None:
+        ttl = _arguments.any_seconds("ttl", ttl)
+    if key is not None:
+        _arguments.callable_or_refused("key", key)
+    if name is not None and not isinstance(name, str):
+        raise TypeError(f"name is a str, not {name!r}")
+    if not callable(tags):
+        tags = _arguments.many("tags", tags)
+    if cache is not None:
+        _arguments.cache_of_levels(cache)
+        if stale:
+            raise ValueError("stale is not for functions with cache=: its levels know one end only")
     return decorate if function is None else decorate(function)
 
 
@@ -375,41 +415,42 @@ def _make(
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         raise TypeError(f"{function!r} makes a generator, which can be read once: return a list")
     named = name or _name_of(function)
+    signature = _signature_of(function)
     parameters = [
         (parameter.name, int(parameter.kind), () if parameter.default is parameter.empty else (parameter.default,))
-        for parameter in _parameters(function)
+        for parameter in signature.parameters.values()
     ]
-    awaited = inspect.iscoroutinefunction(inspect.unwrap(function)) or inspect.iscoroutinefunction(function)
     store = default_store() if cache is None else cache._calls()
-    made: Cached[P, R] = Cached.__new__(Cached, store, named, parameters, key=key, stale=stale, awaited=awaited)
-    update_wrapper(made, function)
-    made._function = function
-    made._ttl, made._stale, made._wait, made._awaited = ttl, stale, wait, awaited
-    made._store, made._cache = store, cache
-    made._tag = f"function:{named}"
+    calls = _Calls.__new__(_Calls, store, named, parameters, _signature.NOTHING, stale=stale)
+    calls._function, calls._key = function, key
+    calls._ttl, calls._stale, calls._wait = ttl, stale, wait
+    calls._awaited = inspect.iscoroutinefunction(inspect.unwrap(function)) or inspect.iscoroutinefunction(function)
+    calls._store, calls._cache = store, cache
+    calls._tag = f"function:{named}"
     if callable(tags):
-        made._tags, made._tagger = (made._tag,), tags
+        calls._tags, calls._tagger = (calls._tag,), tags
     else:
-        made._tags, made._tagger = (made._tag, *tags), None
-    if awaited:
-        if sys.version_info >= (3, 12):
-            inspect.markcoroutinefunction(made)
-        else:
-            import asyncio.coroutines
+        calls._tags, calls._tagger = (calls._tag, *tags), None
+    taken = _signature.parameters_of(function)
+    calls._parameters = taken if taken is None or calls._tagger is None or taken.suit(calls._tagger) else None
+    made: Any = update_wrapper(calls.plain(), function)
+    calls._call = made
+    # Not as they are compiled: defaults are not in there.
+    made.__signature__ = signature
+    made.invalidate, made.invalidate_all = calls.invalidate, calls.invalidate_all
+    made.refresh, made.stats = calls.refresh, calls.stats
+    return cast("Cached[P, R]", made)
 
-            made._is_coroutine = asyncio.coroutines._is_coroutine  # type: ignore[attr-defined]
-    return made
 
-
-def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
+def _signature_of(function: Callable[..., Any]) -> inspect.Signature:
     """What the function takes; functions in C may not tell, so they take anything."""
     import inspect
 
     try:
-        return list(inspect.signature(function).parameters.values())
+        return inspect.signature(function)
     except ValueError:
         kinds = {"args": inspect.Parameter.VAR_POSITIONAL, "kwargs": inspect.Parameter.VAR_KEYWORD}
-        return [inspect.Parameter(name, kind) for name, kind in kinds.items()]
+        return inspect.Signature([inspect.Parameter(name, kind) for name, kind in kinds.items()])
 
 
 def _name_of(function: Callable[..., Any]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, ParamSpec, TypeVar
 
+from tierkeep.cache import _arguments
 from tierkeep.cache._cached import Cached, cached
 from tierkeep.cache._levels import CacheLevel, MemoryCache, MultiLevelCache
 
@@ -18,7 +19,7 @@ class CacheDecorator:
     """Makes functions whose results are kept in a cache of levels."""
 
     def __init__(self, cache: MultiLevelCache) -> None:
-        self.cache = cache
+        self.cache = _arguments.cache_of_levels(cache)
 
     def cached(
         self,

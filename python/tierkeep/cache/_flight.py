@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from tierkeep._core import Copies
 
-__all__ = ["Flight", "board", "leave"]
+__all__ = ["Boarding", "Flight"]
 
 _under_way: dict[Hashable, Flight] = {}
 
@@ -22,16 +22,26 @@ _under_way: dict[Hashable, Flight] = {}
 class Flight:
     """One computation and those who wait for it."""
 
-    __slots__ = ("_error", "_event", "_listeners", "_traceback", "copies", "owner")
+    __slots__ = ("_error", "_event", "_listeners", "_task", "_thread", "_traceback", "copies")
 
-    def __init__(self, owner: object) -> None:
-        #: The thread or task that computes: it would wait for itself.
-        self.owner: Final = owner
+    def __init__(self, task: object) -> None:
+        # Who computes: it would wait for itself.
+        self._task: Final = task
+        self._thread: Final = threading.get_ident()
         self.copies: Copies | None = None
         self._error: Exception | None = None
         self._traceback: TracebackType | None = None
         self._event = threading.Event()
         self._listeners: list[Callable[[], None]] = []
+
+    def holds_up(self, task: object) -> bool:
+        """Whether this computation would not go on while the caller, in that task or without one, waits for it.
+
+        Without a task the caller blocks its thread, and with it every task of a loop that runs there.
+        """
+        if task is None or self._task is None:
+            return self._thread == threading.get_ident()
+        return self._task is task
 
     def land(self, copies: Copies) -> None:
         """Gives everybody who waits the value."""
@@ -88,18 +98,42 @@ class Flight:
         return self.copies is not None or self._error is not None
 
 
-def board(place: Hashable, owner: object) -> tuple[Flight, bool]:
-    """The computation of that place, and whether the caller leads it and must call `leave` at its end."""
-    mine = Flight(owner)
-    current = _under_way.setdefault(place, mine)
-    return current, current is mine
+class Boarding:
+    """The computation of a place, which the caller leads if there was none, and waits for otherwise.
 
+    The leader enters it as a context: who waits is told at its end, also of what is raised.
 
-def leave(place: Hashable, flight: Flight) -> None:
-    """The computation is over: who comes from now on begins another."""
-    if _under_way.get(place) is flight:
-        _under_way.pop(place, None)
-    flight.over()
+    Args:
+        place: what is computed.
+        task: the task that asks; None: a thread does, which blocks while it waits.
+        failed: called with what was raised; true if that is dealt with, and goes no further.
+    """
+
+    __slots__ = ("_failed", "_place", "flight", "leads")
+
+    def __init__(self, place: Hashable, task: object, failed: Callable[[Exception], bool] | None = None) -> None:
+        mine = Flight(task)
+        self._place = place
+        self._failed = failed
+        self.flight: Final = _under_way.setdefault(place, mine)
+        self.leads: Final = self.flight is mine
+
+    def __enter__(self) -> Flight:
+        return self.flight
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool:
+        try:
+            if not isinstance(error, Exception):
+                return False
+            self.flight.fail(error)
+            return self._failed is not None and self._failed(error)
+        finally:
+            # Who comes from now on begins another.
+            if _under_way.get(self._place) is self.flight:
+                _under_way.pop(self._place, None)
+            self.flight.over()
 
 
 def _forget() -> None:

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from tierkeep.cache import _arguments
 from tierkeep.cache._levels import MultiLevelCache, SyncCache, run_blocking
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ class CacheInvalidationManager:
     """
 
     def __init__(self, cache: MultiLevelCache | None = None) -> None:
-        self.cache = MultiLevelCache() if cache is None else cache
+        self.cache = MultiLevelCache() if cache is None else _arguments.cache_of_levels(cache)
         self._entries: dict[str, CacheEntry] = {}
         self._by_name: dict[str, dict[str, None]] = {}
         self._callbacks: list[Callback] = []

@@ -9,8 +9,9 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
-from tierkeep._core import Copies, Store
-from tierkeep.cache import _flight
+from tierkeep._core import Copies, Store, Token
+from tierkeep.cache import _arguments
+from tierkeep.cache._flight import Boarding, Flight
 
 __all__ = ["CacheBackend", "CacheLevel", "CacheStrategy", "Found", "MemoryCache", "MultiLevelCache", "SyncCache"]
 
@@ -174,6 +175,9 @@ class MemoryCache(CacheBackend):
 
 _ABSENT: Final = object()
 
+#: The tag in memory of what was copied from a level below, of whose own tags nobody tells: dropped with any tag.
+_COPIED: Final = ("tierkeep: copied",)
+
 
 class MultiLevelCache:
     """Levels as one cache: a read asks them in order and copies what it finds to those above, with the remaining time.
@@ -194,10 +198,12 @@ class MultiLevelCache:
         *,
         write_back_delay: float = WRITE_BACK_DELAY,
     ) -> None:
+        if not isinstance(levels, Mapping | None):
+            raise TypeError(f"levels is a mapping of CacheLevel to CacheBackend, not {levels!r}")
         self._levels: dict[CacheLevel, CacheBackend] = {}
         self._ordered: list[CacheBackend] = []
-        self.strategy = strategy
-        self.write_back_delay = write_back_delay
+        self.strategy = CacheStrategy(strategy)
+        self.write_back_delay = _arguments.seconds("write_back_delay", write_back_delay)
         #: What waits to be written to the lower levels: value, end on the monotonic clock, tags.
         self._waiting: dict[str, tuple[Copies, float | None, tuple[str, ...]]] = {}
         self._due: float | None = None
@@ -247,13 +253,15 @@ class MultiLevelCache:
             if at < first:
                 continue
             # Before the level is asked: a write in the meantime refuses what was read.
-            tokens = [(above, above._store.token(key)) for above in levels[first:at] if isinstance(above, MemoryCache)]
+            tokens = [
+                (above, above._store.token(key, _COPIED)) for above in levels[first:at] if isinstance(above, MemoryCache)
+            ]
             found = await level.look(key)
             if found is None:
                 continue
             if found.timed:
                 for above, token in tokens:
-                    above._store.fill(key, found.value, token, found.remaining)
+                    above._store.fill(key, found.value, token, found.remaining, _COPIED)
             return found
         return None
 
@@ -278,9 +286,9 @@ class MultiLevelCache:
 
         A value with tags is given only to levels that know tags.
         """
-        if isinstance(tags, str):
-            raise TypeError("tags is a collection of str, not one str")
-        tags = tuple(tags)
+        tags = _arguments.many("tags", tags)
+        if ttl is not None:
+            ttl = _arguments.any_seconds("ttl", ttl)
         strategy = self.strategy if strategy is None else CacheStrategy(strategy)
         levels = self._present()
         if ttl is not None and ttl <= 0:
@@ -334,14 +342,12 @@ class MultiLevelCache:
 
     async def invalidate_tags(self, tags: Iterable[str]) -> None:
         """Drops what has one of the tags, from every level, results of functions cached with this cache included."""
-        if isinstance(tags, str):
-            raise TypeError("tags is a collection of str, not one str")
-        tags = tuple(tags)
+        tags = _arguments.many("tags", tags)
         for key, (_, _, waiting) in list(self._waiting.items()):
             if not set(waiting).isdisjoint(tags):
                 self._waiting.pop(key, None)
         for level in reversed(self._present()):
-            await level.invalidate_tags(tags)
+            await level.invalidate_tags((*tags, *_COPIED) if isinstance(level, MemoryCache) else tags)
         if self._calls_store is not None:
             self._calls_store.invalidate_tags(tags)
 
@@ -361,37 +367,45 @@ class MultiLevelCache:
         """
         import asyncio
 
-        tags = tuple(tags)
+        tags, wait = _arguments.many("tags", tags), _arguments.seconds("wait", wait)
+        task = asyncio.current_task()
         while True:
             found = await self._look(key, 0)
             if found is not None:
                 return found.value
-            token = self._memory.token(key, tags)
-            task = asyncio.current_task() if not self._blocks else None
-            place = (id(self._levels), key, token.mark())
-            flight, leads = _flight.board(place, task)
-            if not leads:
-                if flight.owner is task or not await flight.waited(wait):
+            token, boarding = self._board(key, tags, task)
+            flight = boarding.flight
+            if not boarding.leads:
+                if flight.holds_up(task) or not await flight.waited(wait):
                     return await _loaded(loader)
                 if flight.settled:
                     return flight.result()
                 continue
-            try:
+            with boarding:
                 found = await self._look(key, 0)
                 if found is not None:
                     flight.land(Copies(found.value))
                     return found.value
                 value = await _loaded(loader)
-                copies = Copies(value)
-                if ttl is None or ttl > 0:
-                    await self._fill_or_say(key, value, ttl, tags, token)
-                flight.land(copies)
+                await self._fill_and_land(key, value, ttl, tags, token, flight)
                 return value
-            except Exception as error:
-                flight.fail(error)
-                raise
-            finally:
-                _flight.leave(place, flight)
+
+    def _board(self, key: str, tags: tuple[str, ...], task: object) -> tuple[Token, Boarding]:
+        """The computation of now, which nobody joins who comes after a write; one for callers of either form."""
+        token = self._memory.token(key, tags)
+        return token, Boarding((id(self._levels), key, token.mark()), task)
+
+    async def _fill_and_land(
+        self, key: str, value: Any, ttl: float | None, tags: tuple[str, ...], token: Token, flight: Flight
+    ) -> None:
+        copies = Copies(value)
+        if ttl is None or ttl > 0:
+            try:
+                await self._fill(key, value, ttl, tags, token)
+            except ConnectionError as error:
+                # Who asked has the value; that it was not kept is no reason to withhold it.
+                _say_not_stored(error)
+        flight.land(copies)
 
     @property
     def _memory(self) -> Store:
@@ -401,16 +415,7 @@ class MultiLevelCache:
                 return level._store
         return self._calls()
 
-    async def _fill_or_say(
-        self, key: str, value: Any, ttl: float | None, tags: tuple[str, ...], token: Any
-    ) -> None:
-        try:
-            await self._fill(key, value, ttl, tags, token)
-        except ConnectionError as error:
-            # Who asked has the value; that it was not kept is no reason to withhold it.
-            _say_not_stored(error)
-
-    async def _fill(self, key: str, value: Any, ttl: float | None, tags: tuple[str, ...], token: Any) -> None:
+    async def _fill(self, key: str, value: Any, ttl: float | None, tags: tuple[str, ...], token: Token) -> None:
         for level in reversed(self._present()):
             if isinstance(level, MemoryCache) and level._store is self._memory:
                 level._store.fill(key, value, token, level.default_ttl if ttl is None else ttl, tags)
@@ -601,38 +606,27 @@ class SyncCache:
         wait: float = 30.0,
     ) -> T:
         """As the asynchronous `get_or_set`, for threads."""
-        from threading import get_ident
-
-        cache, tags = self._cache, tuple(tags)
+        cache, tags, wait = self._cache, _arguments.many("tags", tags), _arguments.seconds("wait", wait)
         while True:
             found = run_blocking(cache._look(key, 0))
             if found is not None:
                 return found.value  # type: ignore[no-any-return]
-            token = cache._memory.token(key, tags)
-            place = (id(cache._levels), key, token.mark(), "sync")
-            flight, leads = _flight.board(place, get_ident())
-            if not leads:
-                if flight.owner == get_ident() or not flight.wait(wait):
+            token, boarding = cache._board(key, tags, None)
+            flight = boarding.flight
+            if not boarding.leads:
+                if flight.holds_up(None) or not flight.wait(wait):
                     return loader()
                 if flight.settled:
                     return flight.result()  # type: ignore[no-any-return]
                 continue
-            try:
+            with boarding:
                 found = run_blocking(cache._look(key, 0))
                 if found is not None:
                     flight.land(Copies(found.value))
                     return found.value  # type: ignore[no-any-return]
                 value = loader()
-                copies = Copies(value)
-                if ttl is None or ttl > 0:
-                    run_blocking(cache._fill_or_say(key, value, ttl, tags, token))
-                flight.land(copies)
+                run_blocking(cache._fill_and_land(key, value, ttl, tags, token, flight))
                 return value
-            except Exception as error:
-                flight.fail(error)
-                raise
-            finally:
-                _flight.leave(place, flight)
 
     def _look_below(self, key: str) -> Found | None:
         return run_blocking(self._cache._look_below(key))

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from tierkeep.cache import _arguments
 from tierkeep.cache._levels import MultiLevelCache
 
 __all__ = ["CacheWarmup", "WarmupReport"]
@@ -56,9 +57,11 @@ class CacheWarmup:
     """
 
     def __init__(self, cache: MultiLevelCache | None = None, *, concurrency: int = 4) -> None:
+        if not isinstance(concurrency, int):
+            raise TypeError(f"concurrency is a whole number from 1, not {concurrency!r}")
         if concurrency < 1:
             raise ValueError(f"concurrency is at least 1, not {concurrency}")
-        self.cache = MultiLevelCache() if cache is None else cache
+        self.cache = MultiLevelCache() if cache is None else _arguments.cache_of_levels(cache)
         self.concurrency = concurrency
         self._tasks: dict[str, list[_Task]] = {schedule: [] for schedule in SCHEDULES}
         self._loaders: list[_Loader] = []
@@ -75,7 +78,15 @@ class CacheWarmup:
 
         Raises:
             ValueError: if `schedule` is none of startup, periodic, on_demand.
+            TypeError: if `func` cannot be called, or the others are not what a call takes.
         """
+        _arguments.callable_or_refused("a task", func)
+        if isinstance(args, (str, bytes)) or not isinstance(args, Iterable):
+            raise TypeError(f"args is a sequence of arguments, not {args!r}")
+        if not isinstance(kwargs, Mapping | None):
+            raise TypeError(f"kwargs is a mapping of arguments, not {kwargs!r}")
+        if not isinstance(priority, int | float):
+            raise TypeError(f"priority is a number, not {priority!r}")
         name = getattr(func, "__qualname__", repr(func))
         self._of(schedule).append(_Task(name, func, tuple(args), dict(kwargs or {}), priority))
 
@@ -83,7 +94,12 @@ class CacheWarmup:
         self, pattern: str, loader: Callable[[str], Any], ttl: float | None = None, tags: Iterable[str] = ()
     ) -> None:
         """Has keys that match the pattern (`*`, `?`, `[ab]`) made by `loader(key)`; the first that matches counts."""
-        self._loaders.append(_Loader(pattern, loader, ttl, tuple(tags)))
+        if not isinstance(pattern, str):
+            raise TypeError(f"a pattern is a str, not {pattern!r}")
+        _arguments.callable_or_refused("a loader", loader)
+        if ttl is not None:
+            ttl = _arguments.any_seconds("ttl", ttl)
+        self._loaders.append(_Loader(pattern, loader, ttl, _arguments.many("tags", tags)))
 
     async def execute_warmup(self, schedule_type: str = "startup") -> WarmupReport:
         """Runs the tasks of that schedule. What one raises does not stop the others, and is in the report."""
@@ -113,7 +129,7 @@ class CacheWarmup:
         def job(key: str, loader: _Loader) -> Callable[[], Any]:
             return lambda: self.cache.get_or_set(key, lambda: loader.load(key), loader.ttl, tags=loader.tags)
 
-        for key in dict.fromkeys(patterns):
+        for key in dict.fromkeys(_arguments.many("patterns", patterns)):
             loader = None if set(key) & set("*?[") else self._loader_of(key)
             if loader is None:
                 without.append(key)
@@ -124,10 +140,9 @@ class CacheWarmup:
         return report
 
     def _of(self, schedule: str) -> list[_Task]:
-        try:
-            return self._tasks[schedule]
-        except KeyError:
-            raise ValueError(f"a schedule is one of {', '.join(SCHEDULES)}, not {schedule!r}") from None
+        if schedule not in SCHEDULES:
+            raise ValueError(f"a schedule is one of {', '.join(SCHEDULES)}, not {schedule!r}")
+        return self._tasks[schedule]
 
     def _loader_of(self, key: str) -> _Loader | None:
         return next((loader for loader in self._loaders if fnmatch.fnmatchcase(key, loader.pattern)), None)

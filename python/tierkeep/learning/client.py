@@ -92,9 +92,12 @@ class _Connection:
         asking (0: never), ``max_stale`` for giving it when no node answers. ``kept_bytes`` bounds what is kept,
         ``max_body`` the length of an answer.
 
-        Raises ValueError for an address, a time or a token that cannot be used.
+        Raises ValueError for an address, a time or a token that cannot be used, TypeError for what is none.
         """
-        self._nodes = [node] if isinstance(node, str) else list(node)
+        several = [node] if isinstance(node, str) else node
+        if not isinstance(several, Sequence) or not all(isinstance(one, str) for one in several):
+            raise TypeError(f"node is an address http://host:port, or several, not {node!r}")
+        self._nodes = list(several)
         if not self._nodes:
             raise ValueError("at least one node is needed")
         self._timeout = timeout

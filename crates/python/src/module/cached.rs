@@ -1,43 +1,44 @@
-//! `_core.CachedCall`: a function whose results are kept. A hit is answered here; what a miss does is said in Python, by
-//! the subclass in `tierkeep.cache`.
+//! `_core.CachedCall`: the results of a function by its arguments. A hit is answered here; what a miss does is said in
+//! Python, by the subclass in `tierkeep.cache`.
+//!
+//! The function itself is not called from here, nor is anything else of the user's that may take long. CPython before
+//! 3.14 ends a thread that computes while the process ends by unwinding its stack, and Rust's frames cannot be unwound
+//! so: the process would crash at its end. So a hit costs one frame of Python, and what is called from that frame takes
+//! arguments that Python has bound already.
 
-mod answered;
 mod argument;
 mod parameters;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use pyo3::exceptions::{PyIndexError, PyTypeError};
+use pyo3::exceptions::PyIndexError;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
 use tierkeep_generations::Slot;
 
-pub(super) use self::answered::Answered;
+use self::argument::Bytes;
 use self::parameters::Parameters;
 use super::place::{self, Place};
 use super::store::{self, Store};
 use super::value::Kept;
-use crate::store::{Offer, Token};
+use crate::store::{Expiry, Moment, Offer, Token};
 
 /// Numbers that a call counts beside its hits; Python names them.
 const COUNTERS: usize = 6;
 
-/// A function by whose arguments results are kept.
+/// The results of a function by its arguments.
 #[pyclass(frozen, subclass, module = "tierkeep._core")]
 pub(super) struct CachedCall {
     place: Arc<Place>,
     /// What every key begins with: the function.
-    head: Box<[u8]>,
+    head: Bytes,
     parameters: Parameters,
-    /// The caller's own way from arguments to a key.
-    key: Option<Py<PyAny>>,
+    /// In place of a result: there is no fresh one. In place of an argument: the call does not give it.
+    nothing: Py<PyAny>,
     /// Seconds at the end of an entry's time in which it is old but still good enough.
     stale: f64,
-    /// Whether a call is answered with something to await.
-    awaited: bool,
     hits: AtomicU64,
     counters: [AtomicU64; COUNTERS],
 }
@@ -55,30 +56,6 @@ pub(super) struct Copies {
     kept: Kept,
 }
 
-/// A call that no fresh result answers.
-#[pyclass(frozen, module = "tierkeep._core")]
-pub(super) struct Missed {
-    /// None: the arguments are not those of the function.
-    key: Option<Py<PyBytes>>,
-    /// The stale result.
-    old: Option<Py<PyAny>>,
-}
-
-#[pymethods]
-impl Missed {
-    /// The key; None if the arguments are not those of the function.
-    #[getter]
-    fn key(&self, py: Python<'_>) -> Option<Py<PyBytes>> {
-        self.key.as_ref().map(|key| key.clone_ref(py))
-    }
-
-    /// The stale result in a tuple; empty if there is none.
-    #[getter]
-    fn old<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        PyTuple::new(py, self.old.iter())
-    }
-}
-
 /// What was found: the value, and whether its time is not yet in the stale part.
 struct Found {
     value: Py<PyAny>,
@@ -91,99 +68,132 @@ impl CachedCall {
         let Some((kept, expires)) = self.place.look(key, now, |kept, facts| (kept.handle(py), facts.expires)) else {
             return Ok(None);
         };
-        let fresh = self.stale <= 0.0 || expires.seconds_left(now).is_none_or(|left| left > self.stale);
-        Ok(Some(Found { value: kept.into_value(py)?, fresh }))
+        let value = store::value_of(py, &self.place, key, kept)?;
+        Ok(value.map(|value| Found { value, fresh: self.is_fresh(expires, now) }))
+    }
+
+    /// What answers a call with that key: the fresh result, or `nothing`.
+    fn answer(&self, py: Python<'_>, key: &[u8]) -> PyResult<Py<PyAny>> {
+        let now = place::now();
+        let found = self.place.look(key, now, |kept, facts| {
+            let fresh = self.is_fresh(facts.expires, now);
+            if fresh {
+                // Under the store's lock, so that no count is lost; adding atomically would cost 5 ns more.
+                self.hits.store(self.hits.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+            }
+            fresh.then(|| kept.handle(py))
+        });
+        let value = match found.flatten() {
+            Some(kept) => store::value_of(py, &self.place, key, kept)?,
+            None => None,
+        };
+        Ok(value.unwrap_or_else(|| self.nothing.clone_ref(py)))
+    }
+
+    fn is_fresh(&self, expires: Expiry, now: Moment) -> bool {
+        self.stale <= 0.0 || expires.seconds_left(now).is_none_or(|left| left > self.stale)
+    }
+
+    #[inline]
+    fn answer_bound<const COUNT: usize>(&self, values: [&Bound<'_, PyAny>; COUNT]) -> PyResult<Py<PyAny>> {
+        let mut key = self.head.clone();
+        self.parameters.encode_bound(&mut key, values.iter().map(|value| value.as_borrowed()), &self.nothing)?;
+        self.answer(values[0].py(), key.as_slice())
     }
 
     /// The key of a call; None if the arguments are not the function's.
-    fn encode(&self, args: &Bound<'_, PyTuple>, kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<Option<Vec<u8>>> {
-        let mut out = Vec::with_capacity(self.head.len() + 48);
-        out.extend_from_slice(&self.head);
-        if let Some(key) = &self.key {
-            let made = key.bind(args.py()).call(args, kwargs)?;
-            out.push(b'k');
-            argument::encode(&mut out, &made).map_err(|error| self.parameters.refusal(args.py(), "key=", &error))?;
-            return Ok(Some(out));
-        }
-        Ok(self.parameters.encode(&mut out, args, kwargs)?.then_some(out))
+    fn key(&self, args: &Bound<'_, PyTuple>, kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<Option<Bytes>> {
+        let mut key = self.head.clone();
+        Ok(self.parameters.encode(&mut key, args, kwargs)?.then_some(key))
+    }
+
+    /// The key of a call that the caller's own function told from others.
+    fn key_by(&self, made: &Bound<'_, PyAny>) -> PyResult<Bytes> {
+        let mut key = self.head.clone();
+        key.push(b'k');
+        argument::encode(&mut key, made).map_err(|error| self.parameters.refusal(made.py(), "key=", &error))?;
+        Ok(key)
     }
 }
 
 #[pymethods]
 impl CachedCall {
-    /// `parameters`: name, kind as `inspect` numbers it, and the default in a tuple, empty if there is none.
+    /// `parameters`: name, kind as `inspect` numbers it, and the default in a tuple, empty if there is none. `nothing`
+    /// is given in place of a result that there is not, and taken in place of an argument that a call does not give.
     #[new]
-    #[pyo3(signature = (store, name, parameters, *, key=None, stale=0.0, awaited=false))]
+    #[pyo3(signature = (store, name, parameters, nothing, *, stale=0.0))]
     fn new(
         store: &Bound<'_, Store>,
         name: &str,
         parameters: Vec<(Bound<'_, PyString>, u8, Bound<'_, PyTuple>)>,
-        key: Option<Py<PyAny>>,
+        nothing: Py<PyAny>,
         stale: f64,
-        awaited: bool,
     ) -> PyResult<Self> {
-        let mut head = Vec::with_capacity(name.len() + 8);
+        let mut head = Bytes::new();
         argument::text(&mut head, name.as_bytes());
         Ok(CachedCall {
             place: Arc::clone(&store.get().place),
-            head: head.into(),
+            head,
             parameters: Parameters::new(name, parameters)?,
-            key,
+            nothing,
             stale,
-            awaited,
             hits: AtomicU64::new(0),
             counters: std::array::from_fn(|_| AtomicU64::new(0)),
         })
     }
 
-    /// What answers a call: the fresh result, or a `Missed`.
-    ///
-    /// The function itself is not called from here. CPython before 3.14 ends a thread that computes while the process
-    /// ends by unwinding its stack, and Rust's frames cannot be unwound so: the process would crash at its end.
-    fn ask<'py>(&self, args: &Bound<'py, PyTuple>, kwargs: &Bound<'py, PyDict>) -> PyResult<Bound<'py, PyAny>> {
-        let py = args.py();
-        let Some(key) = self.encode(args, Some(kwargs))? else {
-            return Ok(Bound::new(py, Missed { key: None, old: None })?.into_any());
-        };
-        match self.find(py, &key)? {
-            Some(Found { value, fresh: true }) => {
-                self.hits.fetch_add(1, Ordering::Relaxed);
-                if self.awaited {
-                    return Ok(Bound::new(py, Answered::new(value))?.into_any());
-                }
-                Ok(value.into_bound(py))
-            }
-            found => {
-                let key = Some(PyBytes::new(py, &key).unbind());
-                Ok(Bound::new(py, Missed { key, old: found.map(|found| found.value) })?.into_any())
-            }
+    /// The fresh result of a call, or `nothing`. Counts a hit.
+    fn ask(&self, args: &Bound<'_, PyTuple>, kwargs: &Bound<'_, PyDict>) -> PyResult<Py<PyAny>> {
+        match self.key(args, Some(kwargs))? {
+            Some(key) => self.answer(args.py(), key.as_slice()),
+            None => Ok(self.nothing.clone_ref(args.py())),
         }
     }
 
-    /// Methods are bound to their object as plain functions are.
-    fn __get__<'py>(
-        slf: Bound<'py, Self>,
-        object: Option<Bound<'py, PyAny>>,
-        _class: Option<Bound<'py, PyAny>>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        static METHOD: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-        match object {
-            None => Ok(slf.into_any()),
-            Some(object) => METHOD.import(object.py(), "types", "MethodType")?.call1((slf, object)),
-        }
+    /// As `ask`, of arguments that are bound to the parameters: one for each, in their order.
+    fn ask_bound(&self, values: &Bound<'_, PyTuple>) -> PyResult<Py<PyAny>> {
+        let mut key = self.head.clone();
+        self.parameters.encode_bound(&mut key, values.iter_borrowed(), &self.nothing)?;
+        self.answer(values.py(), key.as_slice())
     }
 
-    /// The key under which the result of a call is kept.
-    #[pyo3(signature = (args, kwargs=None))]
+    /// As `ask_bound`, of one parameter: Python gets here faster than to any method.
+    fn __getitem__(&self, value: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        self.answer_bound([value])
+    }
+
+    /// As `ask_bound`, of two parameters: no tuple has to be made of them.
+    fn ask_two(&self, first: &Bound<'_, PyAny>, second: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        self.answer_bound([first, second])
+    }
+
+    /// As `ask_two`, of three.
+    fn ask_three(
+        &self,
+        first: &Bound<'_, PyAny>,
+        second: &Bound<'_, PyAny>,
+        third: &Bound<'_, PyAny>,
+    ) -> PyResult<Py<PyAny>> {
+        self.answer_bound([first, second, third])
+    }
+
+    /// As `ask`, of a call that the caller's own function told from others.
+    fn ask_made(&self, made: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        self.answer(made.py(), self.key_by(made)?.as_slice())
+    }
+
+    /// The key under which the result of a call is kept; None if the arguments are not the function's.
     fn key_of<'py>(
         &self,
-        py: Python<'py>,
         args: &Bound<'py, PyTuple>,
-        kwargs: Option<&Bound<'py, PyDict>>,
-    ) -> PyResult<Bound<'py, PyBytes>> {
-        let key = self.encode(args, kwargs)?;
-        let key = key.ok_or_else(|| PyTypeError::new_err("the arguments are not those of the function"))?;
-        Ok(PyBytes::new(py, &key))
+        kwargs: &Bound<'py, PyDict>,
+    ) -> PyResult<Option<Bound<'py, PyBytes>>> {
+        Ok(self.key(args, Some(kwargs))?.map(|key| PyBytes::new(args.py(), key.as_slice())))
+    }
+
+    /// As `key_of`, of a call that the caller's own function told from others.
+    fn key_of_made<'py>(&self, made: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
+        Ok(PyBytes::new(made.py(), self.key_by(made)?.as_slice()))
     }
 
     /// A tuple of the value and whether it is fresh; None if there is none. Counts nothing of this call.
@@ -228,7 +238,7 @@ impl CachedCall {
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.key)
+        visit.call(&self.nothing)
     }
 }
 

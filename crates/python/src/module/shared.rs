@@ -23,7 +23,8 @@ use super::errand::{inside, outside};
 use super::key::bytes_of;
 use super::place::{self, Place};
 use super::store;
-use super::stored::{Wrapping, whole_number};
+use super::stored::{Complaints, Wrapping, whole_number};
+use super::value::Kept;
 use crate::remote::{Entry, Event, Looked, Remote, RemoteError, Sabotage, Stamped, Ttl, Watch, When, Write};
 use crate::store::{Expiry, Herald, Offer};
 
@@ -37,6 +38,7 @@ pub(super) struct Shared {
     wrapping: Wrapping,
     template: Remote,
     live: Mutex<Option<Arc<Live>>>,
+    unreadable: Complaints,
     settings: Settings,
     outage: Outage,
 }
@@ -172,7 +174,8 @@ impl Shared {
         match looked {
             Some(Looked::Found(entry)) => match self.take(py, key, &entry, &before, 0)? {
                 Some(value) => Ok(Read::Value(value)),
-                None => Ok(Read::Missing(None)),
+                // What is computed now may take its place, also where it has no end.
+                None => Ok(Read::Missing(self.ask(py, |remote| remote.replacing(key, &entry, term))?)),
             },
             Some(Looked::Missing(lease)) => Ok(Read::Missing(lease)),
             None => Ok(Read::Missing(None)),
@@ -237,7 +240,7 @@ impl Shared {
         let value = match self.wrapping.open(py, key, &entry.bytes) {
             Ok(value) => value,
             Err(unreadable) => {
-                log(py, &unreadable.reason())?;
+                self.unreadable.log(py, unreadable)?;
                 return Ok(None);
             }
         };
@@ -274,13 +277,35 @@ impl Shared {
         self.wrapping.seal(key, value).map(Sealed)
     }
 
-    /// Stores a value; false if its condition did not hold, or if it was computed before a change.
+    /// Stores a value; false if its condition did not hold, or if it was computed before a change. A value that nobody
+    /// can read counts as none.
     #[expect(clippy::too_many_arguments, reason = "what there is to say of a value")]
     pub(super) fn write(
         &self,
         py: Python<'_>,
         key: &[u8],
-        Sealed(bytes): Sealed,
+        sealed: Sealed,
+        timeout: Option<f64>,
+        when: When,
+        lease: Option<crate::remote::Lease>,
+        tags: &[Vec<u8>],
+    ) -> PyResult<bool> {
+        let written = self.write_once(py, key, &sealed, timeout, when, lease, tags)?;
+        if written || when != When::IfAbsent || lease.is_some() {
+            return Ok(written);
+        }
+        match self.read(py, key)? {
+            Read::Missing(Some(lease)) => self.write_once(py, key, &sealed, timeout, when, Some(lease), tags),
+            _ => Ok(false),
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "as `write`")]
+    fn write_once(
+        &self,
+        py: Python<'_>,
+        key: &[u8],
+        Sealed(bytes): &Sealed,
         timeout: Option<f64>,
         when: When,
         lease: Option<crate::remote::Lease>,
@@ -289,7 +314,7 @@ impl Shared {
         let ttl = ttl(timeout)?;
         let written = self.ask(py, |remote| {
             let tags: Vec<Stamped<'_>> = tags.iter().map(|tag| Stamped { tag, stamp: None }).collect();
-            remote.set(&Write { key, bytes: &bytes, ttl, when, lease, tags: &tags })
+            remote.set(&Write { key, bytes, ttl, when, lease, tags: &tags })
         });
         // Also after an error: it may have been stored.
         if !matches!(written, Ok(false)) {
@@ -448,11 +473,4 @@ fn expiry(left: Duration) -> Expiry {
 struct Before {
     any_tag: u64,
     keys: Vec<crate::store::Token>,
-}
-
-/// Says why something is a miss that should have been a hit.
-fn log(py: Python<'_>, reason: &str) -> PyResult<()> {
-    let logger = py.import("logging")?.call_method1("getLogger", ("tierkeep.cache",))?;
-    logger.call_method1("warning", ("a stored value was not used: %s", reason))?;
-    Ok(())
 }

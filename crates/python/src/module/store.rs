@@ -10,6 +10,7 @@ use tierkeep_generations::Slot;
 
 use super::key;
 use super::place::{self, Place, Table};
+use super::stored::Complaints;
 use super::value::Kept;
 use crate::glob::Glob;
 use crate::store::{Bounds, Culling, Expiry, Facts, Offer};
@@ -68,7 +69,27 @@ pub(super) fn add_to(place: &Place, key: &[u8], delta: &Bound<'_, PyAny>) -> PyR
 
 /// A kept value, if there is a live one.
 pub(super) fn read(py: Python<'_>, place: &Place, key: &[u8]) -> PyResult<Option<Py<PyAny>>> {
-    place.get(key, place::now(), |kept| kept.handle(py)).map(|kept| kept.into_value(py)).transpose()
+    match place.get(key, place::now(), |kept| kept.handle(py)) {
+        Some(kept) => value_of(py, place, key, kept),
+        None => Ok(None),
+    }
+}
+
+/// What a reader gets of what was kept: nothing if it cannot be unpickled any more, its class being gone. It is dropped
+/// then, or it would be in the way of `add` for as long as it lives.
+///
+/// # Errors
+/// As [`Complaints::log`].
+pub(super) fn value_of(py: Python<'_>, place: &Place, key: &[u8], kept: Kept) -> PyResult<Option<Py<PyAny>>> {
+    static COMPLAINTS: Complaints = Complaints::nothing();
+    match kept.into_value(py) {
+        Ok(value) => Ok(Some(value)),
+        Err(error) => {
+            COMPLAINTS.log(py, error.into())?;
+            place.forget(key);
+            Ok(None)
+        }
+    }
 }
 
 impl Store {

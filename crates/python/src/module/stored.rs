@@ -4,9 +4,10 @@
 //! store pickles nothing, reads no pickle, and takes no value that a store of another [`Dialect`] left there: it could
 //! hold a tuple, which JSON never gives.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
+use std::sync::{Mutex, PoisonError};
 
-use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::exceptions::{PyException, PyMemoryError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PySet, PyString, PyTuple};
 
@@ -116,6 +117,41 @@ impl Unreadable {
             Self::Envelope(error) => error.to_string(),
             Self::Content(error) => error.to_string(),
         }
+    }
+}
+
+/// What was said of values that cannot be read: a value is read again and again, and so are its like.
+#[derive(Debug)]
+pub(super) struct Complaints(Mutex<BTreeSet<String>>);
+
+/// Reasons that are remembered; whatever more there are is not said.
+const MOST_REASONS: usize = 100;
+
+impl Complaints {
+    pub(super) const fn nothing() -> Self {
+        Complaints(Mutex::new(BTreeSet::new()))
+    }
+
+    /// Says why a value is a miss that should have been a hit, once for each reason.
+    ///
+    /// # Errors
+    /// What is no failure to read: KeyboardInterrupt, SystemExit, MemoryError.
+    pub(super) fn log(&self, py: Python<'_>, unreadable: Unreadable) -> PyResult<()> {
+        let reason = unreadable.reason();
+        if let Unreadable::Content(error) = unreadable
+            && (!error.is_instance_of::<PyException>(py) || error.is_instance_of::<PyMemoryError>(py))
+        {
+            return Err(error);
+        }
+        {
+            let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            if said.len() >= MOST_REASONS || !said.insert(reason.clone()) {
+                return Ok(());
+            }
+        }
+        let logger = py.import("logging")?.call_method1("getLogger", ("tierkeep.cache",))?;
+        logger.call_method1("warning", ("stored values are not used: %s", reason))?;
+        Ok(())
     }
 }
 

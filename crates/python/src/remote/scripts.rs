@@ -4,6 +4,7 @@ use redis::{Cmd, Script};
 
 tierkeep_cache::redis_scripts! {
     READ = "values.lua" "read.lua";
+    REPLACING = "values.lua" "replacing.lua";
     SET = "values.lua" "set.lua";
     DELETE = "values.lua" "delete.lua";
     TIME = "values.lua" "time.lua";

@@ -109,6 +109,10 @@ impl Remote {
                 Some(Lease { any_tag, .. }) => _ = call.arg(&any_tag),
                 None => _ = call.arg(""),
             }
+            match &write.lease {
+                Some(Lease { replaces: Some(digest), .. }) => _ = call.arg(digest),
+                _ => _ = call.arg(""),
+            }
             let mut missing = Vec::new();
             if self.servers.is_cluster() {
                 let unknown: Vec<&[u8]> =
@@ -152,7 +156,7 @@ impl Remote {
         Ok((name, call))
     }
 
-    fn any_tag(&self) -> Result<Stamp, RemoteError> {
+    pub(super) fn any_tag(&self) -> Result<Stamp, RemoteError> {
         let (name, call) = self.stamp_of_any()?;
         stamps_of(self.one(name, |_| call, Repeat::Safe)?)?.pop().ok_or_else(strange)
     }

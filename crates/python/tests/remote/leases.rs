@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use _core::remote::{Lease, Looked, Remote, Stamped, Ttl, Write};
+use _core::remote::{Lease, Looked, Remote, Stamped, Ttl, When, Write};
 
 use super::{World, bytes, plain};
 
@@ -120,4 +120,55 @@ fn leases_are_given_for_a_batch() {
     let looked = world.remote.look(&keys, TERM).unwrap();
 
     assert!(looked.iter().all(|looked| matches!(looked, Looked::Missing(Some(_)))));
+}
+
+fn unreadable(remote: &Remote, key: &[u8]) -> Lease {
+    match remote.look(&[key], TERM).unwrap().remove(0) {
+        Looked::Found(entry) => remote.replacing(key, &entry, TERM).unwrap().expect("it is there still"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn value_that_nobody_can_read_is_in_the_way_of_no_fill_not_even_of_one_that_wants_none_there() {
+    for when in [When::Always, When::IfAbsent] {
+        for tags in [&[][..], &[Stamped { tag: b"t", stamp: None }][..]] {
+            let world = World::new();
+            world.remote.set(&Write { tags, ..plain(b"k", b"garbage") }).unwrap();
+            let lease = unreadable(&world.remote, b"k");
+
+            let stored = world.remote.set(&Write { lease: Some(lease), when, ..plain(b"k", b"computed") }).unwrap();
+
+            assert!(stored, "{when:?}");
+            assert_eq!(bytes(&world.remote, b"k").unwrap(), b"computed");
+        }
+    }
+}
+
+#[test]
+fn of_two_who_add_in_place_of_what_nobody_can_read_one_does() {
+    let world = World::new();
+    world.remote.set(&plain(b"k", b"garbage")).unwrap();
+    let leases = [unreadable(&world.remote, b"k"), unreadable(&world.another(), b"k")];
+
+    let stored = leases.map(|lease| {
+        let write = Write { lease: Some(lease), when: When::IfAbsent, ..plain(b"k", b"computed") };
+        world.another().set(&write).unwrap()
+    });
+
+    assert_eq!(stored, [true, false]);
+}
+
+#[test]
+fn what_was_written_in_place_of_what_nobody_could_read_is_not_replaced() {
+    let world = World::new();
+    world.remote.set(&plain(b"k", b"garbage")).unwrap();
+    let lease = unreadable(&world.remote, b"k");
+    let Looked::Found(entry) = world.remote.look(&[b"k"], TERM).unwrap().remove(0) else { panic!("it is there") };
+
+    world.another().set(&plain(b"k", b"new")).unwrap();
+
+    assert!(!fill(&world.remote, b"k", lease));
+    assert!(world.remote.replacing(b"k", &entry, TERM).unwrap().is_none());
+    assert_eq!(bytes(&world.remote, b"k").unwrap(), b"new");
 }

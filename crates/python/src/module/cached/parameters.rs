@@ -4,7 +4,7 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
-use super::argument;
+use super::argument::{self, Bytes};
 
 /// What a function takes.
 pub(super) struct Parameters {
@@ -59,9 +59,9 @@ impl Parameters {
             let absent = match default.is_empty() {
                 true => Absent::Required,
                 false => {
-                    let mut bytes = Vec::new();
+                    let mut bytes = Bytes::new();
                     match argument::encode(&mut bytes, &default.get_item(0)?) {
-                        Ok(()) => Absent::Default(bytes.into()),
+                        Ok(()) => Absent::Default(bytes.as_slice().into()),
                         Err(_) => Absent::Unknown,
                     }
                 }
@@ -71,13 +71,35 @@ impl Parameters {
         Ok(parameters)
     }
 
+    /// Appends the bytes of a call whose arguments Python has bound: one value for each parameter, in their order, and
+    /// `nothing` for what the call does not give. Only for functions without `*args` and `**kwargs`.
+    ///
+    /// # Errors
+    /// TypeError that names the argument which has no stable key.
+    #[inline]
+    pub(super) fn encode_bound<'a, 'py: 'a>(
+        &self,
+        out: &mut Bytes,
+        values: impl Iterator<Item = Borrowed<'a, 'py, PyAny>>,
+        nothing: &Py<PyAny>,
+    ) -> PyResult<()> {
+        for (parameter, value) in self.list.iter().zip(values) {
+            match &parameter.absent {
+                Absent::Default(bytes) if value.is(nothing) => out.extend(bytes),
+                Absent::Unknown if value.is(nothing) => out.push(DEFAULT),
+                _ => argument::encode(out, &value).map_err(|error| self.refused(value.py(), parameter, &error))?,
+            }
+        }
+        Ok(())
+    }
+
     /// Appends the bytes of a call. False: the function does not take these arguments.
     ///
     /// # Errors
     /// TypeError that names the argument which has no stable key.
     pub(super) fn encode(
         &self,
-        out: &mut Vec<u8>,
+        out: &mut Bytes,
         args: &Bound<'_, PyTuple>,
         kwargs: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<bool> {
@@ -97,10 +119,11 @@ impl Parameters {
                 (false, named) => named,
             };
             match (value, &parameter.absent) {
-                (Some(value), _) => argument::encode(out, &value)
-                    .map_err(|error| self.refusal(py, parameter.name.bind(py).to_string_lossy().as_ref(), &error))?,
+                (Some(value), _) => {
+                    argument::encode(out, &value).map_err(|error| self.refused(py, parameter, &error))?;
+                }
                 (None, Absent::Required) => return Ok(false),
-                (None, Absent::Default(bytes)) => out.extend_from_slice(bytes),
+                (None, Absent::Default(bytes)) => out.extend(bytes),
                 (None, Absent::Unknown) => out.push(DEFAULT),
             }
         }
@@ -131,6 +154,11 @@ impl Parameters {
                 Ok(true)
             }
         }
+    }
+
+    #[cold]
+    fn refused(&self, py: Python<'_>, parameter: &Parameter, error: &PyErr) -> PyErr {
+        self.refusal(py, parameter.name.bind(py).to_string_lossy().as_ref(), error)
     }
 
     /// The error that names the argument; errors of another kind stay what they are.

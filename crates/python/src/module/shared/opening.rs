@@ -11,7 +11,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 use sha2::Sha256;
 
-use super::{Settings, Shared, Wrapping, raised};
+use super::{Complaints, Settings, Shared, Wrapping, raised};
 use crate::envelope::{Compression, Compressor, Keyring};
 use crate::module::place::{self, Table};
 use crate::module::store::DEFAULT_BYTES;
@@ -213,7 +213,8 @@ pub(in crate::module) fn open(
         place.keep_late(u64::try_from(longest.as_nanos()).unwrap_or(u64::MAX));
     }
     let (live, outage) = Default::default();
-    let shared = Arc::new(Shared { place, herald, wrapping, template, live, settings, outage });
+    let unreadable = Complaints::nothing();
+    let shared = Arc::new(Shared { place, herald, wrapping, template, live, unreadable, settings, outage });
     stores.insert(identity, Arc::clone(&shared));
     Ok(shared)
 }
