@@ -17,7 +17,7 @@ use pyo3::exceptions::{PyConnectionError, PyKeyError, PyRuntimeError, PyTypeErro
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
-use super::errand::{inside, outside};
+use super::ending::{all_of, beneath, inside, outside};
 use super::key::bytes_of;
 use super::place::{self, Place};
 use super::store;
@@ -96,8 +96,8 @@ pub(super) fn names(tags: Option<&Bound<'_, PyAny>>) -> PyResult<Vec<Vec<u8>>> {
         return Err(PyTypeError::new_err("tags is a collection of str, not one str"));
     }
     let mut names = Vec::new();
-    for tag in tags.try_iter()? {
-        names.push(bytes_of(tag?.cast::<PyString>()?)?.into_owned());
+    for tag in all_of(tags)? {
+        names.push(bytes_of(tag.cast::<PyString>()?)?.into_owned());
     }
     names.sort_unstable();
     names.dedup();
@@ -340,6 +340,10 @@ impl Shared {
     }
 
     fn add_by_comparing(&self, py: Python<'_>, key: &[u8], delta: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        beneath(|| self.add_beneath(py, key, delta))
+    }
+
+    fn add_beneath(&self, py: Python<'_>, key: &[u8], delta: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
         let delta = delta.clone().unbind();
         let mut outcome = None;
         self.ask(py, |remote| {
@@ -409,7 +413,8 @@ struct Before {
 
 /// Says why something is a miss that should have been a hit.
 fn log(py: Python<'_>, reason: &str) -> PyResult<()> {
-    let logger = py.import("logging")?.call_method1("getLogger", ("tierkeep.cache",))?;
-    logger.call_method1("warning", ("a stored value was not used: %s", reason))?;
-    Ok(())
+    beneath(|| {
+        let logger = py.import("logging")?.call_method1("getLogger", ("tierkeep.cache",))?;
+        logger.call_method1("warning", ("a stored value was not used: %s", reason)).map(drop)
+    })
 }
