@@ -13,12 +13,21 @@ pub struct Gate(AtomicUsize);
 impl Gate {
     /// Lets this thread in; never returns if the gate is closed.
     pub fn enter(&self) {
-        if self.0.fetch_add(1, Ordering::SeqCst) & CLOSED != 0 {
-            self.leave();
+        if !self.try_enter() {
             loop {
                 std::thread::park();
             }
         }
+    }
+
+    /// Lets this thread in, unless the gate is closed.
+    #[must_use]
+    pub fn try_enter(&self) -> bool {
+        let is_open = self.0.fetch_add(1, Ordering::SeqCst) & CLOSED == 0;
+        if !is_open {
+            self.leave();
+        }
+        is_open
     }
 
     /// Lets this thread out.
@@ -60,6 +69,7 @@ mod tests {
         assert!(!gate.close(Duration::from_millis(5)));
         gate.leave();
         assert!(gate.close(Duration::from_secs(10)));
+        assert!(!gate.try_enter() && gate.close(Duration::ZERO));
 
         let (sender, receiver) = mpsc::sync_channel(1);
         let late = Arc::clone(&gate);

@@ -3,6 +3,7 @@
 mod cache;
 mod cached;
 mod copy;
+mod ending;
 mod errand;
 mod key;
 mod misses;
@@ -40,4 +41,9 @@ mod _core {
 
     #[pymodule_export]
     use super::node::NodeClient;
+
+    #[pymodule_init]
+    fn init(module: &super::Bound<'_, super::PyModule>) -> super::PyResult<()> {
+        super::ending::register(module.py())
+    }
 }

@@ -250,6 +250,7 @@ impl NodeClient {
             method: request.method,
             is_write: request.is_write,
             asked: state.answers.stamp(request.learner),
+            begun: now,
             kept,
             lanes,
             connect_timeout: self.settings.connect_timeout,
@@ -275,7 +276,7 @@ impl NodeClient {
     /// # Errors
     /// [`NodeError::Unavailable`] and [`NodeError::Unexpected`].
     pub fn settle(&self, errand: Box<Errand>, now: Instant) -> Result<Reply, NodeError> {
-        let Errand { path, learner, position, method, is_write, asked, kept, lanes, came, why, .. } = *errand;
+        let Errand { path, learner, position, method, is_write, asked, begun, kept, lanes, came, why, .. } = *errand;
         let learner = learner.as_deref();
         let read = came.map(|(node, response)| (node, text(response, kept.is_some())));
         let mut state = self.state();
@@ -298,7 +299,7 @@ impl NodeClient {
                 (None, Some(kept)) => {
                     let covers = kept.covers.max(position);
                     let (body, etag, decoded) = (Arc::clone(&kept.body), kept.etag.clone(), Arc::clone(&kept.decoded));
-                    let answer = Answer { body, etag, said: now, covers, decoded };
+                    let answer = Answer { body, etag, said: begun, covers, decoded };
                     state.answers.keep(path, learner, asked, answer);
                     state.counts.unchanged += 1;
                     Reply { tier: said.tier, node: Some(node), ..Reply::of(&kept, Source::Unchanged) }
@@ -308,7 +309,7 @@ impl NodeClient {
                     if method == Method::Get && said.status == 200 && said.etag.is_some() {
                         let etag = said.etag.map(Arc::from);
                         let decoded = Decoded::default();
-                        let answer = Answer { body: Arc::clone(&body), etag, said: now, covers: position, decoded };
+                        let answer = Answer { body: Arc::clone(&body), etag, said: begun, covers: position, decoded };
                         state.answers.keep(path, learner, asked, answer);
                     } else if method == Method::Get {
                         state.answers.remove(&path);

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import glob
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -12,6 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
+
+import redis
 
 ROOT = Path(__file__).resolve().parents[3]
 TESTKIT = ROOT / "target" / "debug" / "tierkeep-testkit"
@@ -54,6 +58,36 @@ class Server:
             self.close()
 
 
+class Psql:
+    """The program of that name, in one session: a writer of rows that knows nothing of caches."""
+
+    def __init__(self, url: str) -> None:
+        # Beside the server, where packages put it, or on PATH.
+        found = sorted(glob.glob("/usr/lib/postgresql/*/bin/psql"))
+        program = found[-1] if found else shutil.which("psql")
+        if program is None:
+            raise RuntimeError("psql is missing: it comes with PostgreSQL's client, which scripts/setup installs")
+        self._process = subprocess.Popen(
+            [program, "--no-psqlrc", "--quiet", "--no-align", "--tuples-only", "--set=ON_ERROR_STOP=1", url],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def one(self, statement: str) -> str:
+        """The one value of the one row that it gives; committed by then."""
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._process.stdin.write(statement + ";\n")
+        self._process.stdin.flush()
+        line = self._process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"psql ended with {self._process.wait()}")
+        return line.strip()
+
+    def close(self) -> None:
+        self._process.communicate(timeout=30)
+
+
 class Proxy:
     """Stands before a Redis server at one address for good, whichever server is behind it.
 
@@ -83,6 +117,13 @@ class Proxy:
         server, self._server = self._server, None
         server.kill()
         self._cut()
+
+    def kill_watches(self) -> int:
+        """Has the server end all connections that hear of changes, and tells how many there were."""
+        assert self._server is not None
+        with redis.Redis(unix_socket_path=self._server.url.removeprefix("redis+unix://")) as admin:
+            watches = [client["id"] for client in admin.client_list() if "t" in client["flags"]]
+            return sum(int(admin.client_kill_filter(_id=watch)) for watch in watches)
 
     def close(self) -> None:
         self._listener.close()

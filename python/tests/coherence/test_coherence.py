@@ -1,4 +1,4 @@
-"""No process reads a value that is older than the bound: workers of two machines, one writer of the rows, and faults."""
+"""No process reads a value that is older than the bound: workers of two machines, psql as writer of the rows, and faults."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import Any
 import psycopg
 import pytest
 from coherence_history import Read, Violation, Written, violations
-from coherence_servers import Proxy, Server, proxied
+from coherence_servers import Proxy, Psql, Server, proxied
 
 from tierkeep._core import SharedStore
 
@@ -37,10 +37,11 @@ class World:
         self.proxy = proxy
         self.writes: list[Written] = []
         self._sabotage = sabotage
-        self._rows = psycopg.connect(database, autocommit=True)
-        self._rows.execute("drop table if exists rows")
-        self._rows.execute("create table rows (key int primary key, version int not null)")
-        self._rows.execute("insert into rows select n, 0 from generate_series(0, %s) n", (KEYS,))
+        with psycopg.connect(database, autocommit=True) as rows:
+            rows.execute("drop table if exists rows")
+            rows.execute("create table rows (key int primary key, version int not null)")
+            rows.execute("insert into rows select n, 0 from generate_series(0, %s) n", (KEYS,))
+        self._psql = Psql(database)
         self._store = SharedStore(proxy.url, **self._options(1))
         self.machines = [self._machine(number, database) for number in (1, 2)]
         self.workers = [self._workers(machine) for machine in self.machines]
@@ -82,10 +83,7 @@ class World:
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             key = chance.randrange(KEYS)
-            row = self._rows.execute(
-                "update rows set version = version + 1 where key = %s returning version", (key,)
-            ).fetchone()
-            assert row is not None
+            version = self._psql.one(f"update rows set version = version + 1 where key = {key} returning version")
             while True:
                 try:
                     self._store.delete(f"row:{key}")
@@ -94,7 +92,7 @@ class World:
                     # Not invalidated: tried until it is.
                     if time.monotonic() > deadline + 30:
                         raise
-            self.writes.append(Written(key, time.monotonic_ns(), int(row[0])))
+            self.writes.append(Written(key, time.monotonic_ns(), int(version)))
 
     def reads(self) -> list[Read]:
         """Everything that was read so far; a line that its worker did not finish is left out."""
@@ -133,7 +131,7 @@ class World:
             machine.stdin.close()
             machine.wait(30)
             machine.stdout.close()
-        self._rows.close()
+        self._psql.close()
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ entry: a write is one request, and is made or was not begun with.
 from __future__ import annotations
 
 import asyncio
-from asyncio.events import _set_running_loop
+from asyncio.events import _get_running_loop, _set_running_loop
 from collections.abc import Callable, Mapping
 from contextvars import copy_context
 from typing import Any, TypeVar
@@ -55,10 +55,11 @@ class _Errand:
         self.future: asyncio.Future[Any] = self._loop.create_future()
 
     def __call__(self) -> None:
-        """In a thread of ours."""
+        """In a thread of ours; in the loop's own when the interpreter ends."""
         if self._only_asks and self.future.cancelled():
             return
         result, error = None, None
+        before = _get_running_loop()
         # Django then refuses to open a connection to the database for what pickling may ask of it: this thread would
         # never close it, and would see nothing of a transaction.
         _set_running_loop(self._loop)
@@ -67,7 +68,7 @@ class _Errand:
         except BaseException as raised:
             error = raised
         finally:
-            _set_running_loop(None)
+            _set_running_loop(before)
         try:
             self._loop.call_soon_threadsafe(_settle, self.future, result, error)
         except RuntimeError:

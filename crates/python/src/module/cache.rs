@@ -19,6 +19,7 @@ use pyo3::types::{PyBytes, PyDict, PyInt, PyList, PyString};
 use self::fills::store_or_fill;
 use self::second::Second;
 use self::settings::{Settings, Timeout};
+use super::ending::{all_of, beneath, or_instead};
 use super::key::{self, Made};
 use super::misses::{self, MissToken};
 use super::place::{self, Place, Table};
@@ -85,7 +86,7 @@ impl CacheCore {
     ) -> PyResult<Bound<'py, PyString>> {
         let options = PyDict::new(slf.py());
         options.set_item("version", version)?;
-        let made = slf.call_method(method, (key,), Some(&options))?;
+        let made = beneath(|| slf.call_method(method, (key,), Some(&options)))?;
         made.cast_into::<PyString>().map_err(|_| PyTypeError::new_err("the function of keys must give a str"))
     }
 
@@ -109,10 +110,10 @@ impl CacheCore {
                 made.push(Self::key(slf, key, version)?.as_bytes().to_vec());
             }
         }
-        let found = second.copies(slf.py(), &made)?;
+        let found = or_instead(slf.py(), second.copies(slf.py(), &made), || None)?;
         if found.is_some() {
             for text in unwarned {
-                slf.call_method1("validate_key", (text,))?;
+                beneath(|| slf.call_method1("validate_key", (text,)))?;
             }
         }
         Ok(found)
@@ -150,6 +151,11 @@ impl CacheCore {
     fn version_or_own<'py>(&self, py: Python<'py>, version: Option<Bound<'py, PyAny>>) -> Bound<'py, PyAny> {
         version.unwrap_or_else(|| self.settings().version.clone_ref(py).into_bound(py))
     }
+}
+
+/// The pairs of a mapping.
+fn pairs_of<'py>(data: &Bound<'py, PyAny>) -> PyResult<Vec<Bound<'py, PyAny>>> {
+    beneath(|| all_of(&data.call_method0("items")?))
 }
 
 /// Seconds of a time-out: None for ever.
@@ -304,7 +310,7 @@ impl CacheCore {
     ) -> PyResult<Bound<'py, PyDict>> {
         let found = PyDict::new(slf.py());
         if let Some(second) = slf.get().second.get() {
-            let keys = keys.try_iter()?.collect::<PyResult<Vec<_>>>()?;
+            let keys = all_of(keys)?;
             let made = Self::made(slf, &keys, version)?;
             for (key, value) in keys.iter().zip(second.read_many(slf.py(), &made)?) {
                 if let Some(value) = value {
@@ -313,8 +319,7 @@ impl CacheCore {
             }
             return Ok(found);
         }
-        for key in keys.try_iter()? {
-            let key = key?;
+        for key in all_of(keys)? {
             let made = Self::key(slf, &key, version)?;
             if let Some(value) = slf.get().read(slf.py(), made.as_bytes())? {
                 found.set_item(key, value)?;
@@ -407,8 +412,8 @@ impl CacheCore {
         if let Some(second) = this.second.get() {
             let mut pairs = Vec::new();
             let mut given = Vec::new();
-            for pair in data.call_method0("items")?.try_iter()? {
-                let (key, value) = pair?.extract::<(Bound<'py, PyAny>, Bound<'py, PyAny>)>()?;
+            for pair in pairs_of(data)? {
+                let (key, value) = pair.extract::<(Bound<'py, PyAny>, Bound<'py, PyAny>)>()?;
                 let made = Self::key(slf, &key, version)?.as_bytes().to_vec();
                 misses::take(slf.py(), this.place()?, &made, place::now())?;
                 pairs.push((made, value));
@@ -417,8 +422,8 @@ impl CacheCore {
             let stored = second.write_many(slf.py(), &pairs, this.timeout(&timeout)?, tags)?;
             return if stored { Ok(PyList::empty(slf.py())) } else { PyList::new(slf.py(), given) };
         }
-        for pair in data.call_method0("items")?.try_iter()? {
-            let (key, value) = pair?.extract::<(Bound<'py, PyAny>, Bound<'py, PyAny>)>()?;
+        for pair in pairs_of(data)? {
+            let (key, value) = pair.extract::<(Bound<'py, PyAny>, Bound<'py, PyAny>)>()?;
             let key = Self::key(slf, &key, version)?;
             let offer = this.offer(&value, &timeout, tags)?;
             let since = this.since(slf.py(), key.as_bytes(), &offer.tags)?;
@@ -485,7 +490,7 @@ impl CacheCore {
     ) -> PyResult<usize> {
         let Some(keys) = keys else { return Ok(0) };
         if let Some(second) = slf.get().second.get() {
-            let keys = keys.try_iter()?.collect::<PyResult<Vec<_>>>()?;
+            let keys = all_of(keys)?;
             let mut made = Self::made(slf, &keys, version)?;
             // The same key twice was there once.
             made.sort_unstable();
@@ -493,8 +498,8 @@ impl CacheCore {
             return second.remove(slf.py(), &made);
         }
         let mut deleted = 0;
-        for key in keys.try_iter()? {
-            deleted += usize::from(Self::delete(slf, &key?, version)?);
+        for key in all_of(keys)? {
+            deleted += usize::from(Self::delete(slf, &key, version)?);
         }
         Ok(deleted)
     }
@@ -527,7 +532,7 @@ impl CacheCore {
         let delta = delta.unwrap_or_else(|| PyInt::new(slf.py(), 1).into_any()).neg()?;
         let options = PyDict::new(slf.py());
         options.set_item("version", version)?;
-        Ok(slf.call_method("incr", (key, delta), Some(&options))?.unbind())
+        Ok(beneath(|| slf.call_method("incr", (key, delta), Some(&options)))?.unbind())
     }
 
     /// Moves a value to a later version with the time it has left, and gives the new version.
@@ -563,7 +568,7 @@ impl CacheCore {
         version: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let delta = delta.unwrap_or_else(|| PyInt::new(slf.py(), 1).into_any()).neg()?;
-        slf.call_method1("incr_version", (key, delta, version))
+        beneath(|| slf.call_method1("incr_version", (key, delta, version)))
     }
 
     /// Seconds a value has left, fractions counted: None for ever; ValueError if there is none.
@@ -652,7 +657,8 @@ impl CacheCore {
     /// Another of the same value, as a reader gets it.
     #[staticmethod]
     fn _copy(value: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
-        Kept::of(value)?.into_value(value.py())
+        let copied = beneath(|| Kept::of(value)?.into_value(value.py()));
+        or_instead(value.py(), copied, || value.clone().unbind())
     }
 
     /// hits, misses, evictions, entries and bytes of this LOCATION in this process; with a server also stale.

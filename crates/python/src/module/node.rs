@@ -7,6 +7,7 @@ use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
+use super::ending::beneath;
 use crate::node::workers::Workers;
 use crate::node::{Address, Begun, Method, NodeClient as Client, NodeError, Reply, Request, Settings, Source};
 
@@ -203,13 +204,17 @@ impl Asked {
                 Ok(errand) => client.settle(errand, Instant::now()),
                 Err(reply) => reply,
             };
-            let told = match answer(py, client, reply) {
-                Ok(answer) => done.call1(py, (answer, py.None())),
-                Err(error) => done.call1(py, (py.None(), error.value(py))),
-            };
-            if let Err(error) = told {
-                error.write_unraisable(py, None);
-            }
+            // Refused once the interpreter ends: then, too, nobody is there to be told.
+            let _refused = beneath(|| {
+                let told = match answer(py, client, reply) {
+                    Ok(answer) => done.call1(py, (answer, py.None())),
+                    Err(error) => done.call1(py, (py.None(), error.value(py))),
+                };
+                if let Err(error) = told {
+                    error.write_unraisable(py, None);
+                }
+                Ok(())
+            });
         });
     }
 }

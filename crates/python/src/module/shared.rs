@@ -19,12 +19,11 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
 use self::outage::Outage;
-use super::errand::{inside, outside};
+use super::ending::{all_of, beneath, inside, outside};
 use super::key::bytes_of;
 use super::place::{self, Place};
 use super::store;
 use super::stored::{Complaints, Wrapping, whole_number};
-use super::value::Kept;
 use crate::remote::{Entry, Event, Looked, Remote, RemoteError, Sabotage, Stamped, Ttl, Watch, When, Write};
 use crate::store::{Expiry, Herald, Offer};
 
@@ -104,8 +103,8 @@ pub(super) fn names(tags: Option<&Bound<'_, PyAny>>) -> PyResult<Vec<Vec<u8>>> {
         return Err(PyTypeError::new_err("tags is a collection of str, not one str"));
     }
     let mut names = Vec::new();
-    for tag in tags.try_iter()? {
-        names.push(bytes_of(tag?.cast::<PyString>()?)?.into_owned());
+    for tag in all_of(tags)? {
+        names.push(bytes_of(tag.cast::<PyString>()?)?.into_owned());
     }
     names.sort_unstable();
     names.dedup();
@@ -387,6 +386,10 @@ impl Shared {
     }
 
     fn add_by_comparing(&self, py: Python<'_>, key: &[u8], delta: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        beneath(|| self.add_beneath(py, key, delta))
+    }
+
+    fn add_beneath(&self, py: Python<'_>, key: &[u8], delta: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
         let delta = delta.clone().unbind();
         let mut outcome = None;
         self.ask(py, |remote| {

@@ -8,6 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 use tierkeep_generations::Slot;
 
+use super::ending::{all_of, beneath};
 use super::key;
 use super::place::{self, Place, Table};
 use super::stored::Complaints;
@@ -43,8 +44,7 @@ pub(super) fn tags(place: &Place, tags: Option<&Bound<'_, PyAny>>) -> PyResult<B
         return Err(pyo3::exceptions::PyTypeError::new_err("tags is a collection of str, not one str"));
     }
     let mut slots = Vec::new();
-    for tag in tags.try_iter()? {
-        let tag = tag?;
+    for tag in all_of(tags)? {
         slots.push(place.tag(&key::bytes_of(tag.cast::<PyString>()?)?));
     }
     slots.sort_unstable();
@@ -60,7 +60,7 @@ pub(super) fn add_to(place: &Place, key: &[u8], delta: &Bound<'_, PyAny>) -> PyR
         let Some((kept, facts)) = place.look(key, place::now(), |kept, facts| (kept.handle(py), facts)) else {
             return Ok(None);
         };
-        let sum = kept.into_value(py)?.bind(py).add(delta)?;
+        let sum = beneath(|| kept.into_value(py)?.bind(py).add(delta))?;
         if place.replace(key, facts.sequence, Kept::of(&sum)?, place::now()) {
             return Ok(Some(sum.unbind()));
         }
@@ -144,8 +144,7 @@ impl Store {
 
     fn get_many<'py>(&self, keys: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyDict>> {
         let found = PyDict::new(keys.py());
-        for key in keys.try_iter()? {
-            let key = key?;
+        for key in all_of(keys)? {
             if let Some(value) = read(key.py(), &self.place, &key::bytes_of(key.cast::<PyString>()?)?)? {
                 found.set_item(key, value)?;
             }
@@ -217,8 +216,8 @@ impl Store {
 
     fn delete_many(&self, keys: &Bound<'_, PyAny>) -> PyResult<usize> {
         let mut deleted = 0;
-        for key in keys.try_iter()? {
-            deleted += usize::from(self.delete(key?.cast::<PyString>()?)?);
+        for key in all_of(keys)? {
+            deleted += usize::from(self.delete(key.cast::<PyString>()?)?);
         }
         Ok(deleted)
     }

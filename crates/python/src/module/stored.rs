@@ -11,6 +11,7 @@ use pyo3::exceptions::{PyException, PyMemoryError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PySet, PyString, PyTuple};
 
+use super::ending::beneath;
 use super::key::{bytes_of, text_of};
 use super::value::{Kept, dumps, loads};
 use crate::envelope::tree::{Broken, DEEPEST, Reader, Token};
@@ -149,9 +150,10 @@ impl Complaints {
                 return Ok(());
             }
         }
-        let logger = py.import("logging")?.call_method1("getLogger", ("tierkeep.cache",))?;
-        logger.call_method1("warning", ("stored values are not used: %s", reason))?;
-        Ok(())
+        beneath(|| {
+            let logger = py.import("logging")?.call_method1("getLogger", ("tierkeep.cache",))?;
+            logger.call_method1("warning", ("stored values are not used: %s", reason)).map(drop)
+        })
     }
 }
 

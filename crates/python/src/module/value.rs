@@ -8,6 +8,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::PyBytes;
 
 use super::copy::{self, Tree};
+use super::ending::beneath;
 use crate::store::Weigh;
 
 /// A value as it is kept.
@@ -83,12 +84,12 @@ pub(super) fn dumps<'py>(value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyByt
     /// The highest protocol of CPython 3.10 and later.
     const PROTOCOL: u8 = 5;
     let py = value.py();
-    let pickled = DUMPS.import(py, "pickle", "dumps")?.call1((value, PROTOCOL))?;
+    let pickled = beneath(|| DUMPS.import(py, "pickle", "dumps")?.call1((value, PROTOCOL)))?;
     Ok(pickled.cast_into::<PyBytes>()?)
 }
 
 pub(super) fn loads(bytes: &Bound<'_, PyBytes>) -> PyResult<Py<PyAny>> {
     static LOADS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let py = bytes.py();
-    Ok(LOADS.import(py, "pickle", "loads")?.call1((bytes,))?.unbind())
+    Ok(beneath(|| LOADS.import(py, "pickle", "loads")?.call1((bytes,)))?.unbind())
 }

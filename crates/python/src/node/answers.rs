@@ -25,7 +25,7 @@ const EVERYBODY: &str = "*";
 pub(super) struct Kept {
     pub(super) body: Arc<str>,
     pub(super) etag: Option<Arc<str>>,
-    /// When a node last said so.
+    /// When a node was last asked: what it said may be of that moment.
     pub(super) said: Instant,
     /// The position that it covers.
     pub(super) covers: u64,

@@ -19,6 +19,8 @@ pub struct Errand {
     pub(super) method: Method,
     pub(super) is_write: bool,
     pub(super) asked: Stamp,
+    /// When it began: an answer is of no later moment for certain.
+    pub(super) begun: Instant,
     pub(super) kept: Option<Arc<Kept>>,
     pub(super) lanes: Vec<Lane>,
     pub(super) connect_timeout: Duration,

@@ -174,6 +174,25 @@ fn a_fresh_answer_is_given_again_then_asked_whether_it_holds() {
 }
 
 #[test]
+fn an_answer_is_fresh_from_the_question_on_and_not_from_its_coming() {
+    let unchanged = Act::Say(b"HTTP/1.1 304 Not Modified\r\netag: \"t\"\r\n\r\n".to_vec());
+    let server = Scripted::new(vec![say("etag: \"t\"\r\n", "[1]"), unchanged]);
+    let client = client(&server);
+    let slow = Duration::from_millis(400);
+    let mut asked = Instant::now();
+
+    for _ in 0..2 {
+        let Ok(Begun::Ask(mut errand)) = client.begin(get("/"), asked) else { panic!("what is kept is old") };
+        errand.run();
+        client.settle(errand, asked + slow).unwrap();
+
+        assert!(client.kept("/", Some("a"), 0, asked + Duration::from_millis(999)).is_some());
+        asked += Duration::from_millis(1000);
+        assert!(client.kept("/", Some("a"), 0, asked).is_none(), "it is of the moment of the question, perhaps");
+    }
+}
+
+#[test]
 fn what_this_process_wrote_is_seen_by_its_next_read() {
     let position = "x-tierkeep-position: 41\r\n";
     let server = Scripted::new(vec![say("etag: \"t\"\r\n", "[1]"), say(position, "{}"), say("etag: \"u\"\r\n", "[2]")]);

@@ -43,11 +43,16 @@ pub enum Event {
 /// Breaks a watch on purpose, to see that tests notice.
 #[doc(hidden)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each breaks one thing, for one test")]
 pub struct Sabotage {
     /// Tells of no change.
     pub is_deaf: bool,
     /// Trusts a connection that gives no sign of life.
     pub is_trusting: bool,
+    /// Keeps copies over a gap between two connections.
+    pub keeps_over_gaps: bool,
+    /// Counts a sign of life from its coming, not from when it was asked for.
+    pub counts_from_answer: bool,
 }
 
 /// Told of changes while it exists; made by [`Remote::watch`].
@@ -238,10 +243,12 @@ impl Watcher {
                     return failure;
                 }
                 // All that was told to the server before the question was answered has been told here.
-                if !self.is_trusted {
+                if !self.is_trusted && !self.sabotage.keeps_over_gaps {
                     (self.tell)(Event::Everything);
                 }
-                let until = micros((sent + self.bound).duration_since(self.shared.began));
+                // From when it was asked for: of what changed while the answer was on its way, nothing is known.
+                let known = if self.sabotage.counts_from_answer { Instant::now() } else { sent };
+                let until = micros((known + self.bound).duration_since(self.shared.began));
                 self.shared.heard.store(micros(sent.duration_since(self.shared.began)).max(1), Ordering::Release);
                 self.shared
                     .trusted_until

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use pyo3::exceptions::{PyConnectionError, PyKeyError};
 use pyo3::prelude::*;
 
+use crate::module::ending::beneath;
 use crate::module::misses::{self, MissToken};
 use crate::module::place;
 use crate::module::shared::{Read, Shared, names, ttl};
@@ -40,8 +41,10 @@ impl Second {
         match outcome {
             Err(error) if self.ignores && error.is_instance_of::<PyConnectionError>(py) => {
                 if self.logs {
-                    let logger = py.import("logging")?.call_method1("getLogger", ("tierkeep.django",))?;
-                    logger.call_method1("error", ("ignored: %s", error.to_string()))?;
+                    beneath(|| {
+                        let logger = py.import("logging")?.call_method1("getLogger", ("tierkeep.django",))?;
+                        logger.call_method1("error", ("ignored: %s", error.to_string()))
+                    })?;
                 }
                 Ok(instead)
             }

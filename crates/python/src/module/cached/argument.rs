@@ -8,6 +8,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyFrozenSet, PyInt, PyList, PySet, PyString, PyTuple};
 
+use crate::module::ending::beneath;
 use crate::module::key;
 
 /// Deepest nesting of containers: far more than a reader would write, far less than the stack holds.
@@ -141,7 +142,8 @@ fn other(out: &mut Bytes, value: &Bound<'_, PyAny>, depth: usize) -> PyResult<()
         sorted(out, b'F', items);
     } else {
         static DESCRIBE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-        let described = DESCRIBE.import(value.py(), "tierkeep.cache._keys", "describe")?.call1((value,))?;
+        let py = value.py();
+        let described = beneath(|| DESCRIBE.import(py, "tierkeep.cache._keys", "describe")?.call1((value,)))?;
         out.push(b'o');
         nested(out, &described, depth + 1)?;
     }

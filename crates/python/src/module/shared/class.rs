@@ -8,6 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString};
 
 use super::{Read, Shared, names, open, raised, ttl};
+use crate::module::ending::all_of;
 use crate::module::key::{bytes_of, text_of};
 use crate::remote::{RemoteError, When};
 
@@ -48,7 +49,7 @@ impl SharedStore {
     }
 
     fn get_many<'py>(&self, py: Python<'py>, keys: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyDict>> {
-        let keys = keys.try_iter()?.collect::<PyResult<Vec<_>>>()?;
+        let keys = all_of(keys)?;
         let names =
             keys.iter().map(|key| Ok(bytes_of(key.cast::<PyString>()?)?.into_owned())).collect::<PyResult<Vec<_>>>()?;
         let found = PyDict::new(py);

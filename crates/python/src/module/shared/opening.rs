@@ -148,6 +148,8 @@ impl Options {
             Some("generations") => settings.ignores_generations = true,
             Some("tracking") => settings.sabotage.is_deaf = true,
             Some("ping") => settings.sabotage.is_trusting = true,
+            Some("gap") => settings.sabotage.keeps_over_gaps = true,
+            Some("answer") => settings.sabotage.counts_from_answer = true,
             Some(_) => return Err(PyValueError::new_err("there is no such sabotage")),
         }
         Ok(settings)

@@ -10,6 +10,7 @@ use pyo3::exceptions::PyConnectionError;
 use pyo3::prelude::*;
 
 use super::Shared;
+use crate::module::ending::beneath;
 use crate::module::place;
 
 /// Whether this outage was told of.
@@ -33,9 +34,11 @@ impl Shared {
         }
         let Some(kept) = self.place().look_late(key, place::now(), |kept| kept.handle(py)) else { return Ok(None) };
         if !self.outage.is_told.swap(true, Ordering::Relaxed) {
-            let logger = py.import("logging")?.call_method1("getLogger", ("tierkeep.cache",))?;
             let text = "the server cannot be asked (%s): values up to %s s old are served";
-            logger.call_method1("warning", (text, error.value(py).str()?, longest.as_secs_f64()))?;
+            beneath(|| {
+                let logger = py.import("logging")?.call_method1("getLogger", ("tierkeep.cache",))?;
+                logger.call_method1("warning", (text, error.value(py).str()?, longest.as_secs_f64())).map(drop)
+            })?;
         }
         kept.into_value(py).map(Some)
     }
