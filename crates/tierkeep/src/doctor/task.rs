@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 
 use serde::Serialize;
 use tierkeep_db::Dialect;
+use tierkeep_db::query::{Kind, Query};
 use tierkeep_db::statistics::{Bytes, Examined, IndexFinding, Shortcoming, SlowQueries, TableStatistics};
 use tierkeep_learning::store::OwnIndex;
 use utoipa::ToSchema;
@@ -15,6 +16,8 @@ const FEW_ROWS: u64 = 500;
 /// Share of rows that are dead from which on a table should be vacuumed, and how many that must be.
 const DEAD_SHARE: f64 = 0.2;
 const DEAD_ROWS: u64 = 10_000;
+/// Characters of a statement that is shown beside a command that is not about it alone.
+const MOST_CHARS: usize = 120;
 
 /// Something worth doing.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
@@ -90,13 +93,50 @@ impl Examination {
     fn slow(&self) -> Vec<Task> {
         let Some(snapshot) = self.statements.found() else { return Vec::new() };
         let period = snapshot.whole();
-        let slow = period.slowest(SlowQueries::default()).into_iter().map(|query| Task {
-            urgency: Urgency::SlowQuery,
-            what: format!("a statement takes {:.0} ms, and was run {} times", query.mean_ms(), query.calls),
-            command: format!("tierkeep doctor explain {}", quoted(&query.text)),
-            weight: query.total_ms(),
+        let slow = period.slowest(SlowQueries::default()).into_iter().filter_map(|query| {
+            let command = remedy(self.dialect, &query.text)?;
+            let told = format!("a statement takes {:.0} ms, and was run {} times", query.mean_ms(), query.calls);
+            // a command that is not about this statement alone does not show it
+            let what = match command.as_str() {
+                INDEXES | ADVISE | LIST => format!("{told}: {}", cut(&query.text)),
+                _ => told,
+            };
+            Some(Task { urgency: Urgency::SlowQuery, what, command, weight: query.total_ms() })
         });
         slow.collect()
+    }
+}
+
+/// What an insert pays for: each index.
+const INDEXES: &str = "tierkeep doctor indexes";
+/// What finds rows to change, and what each change costs.
+const ADVISE: &str = "tierkeep doctor advise";
+/// What shows a statement as a whole.
+const LIST: &str = "tierkeep doctor slow-queries";
+
+/// The command that looks into a statement; `None` where no command does, as with `commit` or `analyze`. `explain` takes a
+/// `select` that it understands, and no text that was cut.
+fn remedy(dialect: Dialect, text: &str) -> Option<String> {
+    let Ok(query) = Query::parse(dialect, text) else { return Some(LIST.to_owned()) };
+    match query.kind() {
+        Kind::Select => Some(format!("tierkeep doctor explain {}", quoted(query.sql()))),
+        Kind::Write if is_insert(text) => Some(INDEXES.to_owned()),
+        Kind::Write => Some(ADVISE.to_owned()),
+        Kind::Utility => None,
+    }
+}
+
+fn is_insert(text: &str) -> bool {
+    let first = text.trim_start().split_whitespace().next().unwrap_or_default();
+    first.eq_ignore_ascii_case("insert") || first.eq_ignore_ascii_case("replace")
+}
+
+/// The beginning of a statement in one line.
+fn cut(text: &str) -> String {
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(MOST_CHARS) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line,
     }
 }
 
@@ -170,10 +210,31 @@ fn blind<T>(examined: &Examined<T>, what: &str) -> Option<Task> {
     Some(Task { urgency: Urgency::Blind, what: format!("{what}: {why}"), command, weight: 0.0 })
 }
 
-/// As one word of a shell.
+/// As one word of a shell, in one line if that does not change what it says.
 fn quoted(text: &str) -> String {
-    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    // a comment may end with its line, and what is in dollars or behind a backslash is not read here
+    let is_plain = !["--", "/*", "$$", "\\"].iter().any(|mark| text.contains(mark));
+    let line = if is_plain { one_line(text) } else { text.to_owned() };
     format!("'{}'", line.replace('\'', "'\\''"))
+}
+
+/// Single spaces for blanks that are not within quotes.
+fn one_line(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    let mut open = None;
+    for letter in text.trim().chars() {
+        match open {
+            Some(quote) if quote == letter => open = None,
+            None if matches!(letter, '\'' | '"' | '`') => open = Some(letter),
+            _ => {}
+        }
+        if open.is_some() || !letter.is_whitespace() {
+            line.push(letter);
+        } else if !line.ends_with(' ') {
+            line.push(' ');
+        }
+    }
+    line
 }
 
 #[cfg(test)]

@@ -124,3 +124,39 @@ fn what_was_not_looked_at_is_no_empty_list() {
     assert_eq!(told(&examination).len(), 1, "nothing can be done about what SQLite does not count");
     assert_eq!(examination.omissions().len(), 2, "it is told all the same");
 }
+
+#[test]
+fn no_slow_statement_gets_a_command_that_refuses_it() {
+    let mut examination = healthy();
+    let texts = [
+        "COMMIT",
+        "analyze t",
+        "insert into t select i from generate_series($1, $2) as i",
+        "update t set a = $1 where b = $2",
+        "select a from t -- which?\n where b = 'two  blanks'",
+        "-- first\nselect \"a  b\"\n  from t",
+        "select 'it''s'\n\n  from t",
+        "select nothing that anybody understands from",
+        "select a from t for update",
+    ];
+    let slow: Vec<(&str, u64, f64)> = texts.iter().enumerate().map(|(n, text)| (*text, 1, 999.0 - n as f64)).collect();
+    examination.statements = Examined::Found(snapshot(&slow));
+
+    let tasks = examination.tasks();
+
+    let commands: Vec<&str> = tasks.iter().map(|task| task.command.as_str()).collect();
+    assert_eq!(
+        commands,
+        [
+            "tierkeep doctor indexes",
+            "tierkeep doctor advise",
+            "tierkeep doctor explain 'select a from t -- which?\n where b = '\\''two  blanks'\\'''",
+            "tierkeep doctor explain 'select \"a  b\" from t'",
+            r"tierkeep doctor explain 'select '\''it'\'''\''s'\'' from t'",
+            "tierkeep doctor slow-queries",
+            "tierkeep doctor advise",
+        ]
+    );
+    assert!(tasks[0].what.ends_with(": insert into t select i from generate_series($1, $2) as i"), "{}", tasks[0].what);
+    assert!(!tasks[2].what.contains("select"), "its command shows it");
+}
