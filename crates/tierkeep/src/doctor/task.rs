@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use serde::Serialize;
 use tierkeep_db::Dialect;
 use tierkeep_db::query::{Kind, Query};
-use tierkeep_db::statistics::{Bytes, Examined, IndexFinding, Shortcoming, SlowQueries, TableStatistics};
+use tierkeep_db::statistics::{Bytes, Estimate, Examined, IndexFinding, Shortcoming, SlowQueries, TableStatistics};
 use tierkeep_learning::store::OwnIndex;
 use utoipa::ToSchema;
 
@@ -81,8 +81,10 @@ impl Examination {
             weight: suggestion.saves,
         }));
         tasks.extend(self.slow());
-        for table in self.tables.found().into_iter().flatten() {
-            tasks.extend(upkeep(table, self.dialect));
+        let tables = self.tables.found().map_or(&[][..], Vec::as_slice);
+        match self.dialect {
+            Dialect::Postgres => tasks.extend(tables.iter().filter_map(upkeep)),
+            Dialect::Sqlite => tasks.extend(never_analysed(tables)),
         }
         tasks.extend(blind(&self.statements, "which statements are slow is not known"));
         tasks.extend(blind(&self.tables, "how the tables are is not known"));
@@ -175,9 +177,34 @@ fn shortcoming(finding: &IndexFinding) -> Task {
     }
 }
 
-fn upkeep(table: &TableStatistics, dialect: Dialect) -> Option<Task> {
-    let found = |rows: &Examined<tierkeep_db::statistics::Estimate>| rows.found().map_or(0, |rows| rows.0);
-    let (live, dead) = (found(&table.live), found(&table.dead));
+fn rows(rows: &Examined<Estimate>) -> u64 {
+    rows.found().map_or(0, |rows| rows.0)
+}
+
+fn is_unknown(table: &TableStatistics) -> bool {
+    table.upkeep.is_never_analysed && rows(&table.live) >= FEW_ROWS
+}
+
+/// One task for all tables of a file: a single `analyze` looks at them in a moment.
+fn never_analysed(tables: &[TableStatistics]) -> Option<Task> {
+    let unknown: Vec<&TableStatistics> = tables.iter().filter(|table| is_unknown(table)).collect();
+    let largest = unknown.iter().max_by_key(|table| rows(&table.live))?;
+    let live = rows(&largest.live);
+    let others = match unknown.len() - 1 {
+        0 => String::new(),
+        1 => " and 1 other table".to_owned(),
+        others => format!(" and {others} other tables"),
+    };
+    Some(Task {
+        urgency: Urgency::Upkeep,
+        what: format!("{} with {live} rows{others}: never analysed, so the planner guesses", largest.table),
+        command: "pragma analysis_limit = 1000; analyze".to_owned(),
+        weight: live as f64,
+    })
+}
+
+fn upkeep(table: &TableStatistics) -> Option<Task> {
+    let (live, dead) = (rows(&table.live), rows(&table.dead));
     let name = table.table.quoted();
     if dead >= DEAD_ROWS && table.dead_share().is_some_and(|share| share >= DEAD_SHARE) {
         return Some(Task {
@@ -191,8 +218,7 @@ fn upkeep(table: &TableStatistics, dialect: Dialect) -> Option<Task> {
             weight: dead as f64,
         });
     }
-    let is_unknown = table.upkeep.is_never_analysed && (live >= FEW_ROWS || dialect == Dialect::Sqlite && live > 0);
-    is_unknown.then(|| Task {
+    is_unknown(table).then(|| Task {
         urgency: Urgency::Upkeep,
         what: format!("{} was never analysed: the planner guesses", table.table),
         command: format!("analyze {name}"),

@@ -2,7 +2,10 @@
 
 use serde::Serialize;
 
-use crate::plan::{Options, PlanError, explain};
+use super::super::sampled::{SampledValue, sampled_values, texts};
+use crate::plan::{Options, PlanError, bind, explain, run_values};
+use crate::query::{Kind, Query};
+use crate::statistics::Examined;
 use crate::{Database, Error};
 
 /// Runs that are thrown away: they fill caches.
@@ -10,13 +13,22 @@ const WARM_UP: usize = 1;
 /// A change below this share of the time is none.
 const NOTICED: f64 = 0.1;
 
+/// A statement with a value for each of its parameters.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Trial {
+    /// The statement.
+    pub sql: String,
+    /// The values; none for a statement without parameters.
+    pub values: Vec<SampledValue>,
+    /// How often it runs in the workload.
+    pub calls: f64,
+}
+
 /// Real runs of one statement.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Timing {
-    /// The statement.
-    pub sql: String,
-    /// How often it runs in the workload.
-    pub calls: f64,
+    /// What was run.
+    pub trial: Trial,
     /// Milliseconds of each run, in the order of the runs.
     pub runs_ms: Vec<f64>,
 }
@@ -47,27 +59,53 @@ pub enum Verdict {
 pub struct Benefit {
     /// For the workload as a whole.
     pub verdict: Verdict,
-    /// For each statement, with its median before and after in milliseconds.
+    /// For each statement, with the values that it was run with, and its median before and after in milliseconds.
     pub statements: Vec<(String, Verdict, f64, f64)>,
+}
+
+/// Finds values for the parameters of a `select`, so that it can be run: up to three sets of those that are in the tables, as
+/// [`sampled_plans`](crate::advice::sampled_plans) takes them, among which the calls are divided. One trial for a statement
+/// without parameters. Ask once, and use the same trials before and after: what is in the tables changes.
+///
+/// # Errors
+///
+/// [`PlanError`], also if it is no `select`.
+pub async fn trials(db: &Database, sql: &str, calls: f64) -> Result<Examined<Vec<Trial>>, PlanError> {
+    let query = Query::parse(db.dialect(), sql)?;
+    if query.kind() != Kind::Select {
+        return Err(PlanError::NotASelect { found: "statement that writes, locks, or does neither" });
+    }
+    Ok(sampled_values(db, &query).await?.map(|sets| {
+        let calls = calls / sets.len().max(1) as f64;
+        sets.into_iter().map(|values| Trial { sql: sql.to_owned(), values, calls }).collect()
+    }))
 }
 
 /// Runs statements in turn, so that whatever else the machine does hits all of them alike.
 ///
 /// Call it before an index is made and after it, with the same statements; [`judge`] compares. On PostgreSQL each run is
 /// an `explain analyze` in a transaction that cannot write; on SQLite the statement is run and its rows are thrown away.
-/// A statement with parameters cannot be run.
+/// A statement with parameters cannot be run without their values: see [`trials`].
 ///
 /// # Errors
 ///
 /// [`PlanError`], also if any of the statements is no `select`.
 pub async fn measure(db: &Database, statements: &[(&str, f64)], runs: &Runs) -> Result<Vec<Timing>, PlanError> {
-    let mut timings: Vec<Timing> = statements
-        .iter()
-        .map(|(sql, calls)| Timing { sql: (*sql).to_owned(), calls: *calls, runs_ms: Vec::with_capacity(runs.count) })
-        .collect();
+    let trial = |&(sql, calls): &(&str, f64)| Trial { sql: sql.to_owned(), values: Vec::new(), calls };
+    measure_trials(db, &statements.iter().map(trial).collect::<Vec<_>>(), runs).await
+}
+
+/// The same with values for parameters.
+///
+/// # Errors
+///
+/// [`PlanError`], as [`measure`] does.
+pub async fn measure_trials(db: &Database, trials: &[Trial], runs: &Runs) -> Result<Vec<Timing>, PlanError> {
+    let mut timings: Vec<Timing> =
+        trials.iter().map(|trial| Timing { trial: trial.clone(), runs_ms: Vec::with_capacity(runs.count) }).collect();
     for round in 0..WARM_UP + runs.count {
         for timing in &mut timings {
-            let ms = run(db, &timing.sql, &runs.limits).await?;
+            let ms = run(db, &timing.trial, &runs.limits).await?;
             if round >= WARM_UP {
                 timing.runs_ms.push(ms);
             }
@@ -76,24 +114,38 @@ pub async fn measure(db: &Database, statements: &[(&str, f64)], runs: &Runs) -> 
     Ok(timings)
 }
 
-async fn run(db: &Database, sql: &str, limits: &Options) -> Result<f64, PlanError> {
+async fn run(db: &Database, trial: &Trial, limits: &Options) -> Result<f64, PlanError> {
+    let query = Query::parse(db.dialect(), &trial.sql)?;
+    let values = if trial.values.is_empty() { Vec::new() } else { texts(&query, &trial.values) };
     match db {
-        Database::Postgres(_) => {
-            let plan = explain(db, sql, &Options { analyze: true, ..limits.clone() }).await?;
+        Database::Postgres(_) if values.is_empty() => {
+            let plan = explain(db, &trial.sql, &Options { analyze: true, ..limits.clone() }).await?;
             Ok(plan.execution_ms.unwrap_or_default())
+        }
+        Database::Postgres(_) if query.kind() != Kind::Select => {
+            Err(PlanError::NotASelect { found: "statement that writes, locks, or does neither" })
+        }
+        Database::Postgres(pool) => {
+            Ok(run_values(pool, &query, limits, &values).await?.execution_ms.unwrap_or_default())
         }
         Database::Sqlite(inner) => {
             // Refuses what writes, and what is not one statement.
-            explain(db, sql, &Options { analyze: false, ..limits.clone() }).await?;
-            let sql = sql.to_owned();
+            explain(db, &trial.sql, &Options { analyze: false, ..limits.clone() }).await?;
+            let sql = trial.sql.clone();
             let run = inner.read(move |connection| {
-                let mut statement = connection.prepare(&sql)?;
+                let mut statement = connection.prepare(&sql).map_err(Error::from)?;
+                // One that is not bound would be null, with which hardly anything is found.
+                let parameters = statement.parameter_count();
+                if values.len() != parameters {
+                    return Err(PlanError::ValuesMissing { parameters: u16::try_from(parameters).unwrap_or(u16::MAX) });
+                }
+                bind(&mut statement, &values).map_err(Error::from)?;
                 let began = std::time::Instant::now();
                 let mut rows = statement.raw_query();
-                while rows.next()?.is_some() {}
-                Ok::<_, Error>(began.elapsed().as_secs_f64() * 1000.0)
+                while rows.next().map_err(Error::from)?.is_some() {}
+                Ok(began.elapsed().as_secs_f64() * 1000.0)
             });
-            Ok(run.await?)
+            run.await
         }
     }
 }
@@ -107,7 +159,8 @@ pub fn judge(before: &[Timing], after: &[Timing]) -> Benefit {
     let mut statements = Vec::new();
     let (mut total, mut change) = (0.0, 0.0);
     for old in before {
-        let Some(new) = after.iter().find(|new| new.sql == old.sql) else { continue };
+        let is_same = |new: &&Timing| new.trial.sql == old.trial.sql && new.trial.values == old.trial.values;
+        let Some(new) = after.iter().find(is_same) else { continue };
         let (Some((was, was_spread)), Some((is, is_spread))) = (middle(&old.runs_ms), middle(&new.runs_ms)) else {
             continue;
         };
@@ -117,11 +170,11 @@ pub fn judge(before: &[Timing], after: &[Timing]) -> Benefit {
             false if is < was => Verdict::Kept,
             false => Verdict::Harmful,
         };
-        total += was * old.calls;
+        total += was * old.trial.calls;
         if !is_noise {
-            change += (is - was) * old.calls;
+            change += (is - was) * old.trial.calls;
         }
-        statements.push((old.sql.clone(), verdict, was, is));
+        statements.push((old.trial.to_string(), verdict, was, is));
     }
     let verdict = if change < 0.0 && -change > NOTICED / 10.0 * total {
         Verdict::Kept
@@ -141,6 +194,17 @@ fn middle(runs: &[f64]) -> Option<(f64, f64)> {
     Some((at(0.5)?, at(0.75)? - at(0.25)?))
 }
 
+impl std::fmt::Display for Trial {
+    /// The statement, and what its parameters are.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.sql)?;
+        for (nth, value) in self.values.iter().enumerate() {
+            write!(f, "{}parameter {} {:?}", if nth == 0 { ", " } else { " and " }, value.parameter, value.value)?;
+        }
+        Ok(())
+    }
+}
+
 impl Default for Runs {
     fn default() -> Self {
         Self { count: 7, limits: Options::default() }
@@ -152,7 +216,7 @@ mod tests {
     use super::*;
 
     fn timing(sql: &str, calls: f64, runs_ms: &[f64]) -> Timing {
-        Timing { sql: sql.to_owned(), calls, runs_ms: runs_ms.to_vec() }
+        Timing { trial: Trial { sql: sql.to_owned(), values: Vec::new(), calls }, runs_ms: runs_ms.to_vec() }
     }
 
     #[test]

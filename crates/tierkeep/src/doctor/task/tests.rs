@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use tierkeep_db::TableName;
-use tierkeep_db::statistics::{Blocks, Estimate, IndexReading, QueryCounters, QueryKey, QuerySnapshot, Timing, Upkeep};
+use tierkeep_db::statistics::{Blocks, IndexReading, QueryCounters, QueryKey, QuerySnapshot, Timing, Upkeep};
 
 use super::*;
 use crate::doctor::GrowthByTable;
@@ -18,6 +18,7 @@ fn healthy() -> Examination {
         growth: GrowthByTable::new(),
         indexes: IndexReading { indexes: Vec::new(), foreign_keys: Vec::new(), window: unknown(None) },
         own: Vec::new(),
+        uptime: None,
         advice: None,
     }
 }
@@ -159,4 +160,16 @@ fn no_slow_statement_gets_a_command_that_refuses_it() {
     );
     assert!(tasks[0].what.ends_with(": insert into t select i from generate_series($1, $2) as i"), "{}", tasks[0].what);
     assert!(!tasks[2].what.contains("select"), "its command shows it");
+}
+
+#[test]
+fn one_command_analyses_all_tables_of_a_file() {
+    let mut examination = healthy();
+    examination.dialect = Dialect::Sqlite;
+    examination.tables = Examined::Found(vec![table("a", 500, 0, true), table("b", 9_000, 0, true)]);
+    let [task] = examination.tasks().try_into().unwrap();
+    assert_eq!(task.what, "b with 9000 rows and 1 other table: never analysed, so the planner guesses");
+
+    examination.tables = Examined::Found(vec![table("a", 499, 0, true), table("b", 9_000, 0, false)]);
+    assert_eq!(told(&examination), []);
 }
