@@ -191,33 +191,39 @@ pub(crate) async fn note_statements(db: &Database) -> Result<u64, Error> {
 pub(crate) fn workload(dialect: Dialect, statements: &Examined<QuerySnapshot>) -> Option<Workload> {
     let period = statements.found()?.whole();
     let wanted = SlowQueries { threshold_ms: 0.0, by: SlowestBy::Total, limit: STATEMENTS };
-    let is_about_rows = |text: &str| {
-        let first = text.trim_start_matches(|c: char| c == '(' || c.is_whitespace());
-        let word = first.split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or_default().to_lowercase();
-        !matches!(
-            word.as_str(),
-            "alter"
-                | "analyze"
-                | "begin"
-                | "commit"
-                | "create"
-                | "drop"
-                | "end"
-                | "pragma"
-                | "release"
-                | "reset"
-                | "rollback"
-                | "savepoint"
-                | "set"
-                | "show"
-                | "start"
-                | "vacuum"
-        )
-    };
     let mut workload = Workload::new(dialect);
     // what else is counted, such as commits, has no rows to find
     for query in period.slowest(wanted).into_iter().filter(|query| is_about_rows(&query.text)) {
         workload.add(&query.text, query.calls as f64, Some(query.mean_ms()));
     }
     (!workload.statements().is_empty()).then_some(workload)
+}
+
+/// Whether a statement may read or write rows, which can be said of one that is not understood, too.
+fn is_about_rows(text: &str) -> bool {
+    !matches!(
+        first_word(text).as_str(),
+        "alter"
+            | "analyze"
+            | "begin"
+            | "commit"
+            | "create"
+            | "drop"
+            | "end"
+            | "pragma"
+            | "release"
+            | "reset"
+            | "rollback"
+            | "savepoint"
+            | "set"
+            | "show"
+            | "start"
+            | "vacuum"
+    )
+}
+
+/// In lower case; empty if a statement begins with a comment.
+fn first_word(text: &str) -> String {
+    let first = text.trim_start_matches(|c: char| c == '(' || c.is_whitespace());
+    first.split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or_default().to_lowercase()
 }

@@ -9,7 +9,7 @@ use tierkeep_db::statistics::{Bytes, Estimate, Examined, IndexFinding, Shortcomi
 use tierkeep_learning::store::OwnIndex;
 use utoipa::ToSchema;
 
-use super::Examination;
+use super::{Examination, first_word, is_about_rows};
 
 /// Rows below which nobody notices that a table was never analysed.
 const FEW_ROWS: u64 = 500;
@@ -119,18 +119,15 @@ const LIST: &str = "tierkeep doctor slow-queries";
 /// The command that looks into a statement; `None` where no command does, as with `commit` or `analyze`. `explain` takes a
 /// `select` that it understands, and no text that was cut.
 fn remedy(dialect: Dialect, text: &str) -> Option<String> {
-    let Ok(query) = Query::parse(dialect, text) else { return Some(LIST.to_owned()) };
+    let Ok(query) = Query::parse(dialect, text) else {
+        return is_about_rows(text).then(|| LIST.to_owned());
+    };
     match query.kind() {
         Kind::Select => Some(format!("tierkeep doctor explain {}", quoted(query.sql()))),
-        Kind::Write if is_insert(text) => Some(INDEXES.to_owned()),
+        Kind::Write if matches!(first_word(query.sql()).as_str(), "insert" | "replace") => Some(INDEXES.to_owned()),
         Kind::Write => Some(ADVISE.to_owned()),
         Kind::Utility => None,
     }
-}
-
-fn is_insert(text: &str) -> bool {
-    let first = text.trim_start().split_whitespace().next().unwrap_or_default();
-    first.eq_ignore_ascii_case("insert") || first.eq_ignore_ascii_case("replace")
 }
 
 /// The beginning of a statement in one line.
