@@ -12,6 +12,8 @@ use crate::{Database, Error};
 const WARM_UP: usize = 1;
 /// A change below this share of the time is none.
 const NOTICED: f64 = 0.1;
+/// Runs on each side from which on it is no chance that all of one side are faster than all of the other: one in 126.
+const SEPARATES: usize = 5;
 
 /// A statement with a value for each of its parameters.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -126,7 +128,8 @@ async fn run(db: &Database, trial: &Trial, limits: &Options) -> Result<f64, Plan
             Err(PlanError::NotASelect { found: "statement that writes, locks, or does neither" })
         }
         Database::Postgres(pool) => {
-            Ok(run_values(pool, &query, limits, &values).await?.execution_ms.unwrap_or_default())
+            let plan = Box::pin(run_values(pool, &query, limits, &values)).await?;
+            Ok(plan.execution_ms.unwrap_or_default())
         }
         Database::Sqlite(inner) => {
             // Refuses what writes, and what is not one statement.
@@ -151,7 +154,8 @@ async fn run(db: &Database, trial: &Trial, limits: &Options) -> Result<f64, Plan
 }
 
 /// Compares runs before and after by their medians. A statement has changed if its median has by more than a tenth, and by
-/// more than half of its runs differ among each other; the workload, if the sum of those changes has.
+/// more than half of its runs differ among each other, unless all of at least five runs are faster, or slower, than all before;
+/// the workload, if the sum of those changes has.
 ///
 /// Pure. Statements that are missing on one side are not compared.
 #[must_use]
@@ -164,7 +168,9 @@ pub fn judge(before: &[Timing], after: &[Timing]) -> Benefit {
         let (Some((was, was_spread)), Some((is, is_spread))) = (middle(&old.runs_ms), middle(&new.runs_ms)) else {
             continue;
         };
-        let is_noise = (is - was).abs() <= (NOTICED * was).max((was_spread + is_spread) / 2.0);
+        let change_ms = (is - was).abs();
+        let is_within_spread = change_ms <= (was_spread + is_spread) / 2.0 && !is_apart(&old.runs_ms, &new.runs_ms);
+        let is_noise = change_ms <= NOTICED * was || is_within_spread;
         let verdict = match is_noise {
             true => Verdict::Neutral,
             false if is < was => Verdict::Kept,
@@ -184,6 +190,13 @@ pub fn judge(before: &[Timing], after: &[Timing]) -> Benefit {
         Verdict::Neutral
     };
     Benefit { verdict, statements }
+}
+
+/// Whether all runs of one side are faster than all of the other, as on a busy machine, where runs differ much among each other.
+fn is_apart(some: &[f64], others: &[f64]) -> bool {
+    let least = |runs: &[f64]| runs.iter().copied().fold(f64::INFINITY, f64::min);
+    let greatest = |runs: &[f64]| runs.iter().copied().fold(0.0, f64::max);
+    some.len().min(others.len()) >= SEPARATES && (greatest(some) < least(others) || greatest(others) < least(some))
 }
 
 /// The median, and the distance between the quartiles.
@@ -231,6 +244,20 @@ mod tests {
         assert_eq!(judge(&before, &mixed).verdict, Verdict::Kept);
         assert_eq!(judge(&before, &mixed).statements[1].1, Verdict::Harmful);
         assert_eq!(judge(&before, &before).verdict, Verdict::Neutral);
+    }
+
+    /// Runs of a busy machine: they differ by more than the index saves, and yet it is plain that it does.
+    #[test]
+    fn runs_that_are_all_faster_count_whatever_they_differ_among_each_other() {
+        let before = [timing("a", 1.0, &[1.8, 1.9, 9.0, 12.0, 1.7])];
+        let after = [timing("a", 1.0, &[0.02, 0.03, 0.02, 0.9, 0.02])];
+
+        assert_eq!(judge(&before, &after).verdict, Verdict::Kept);
+        assert_eq!(judge(&after, &before).verdict, Verdict::Harmful);
+        let overlapping = [timing("a", 1.0, &[0.02, 0.03, 0.02, 1.7, 0.02])];
+        assert_eq!(judge(&before, &overlapping).verdict, Verdict::Neutral);
+        let few = [timing("a", 1.0, &[0.02, 0.03, 0.02, 0.9])];
+        assert_eq!(judge(&before, &few).verdict, Verdict::Neutral);
     }
 
     #[test]
