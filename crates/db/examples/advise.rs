@@ -6,7 +6,7 @@
 #![expect(clippy::print_stdout, reason = "an example prints")]
 
 use anyhow::Result;
-use tierkeep_db::advice::create::{CreateOptions, Runs, create, judge, measure};
+use tierkeep_db::advice::create::{Benefit, CreateOptions, Runs, create, judge, measure};
 use tierkeep_db::advice::{AdviceOptions, Workload, advise};
 use tierkeep_db::{Database, DatabaseUrl, Error, Pool, PoolConfig, SqliteConfig, SqliteDatabase, SqlitePath};
 
@@ -23,9 +23,14 @@ const WORKLOAD: &str = "
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
-    let directory = tempfile::tempdir()?;
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let (db, text, is_ours) = match arguments.as_slice() {
+    run(&arguments).await.map(drop)
+}
+
+/// Shows the advice; on the file of its own it returns what the first suggested index brought.
+pub(crate) async fn run(arguments: &[String]) -> Result<Option<Benefit>> {
+    let directory = tempfile::tempdir()?;
+    let (db, text, is_ours) = match arguments {
         [address, file] => (open(address).await?, std::fs::read_to_string(file)?, false),
         _ => {
             let path = SqlitePath::new(directory.path().join("sessions.db"));
@@ -39,14 +44,14 @@ async fn main() -> Result<()> {
     let advice = advise(&db, &workload, &AdviceOptions::default()).await?;
 
     println!("{advice}");
-    if let Some(first) = advice.suggestions.first().filter(|_| is_ours) {
-        let statements: Vec<(&str, f64)> = first.gains.iter().map(|gain| (gain.sql.as_str(), gain.calls)).collect();
-        let before = measure(&db, &statements, &Runs::default()).await?;
-        println!("{:?}", create(&db, &first.index, &CreateOptions::default()).await?);
-        let after = measure(&db, &statements, &Runs::default()).await?;
-        println!("{:#?}", judge(&before, &after));
-    }
-    Ok(())
+    let Some(first) = advice.suggestions.first().filter(|_| is_ours) else { return Ok(None) };
+    let statements: Vec<(&str, f64)> = first.gains.iter().map(|gain| (gain.sql.as_str(), gain.calls)).collect();
+    let before = measure(&db, &statements, &Runs::default()).await?;
+    println!("{:?}", create(&db, &first.index, &CreateOptions::default()).await?);
+    let after = measure(&db, &statements, &Runs::default()).await?;
+    let benefit = judge(&before, &after);
+    println!("{benefit:#?}");
+    Ok(Some(benefit))
 }
 
 async fn open(address: &str) -> Result<Database> {

@@ -5,7 +5,7 @@
 #![expect(clippy::print_stdout, reason = "an example prints")]
 
 use anyhow::Result;
-use tierkeep_db::plan::{Options, explain};
+use tierkeep_db::plan::{Finding, Options, explain};
 use tierkeep_db::{Database, DatabaseUrl, Error, Pool, PoolConfig, SqliteConfig, SqliteDatabase, SqlitePath};
 
 const SETUP: &str = "
@@ -16,9 +16,14 @@ const SETUP: &str = "
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
-    let directory = tempfile::tempdir()?;
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let (db, sql) = match arguments.as_slice() {
+    run(&arguments).await.map(drop)
+}
+
+/// Shows the plan and what the rules find in it, which it returns.
+pub(crate) async fn run(arguments: &[String]) -> Result<Vec<Finding>> {
+    let directory = tempfile::tempdir()?;
+    let (db, sql) = match arguments {
         [address, sql] => (open(address).await?, sql.clone()),
         _ => {
             let path = SqlitePath::new(directory.path().join("orders.db"));
@@ -31,10 +36,11 @@ async fn main() -> Result<()> {
     let plan = explain(&db, &sql, &Options::default()).await?;
 
     println!("{plan}");
-    for finding in plan.findings() {
+    let findings = plan.findings();
+    for finding in &findings {
         println!("{finding}\n");
     }
-    Ok(())
+    Ok(findings)
 }
 
 async fn open(address: &str) -> Result<Database> {

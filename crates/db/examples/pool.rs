@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use tierkeep_db::{Error, Pool, PoolConfig, PostgresUrl};
+use tierkeep_db::{Error, Pool, PoolConfig, PoolCounts, PostgresUrl};
 use tierkeep_testkit::PostgresServer;
 
 #[tokio::main]
@@ -18,6 +18,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             (server.url("postgres"), Some(server))
         }
     };
+    run(&address).await.map(drop)
+}
+
+/// Lets sixty callers ask at once, and returns how many were refused and what was counted.
+pub(crate) async fn run(address: &str) -> Result<(usize, PoolCounts), Box<dyn std::error::Error>> {
     let url: PostgresUrl = address.parse()?;
     // Twenty are kept, thirty more are made when they are needed and closed when they are returned.
     let pool = Pool::new(&url, PoolConfig { timeout: Duration::from_millis(300), ..PoolConfig::default() })?;
@@ -47,7 +52,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         tokio::task::yield_now().await;
     }
     println!("{:?}", pool.status());
-    println!("{:#?}", pool.counts());
+    let counts = pool.counts();
+    println!("{counts:#?}");
     pool.close().await;
-    Ok(())
+    Ok((refused.len(), counts))
 }

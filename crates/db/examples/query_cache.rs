@@ -10,7 +10,7 @@ use rusqlite::Connection;
 use rusqlite::types::Value;
 use tierkeep_cache::{Cache, LoadError, cached};
 use tierkeep_db::feed::{Feed, FeedSource, WatchedRows};
-use tierkeep_db::query_cache::{QuerySettings, SqliteQueries};
+use tierkeep_db::query_cache::{Origin, QuerySettings, SqliteQueries};
 use tierkeep_db::{Error, SqlType, SqliteConfig, SqliteDatabase, SqlitePath};
 
 const SPENT: &str = "select customer, sum(price) from orders group by customer order by customer";
@@ -25,6 +25,11 @@ async fn orders_of(db: &SqliteDatabase, customer: i64) -> Result<i64, Error> {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    run().await.map(drop)
+}
+
+/// Asks three times, the last time after a change, and returns where each answer came from.
+pub(crate) async fn run() -> Result<[Origin; 3], Box<dyn std::error::Error>> {
     let directory = tempfile::tempdir()?;
     let path = directory.path().join("shop.db");
     let db = SqliteDatabase::open(&SqlitePath::new(&path), SqliteConfig::default()).await?;
@@ -46,14 +51,14 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let cache = Cache::builder("shop").memory(16 << 20).build()?;
     let queries = SqliteQueries::new(db.clone(), feed, &cache, &QuerySettings::default()).await?;
-    show("first", &queries, &db, &cache).await?;
-    show("again", &queries, &db, &cache).await?;
+    let first = show("first", &queries, &db, &cache).await?;
+    let again = show("again", &queries, &db, &cache).await?;
 
     // Another process: the feed is in the database, so it makes no difference who writes.
     Connection::open(&path)?.execute_batch("update orders set price = 75 where customer = 2")?;
     // A service lets `follow` do this, eight times within the bound.
     queries.catch_up().await?;
-    show("after a change", &queries, &db, &cache).await?;
+    let changed = show("after a change", &queries, &db, &cache).await?;
 
     for sql in ["select random()", "select name from sqlite_schema", "select date('now')"] {
         if let Err(reason) = queries.explain(sql).await? {
@@ -61,7 +66,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
     }
     db.close().await;
-    Ok(())
+    Ok([first, again, changed])
 }
 
 async fn show(
@@ -69,7 +74,7 @@ async fn show(
     queries: &SqliteQueries,
     db: &SqliteDatabase,
     cache: &Cache,
-) -> Result<(), Box<dyn std::error::Error>> {
+) -> Result<Origin, Box<dyn std::error::Error>> {
     let answer = queries.query(SPENT, &[]).await?;
     let spent: Vec<String> = answer
         .rows
@@ -82,5 +87,5 @@ async fn show(
     println!("{when}: {} (from {:?})", spent.join(", "), answer.origin);
     let orders: Result<Arc<i64>, LoadError<Error>> = orders_of(db, 2).cached(cache).await;
     println!("  customer 2 has {} orders", orders?);
-    Ok(())
+    Ok(answer.origin)
 }

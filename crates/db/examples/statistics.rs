@@ -6,14 +6,19 @@
 
 use rusqlite::Connection;
 use tierkeep_db::statistics::{
-    IndexReading, SlowQueries, indexes_postgres, indexes_sqlite, judge, query_snapshot_postgres, tables_postgres,
-    tables_sqlite,
+    IndexFinding, IndexReading, SlowQueries, indexes_postgres, indexes_sqlite, judge, query_snapshot_postgres,
+    tables_postgres, tables_sqlite,
 };
 use tierkeep_db::{Access, DatabaseUrl, Pool, PoolConfig, SqliteConfig, SqliteDatabase};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let Some(address) = std::env::args().nth(1) else {
+    run(std::env::args().nth(1)).await.map(drop)
+}
+
+/// Shows what is known, and returns what is wrong with indexes.
+pub(crate) async fn run(address: Option<String>) -> Result<Vec<IndexFinding>, Box<dyn std::error::Error>> {
+    let Some(address) = address else {
         let db = Connection::open_in_memory()?;
         db.execute_batch(
             "create table customers (id integer primary key, name text);
@@ -27,15 +32,15 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         )?;
         return show_sqlite(&db);
     };
-    match address.parse()? {
+    let findings = match address.parse()? {
         DatabaseUrl::Sqlite(path) => {
             let config = SqliteConfig { access: Access::ReadOnly, ..SqliteConfig::default() };
             let db = SqliteDatabase::open(&path, config).await?;
             let (tables, indexes) =
                 db.read(|db| Ok::<_, tierkeep_db::Error>((tables_sqlite(db)?, indexes_sqlite(db)?))).await?;
             tables.iter().for_each(|table| println!("{table}"));
-            show_indexes(&indexes);
             db.close().await;
+            show_indexes(&indexes)
         }
         DatabaseUrl::Postgres(url) => {
             let pool = Pool::new(&url, PoolConfig::default())?;
@@ -55,23 +60,23 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
                 Some(tables) => tables.iter().for_each(|table| println!("{table}")),
                 None => println!("tables: {}", tables.reason().unwrap_or_default()),
             }
-            show_indexes(&indexes_postgres(&client).await?);
+            let indexes = indexes_postgres(&client).await?;
             drop(client);
             pool.close().await;
+            show_indexes(&indexes)
         }
-    }
-    Ok(())
+    };
+    Ok(findings)
 }
 
-fn show_sqlite(db: &Connection) -> Result<(), Box<dyn std::error::Error>> {
+fn show_sqlite(db: &Connection) -> Result<Vec<IndexFinding>, Box<dyn std::error::Error>> {
     tables_sqlite(db)?.iter().for_each(|table| println!("{table}"));
-    show_indexes(&indexes_sqlite(db)?);
-    Ok(())
+    Ok(show_indexes(&indexes_sqlite(db)?))
 }
 
-fn show_indexes(reading: &IndexReading) {
+fn show_indexes(reading: &IndexReading) -> Vec<IndexFinding> {
     println!("{} indexes; scans: {}", reading.indexes.len(), reading.window);
-    for finding in judge(reading) {
-        println!("  {finding}");
-    }
+    let findings = judge(reading);
+    findings.iter().for_each(|finding| println!("  {finding}"));
+    findings
 }

@@ -75,7 +75,7 @@ mod rehanging;
 mod sqlite;
 
 pub use rehanging::Rehanging;
-pub use sqlite::SuspendedTriggers;
+pub use sqlite::{SuspendedTriggers, own_change_sqlite};
 
 /// Rows numbered by one poll at most; a poll that meets more says so in [`Polled::more`]. Callers give up after a time, which
 /// undoes the numbering: 10,000 took over a second on a busy server that folded meanwhile, so a node with a limit of one

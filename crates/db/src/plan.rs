@@ -25,8 +25,8 @@ mod sqlite;
 mod time;
 
 pub(crate) use keyset::aliases;
-pub(crate) use postgres::{Private, begin, explain_values_on, milliseconds};
-pub(crate) use sqlite::{plan_of_values, query_plan};
+pub(crate) use postgres::{Private, begin, explain_values_on, milliseconds, run_values};
+pub(crate) use sqlite::{bind, plan_of_values, query_plan};
 
 /// How a plan is asked for. Every value is valid.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -70,7 +70,8 @@ impl fmt::Display for Nanos {
         const UNITS: [(f64, &str); 4] = [(1e9, "s"), (1e6, "ms"), (1e3, "µs"), (1.0, "ns")];
         // 999.6 ns has three digits as 1.00 µs
         let (size, unit) = UNITS.into_iter().find(|(size, _)| self.0 >= size * 0.9995).unwrap_or((1.0, "ns"));
-        let value = self.0 / size;
+        // 0 is added, as what nobody ran takes -0 in all
+        let value = self.0 / size + 0.0;
         let digits = match value {
             v if v >= 99.95 => 0,
             v if v >= 9.995 => 1,
@@ -93,6 +94,7 @@ mod tests {
     fn three_digits_and_a_unit_are_shown() {
         for (nanoseconds, shown) in [
             (0.0, "0.00 ns"),
+            (-0.0, "0.00 ns"),
             (0.4, "0.40 ns"),
             (12.34, "12.3 ns"),
             (999.4, "999 ns"),

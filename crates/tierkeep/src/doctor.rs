@@ -45,6 +45,8 @@ pub(crate) struct Examination {
     pub(crate) indexes: IndexReading,
     /// The indexes that Tierkeep has made.
     pub(crate) own: Vec<OwnIndex>,
+    /// How long the server has run, where there is one.
+    pub(crate) uptime: Option<Duration>,
     /// Which indexes the counted statements want; `None` where none were counted, or nobody asked.
     pub(crate) advice: Option<Advice>,
 }
@@ -54,14 +56,14 @@ impl Examination {
     /// of the file is counted.
     pub(crate) async fn of(db: &Database) -> Result<Self, Error> {
         let statements = counted(db).await?;
-        let (tables, growth, indexes, own) = match db {
+        let (tables, growth, indexes, own, uptime) = match db {
             Database::Postgres(pool) => {
                 let client = pool.get().await?;
                 let tables = tables_postgres(&client).await?;
                 let found = tables.found().map_or(&[][..], Vec::as_slice);
                 let growth = samples::growth_postgres(&client, found).await?;
                 let indexes = indexes_postgres(&client).await?;
-                (tables, growth, indexes, made_postgres(&client).await?)
+                (tables, growth, indexes, made_postgres(&client).await?, uptime(&client).await?)
             }
             Database::Sqlite(db) => {
                 let (tables, growth, indexes) = db
@@ -71,10 +73,10 @@ impl Examination {
                         Ok::<_, Error>((tables, growth, indexes_sqlite(connection)?))
                     })
                     .await?;
-                (Examined::Found(tables), growth, indexes, made_sqlite(db).await?)
+                (Examined::Found(tables), growth, indexes, made_sqlite(db).await?, None)
             }
         };
-        Ok(Self { dialect: db.dialect(), statements, tables, growth, indexes, own, advice: None })
+        Ok(Self { dialect: db.dialect(), statements, tables, growth, indexes, own, uptime, advice: None })
     }
 
     /// Asks the planner, too, which indexes the counted statements want. Cost: about 20 plans for each of up to 200
@@ -102,7 +104,8 @@ impl Examination {
                 !is_own(&self.own, index.name())
             }
             Shortcoming::Unused { index, window } => {
-                let is_long = window.since_reset.is_none_or(|since| since >= UNUSED_AFTER);
+                // a server that never reset its counts does not say since when it counts: at least since it was started
+                let is_long = window.since_reset.or(self.uptime).is_some_and(|since| since >= UNUSED_AFTER);
                 let is_large = finding.frees.is_some_and(|size| size >= UNUSED_FLOOR);
                 is_long && is_large && !is_own(&self.own, index.name())
             }
@@ -147,6 +150,12 @@ pub(crate) async fn advised(
     Ok(without_own(&own, advise(db, workload, options).await?))
 }
 
+async fn uptime(client: &Connection) -> Result<Option<Duration>, Error> {
+    let sql = "select extract(epoch from clock_timestamp() - pg_postmaster_start_time())::float8";
+    let seconds: f64 = client.query_one(sql, &[]).await?.try_get(0)?;
+    Ok(Duration::try_from_secs_f64(seconds).ok())
+}
+
 /// The indexes that Tierkeep has made here; none on a platform's tables that it was never attached to.
 async fn made_postgres(client: &Connection) -> Result<Vec<OwnIndex>, Error> {
     let Some(version) = applied_version_postgres(client).await? else { return Ok(Vec::new()) };
@@ -182,33 +191,39 @@ pub(crate) async fn note_statements(db: &Database) -> Result<u64, Error> {
 pub(crate) fn workload(dialect: Dialect, statements: &Examined<QuerySnapshot>) -> Option<Workload> {
     let period = statements.found()?.whole();
     let wanted = SlowQueries { threshold_ms: 0.0, by: SlowestBy::Total, limit: STATEMENTS };
-    let is_about_rows = |text: &str| {
-        let first = text.trim_start_matches(|c: char| c == '(' || c.is_whitespace());
-        let word = first.split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or_default().to_lowercase();
-        !matches!(
-            word.as_str(),
-            "alter"
-                | "analyze"
-                | "begin"
-                | "commit"
-                | "create"
-                | "drop"
-                | "end"
-                | "pragma"
-                | "release"
-                | "reset"
-                | "rollback"
-                | "savepoint"
-                | "set"
-                | "show"
-                | "start"
-                | "vacuum"
-        )
-    };
     let mut workload = Workload::new(dialect);
     // what else is counted, such as commits, has no rows to find
     for query in period.slowest(wanted).into_iter().filter(|query| is_about_rows(&query.text)) {
         workload.add(&query.text, query.calls as f64, Some(query.mean_ms()));
     }
     (!workload.statements().is_empty()).then_some(workload)
+}
+
+/// Whether a statement may read or write rows, which can be said of one that is not understood, too.
+fn is_about_rows(text: &str) -> bool {
+    !matches!(
+        first_word(text).as_str(),
+        "alter"
+            | "analyze"
+            | "begin"
+            | "commit"
+            | "create"
+            | "drop"
+            | "end"
+            | "pragma"
+            | "release"
+            | "reset"
+            | "rollback"
+            | "savepoint"
+            | "set"
+            | "show"
+            | "start"
+            | "vacuum"
+    )
+}
+
+/// In lower case; empty if a statement begins with a comment.
+fn first_word(text: &str) -> String {
+    let first = text.trim_start_matches(|c: char| c == '(' || c.is_whitespace());
+    first.split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or_default().to_lowercase()
 }

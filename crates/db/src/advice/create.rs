@@ -11,13 +11,14 @@ use serde::Serialize;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 
+use crate::feed::own_change_sqlite;
 use crate::plan::Private;
 use crate::statement::{Creation, IndexDefinition, drop_index};
 use crate::{Database, Dialect, Error, Ident, Pool, SqliteDatabase, TableName};
 
 use super::facts::{ExistingIndex, postgres, sqlite};
 
-pub use verify::{Benefit, Runs, Timing, Verdict, judge, measure};
+pub use verify::{Benefit, Runs, Timing, Trial, Verdict, judge, measure, measure_trials, trials};
 
 mod verify;
 
@@ -33,7 +34,8 @@ pub struct CreateOptions {
     pub retries: u32,
     /// The wait before the first retry, doubled each time; default 1 s.
     pub pause: Duration,
-    /// How long another process that makes an index on the table is waited for; default 1 h.
+    /// How long another process that makes an index on the table is waited for, and with what a failure left, those who use
+    /// the table; default 1 h.
     pub patience: Duration,
 }
 
@@ -179,7 +181,7 @@ async fn create_postgres(
         if let Some(name) = present(&connection, index).await? {
             return Ok(Created::Present { name });
         }
-        remove_leftover(pool, index).await?;
+        remove_leftover(pool, index, options).await?;
         let limit = crate::plan::milliseconds(options.lock_timeout);
         let set = "select set_config('lock_timeout', $1, false), set_config('statement_timeout', '0', false)";
         connection.query_typed(set, &[(&limit, Type::TEXT)]).await.map_err(Error::from)?;
@@ -191,7 +193,7 @@ async fn create_postgres(
             };
         };
         // Another connection: this one may be gone.
-        remove_leftover(pool, index).await?;
+        remove_leftover(pool, index, options).await?;
         let code = error.code().cloned();
         let is_worth_a_retry = matches!(&code, Some(code) if *code == SqlState::LOCK_NOT_AVAILABLE || *code == SqlState::T_R_DEADLOCK_DETECTED);
         match code {
@@ -265,13 +267,15 @@ fn is_leftover(existing: &ExistingIndex, index: &IndexDefinition) -> bool {
 }
 
 /// Drops what a failed attempt left. The table's lock is held, so that nobody of us is still making it.
-async fn remove_leftover(pool: &Pool, index: &IndexDefinition) -> Result<(), CreateError> {
+async fn remove_leftover(pool: &Pool, index: &IndexDefinition, options: &CreateOptions) -> Result<(), CreateError> {
     let remove = async || -> Result<(), Error> {
         let connection = Private::get(pool).await?;
         let existing = postgres::indexes(&connection, &index.table).await?;
         if let Some(leftover) = existing.iter().find(|existing| is_leftover(existing, index)) {
             // It waits for whoever uses the table, writers do not wait for it.
-            connection.batch_execute("set lock_timeout to 0; set statement_timeout to 0").await?;
+            let limit = crate::plan::milliseconds(options.patience);
+            let set = "select set_config('lock_timeout', $1, false), set_config('statement_timeout', '0', false)";
+            connection.query_typed(set, &[(&limit, Type::TEXT)]).await?;
             connection.batch_execute(&drop_index(Dialect::Postgres, Some(&leftover.schema), &leftover.name)).await?;
             // Its settings are not those that others expect: it is closed.
             return Ok(());
@@ -314,7 +318,8 @@ async fn create_sqlite(db: &SqliteDatabase, index: IndexDefinition) -> Result<Cr
             if is_taken {
                 return Ok(None);
             }
-            tx.execute_batch(&index.create(Dialect::Sqlite, Some(&name), Creation::Plain))?;
+            let create = index.create(Dialect::Sqlite, Some(&name), Creation::Plain);
+            own_change_sqlite(tx, |tx| tx.execute_batch(&create))?;
             Ok::<_, Error>(Some(Created::New { name, failed_attempts: 0 }))
         })
         .await;

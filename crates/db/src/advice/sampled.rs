@@ -114,6 +114,49 @@ pub async fn sampled_plans(
     }
 }
 
+/// The values alone: up to three sets for a statement with parameters, one set without a value for one that has none.
+///
+/// # Errors
+///
+/// [`PlanError`], as [`sampled_plans`] does.
+pub(super) async fn sampled_values(
+    db: &Database,
+    query: &Query,
+) -> Result<Examined<Vec<Vec<SampledValue>>>, PlanError> {
+    if query.parameters() == 0 {
+        return Ok(Examined::Found(vec![Vec::new()]));
+    }
+    let sets = match db {
+        Database::Postgres(pool) => {
+            let connection = Private::get(pool).await?;
+            let schema = Schema::load_postgres(&connection).await?;
+            let sets = match query.read(&schema) {
+                Ok(reading) => {
+                    let facts = facts::postgres::load(&connection, &tables(&reading)).await?;
+                    value_sets(query, &reading, &facts).map_err(|missing| missing.to_string())
+                }
+                Err(error) => Err(error.to_string()),
+            };
+            connection.give_back();
+            sets
+        }
+        Database::Sqlite(db) => {
+            let query = query.clone();
+            db.read(move |connection| {
+                let schema = Schema::load_sqlite(connection)?;
+                let reading = match query.read(&schema) {
+                    Ok(reading) => reading,
+                    Err(error) => return Ok::<_, Error>(Err(error.to_string())),
+                };
+                let facts = facts::sqlite::load(connection, &schema, &tables(&reading))?;
+                Ok(value_sets(&query, &reading, &facts).map_err(|missing| missing.to_string()))
+            })
+            .await?
+        }
+    };
+    Ok(sets.map_or_else(not_examined, Examined::Found))
+}
+
 fn tables(reading: &Reading) -> Vec<TableName> {
     let mut tables: Vec<TableName> = reading.scans.iter().map(|scan| scan.table.clone()).collect();
     tables.sort();

@@ -227,11 +227,7 @@ impl Feed {
             tx.execute_batch(&trigger.sql)?;
         }
         let own = schema_version(tx)?.saturating_sub(suspended.version);
-        tx.execute(
-            "update tierkeep_feed set mark = cast(cast(mark as integer) + ?1 as text)",
-            [i64::try_from(own).unwrap_or(i64::MAX)],
-        )?;
-        Ok(())
+        Ok(count_own(tx, own)?)
     }
 
     /// What is missing or differs among the triggers.
@@ -433,6 +429,33 @@ fn check_ours(tx: &Transaction<'_>, table: &str, expected: &str) -> Result<(), F
         }),
         _ => Ok(()),
     }
+}
+
+/// Changes the schema without a change of what feeds watch, as by making an index or a table of one's own: whoever follows a
+/// feed of this file keeps what it has ([`Polled::epoch`]). Where there is no feed, it is only run.
+///
+/// `change` must not touch triggers.
+///
+/// # Errors
+///
+/// Those of `change`, and of SQLite.
+pub fn own_change_sqlite<T>(
+    tx: &Transaction<'_>,
+    change: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
+) -> rusqlite::Result<T> {
+    let before = schema_version(tx)?;
+    let value = change(tx)?;
+    let own = schema_version(tx)?.saturating_sub(before);
+    if own > 0 && exists(tx, "tierkeep_feed")? {
+        count_own(tx, own)?;
+    }
+    Ok(value)
+}
+
+/// Notes changes of the schema that say nothing about triggers.
+fn count_own(tx: &Transaction<'_>, changes: u64) -> rusqlite::Result<()> {
+    let sql = "update tierkeep_feed set mark = cast(cast(mark as integer) + ?1 as text)";
+    tx.execute(sql, [i64::try_from(changes).unwrap_or(i64::MAX)]).map(drop)
 }
 
 fn exists(db: &Connection, table: &str) -> rusqlite::Result<bool> {

@@ -33,7 +33,8 @@ const HARMLESS: [&str; 15] = [
 pub(super) async fn refuse_beyond_transactions(connection: &Connection, plan: &Plan) -> Result<(), PlanError> {
     let called: Vec<String> = called(plan).into_iter().collect();
     let sql = "select p.proname::text from pg_proc as p join pg_language as l on l.oid = p.prolang \
-               where p.proname = any ($1) and p.proname <> all ($2) and p.provolatile = 'v' \
+               where p.proname = any ($1) and p.provolatile = 'v' \
+                   and not (p.proname = any ($2) and p.pronamespace = 'pg_catalog'::regnamespace) \
                    and l.lanname in ('c', 'internal') order by 1 limit 1";
     let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 2] =
         [(&called, Type::TEXT_ARRAY), (&&HARMLESS[..], Type::TEXT_ARRAY)];

@@ -71,6 +71,33 @@ pub(super) async fn explain(pool: &Pool, query: &Query, options: &Options) -> Re
     answer
 }
 
+/// Runs a `select` for certain values of its parameters, by the rules of [`Options::analyze`].
+pub(crate) async fn run_values(
+    pool: &Pool,
+    query: &Query,
+    options: &Options,
+    values: &[Option<String>],
+) -> Result<Plan, PlanError> {
+    let connection = Private::get(pool).await?;
+    begin(&connection, options).await?;
+    let answer = run_values_on(&connection, query, options, values).await;
+    connection.batch_execute("rollback").await.map_err(Error::from)?;
+    connection.give_back();
+    answer
+}
+
+async fn run_values_on(
+    connection: &Connection,
+    query: &Query,
+    options: &Options,
+    values: &[Option<String>],
+) -> Result<Plan, PlanError> {
+    let planned = explain_values_on(connection, query, options, values).await?;
+    refuse_beyond_transactions(connection, &planned).await?;
+    let options = Options { analyze: true, ..options.clone() };
+    prepared(connection, query, &options, "force_custom_plan", values).await
+}
+
 /// Looks at the plan before the statement is run.
 async fn run_on(connection: &Connection, query: &Query, options: &Options) -> Result<Plan, PlanError> {
     let planned = explain_on(connection, query, &Options { analyze: false, ..options.clone() }).await?;

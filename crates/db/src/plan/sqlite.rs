@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 use rusqlite::types::Value;
+use rusqlite::{Connection, Statement};
 use serde_json::Map;
 
 use super::{Hints, Node, Plan, PlanError, keyset};
@@ -57,15 +57,7 @@ pub(crate) fn plan_of_values(
 /// Parameters without a value stay without one.
 fn plan_with(connection: &Connection, query: &Query, values: &[Option<String>]) -> Result<Plan, PlanError> {
     let mut statement = connection.prepare(&explain_query_plan(query.sql())).map_err(Error::from)?;
-    for (place, text) in values.iter().enumerate() {
-        let Some(text) = text else { continue };
-        let value = match (text.parse(), text.parse()) {
-            (Ok(number), _) => Value::Integer(number),
-            (_, Ok(number)) => Value::Real(number),
-            _ => Value::Text(text.clone()),
-        };
-        statement.raw_bind_parameter(place + 1, value).map_err(Error::from)?;
-    }
+    bind(&mut statement, values).map_err(Error::from)?;
     let mut rows = statement.raw_query();
     let mut below: HashMap<i64, Vec<(i64, String)>> = HashMap::new();
     while let Some(row) = rows.next().map_err(Error::from)? {
@@ -89,6 +81,20 @@ fn plan_with(connection: &Connection, query: &Query, values: &[Option<String>]) 
         table_rows: BTreeMap::new(),
         hints,
     })
+}
+
+/// Binds values that are there as text, those that are numbers as such.
+pub(crate) fn bind(statement: &mut Statement<'_>, values: &[Option<String>]) -> rusqlite::Result<()> {
+    for (place, text) in values.iter().enumerate() {
+        let Some(text) = text else { continue };
+        let value = match (text.parse(), text.parse()) {
+            (Ok(number), _) => Value::Integer(number),
+            (_, Ok(number)) => Value::Real(number),
+            _ => Value::Text(text.clone()),
+        };
+        statement.raw_bind_parameter(place + 1, value)?;
+    }
+    Ok(())
 }
 
 fn node(kind: String, id: i64, below: &mut HashMap<i64, Vec<(i64, String)>>) -> Node {

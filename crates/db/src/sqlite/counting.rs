@@ -93,19 +93,29 @@ pub(crate) fn digest(text: &str) -> u64 {
     xxhash_rust::xxh3::xxh3_64(text.as_bytes())
 }
 
+/// What a connection has counted, and by what.
+#[derive(Debug, Default)]
+struct Seen {
+    counts: Counts,
+    /// Values that stay in texts.
+    kept: Arc<BTreeSet<String>>,
+    /// Whether those are others than when spellings were learned.
+    is_stale: bool,
+}
+
 /// The counts of all connections of a database.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Counting {
-    connections: Arc<Mutex<Vec<Arc<Mutex<Counts>>>>>,
+    connections: Arc<Mutex<Vec<Arc<Mutex<Seen>>>>>,
 }
 
 impl Counting {
     /// Counts what runs on a connection from now on.
     pub(super) fn watch(&self, connection: &mut Connection) -> rusqlite::Result<()> {
-        let counts = Arc::new(Mutex::new(Counts::default()));
-        lock(&self.connections).push(Arc::clone(&counts));
-        let kept = named_by_indexes(connection)?;
-        let mut watch = Watch { counts, kept, spellings: HashMap::new(), open: Vec::new() };
+        let kept = Arc::new(named_by_indexes(connection)?);
+        let seen = Arc::new(Mutex::new(Seen { kept, ..Seen::default() }));
+        lock(&self.connections).push(Arc::clone(&seen));
+        let mut watch = Watch { seen, spellings: HashMap::new(), open: Vec::new() };
         let events = TraceEventCodes::SQLITE_TRACE_STMT | TraceEventCodes::SQLITE_TRACE_PROFILE;
         connection.trace_v2(events, Some(move |event: TraceEvent<'_>| watch.see(&event)))
     }
@@ -113,23 +123,35 @@ impl Counting {
     /// Takes what was counted; it counts from zero then.
     pub(super) fn take(&self) -> Counts {
         let mut all = Counts::default();
-        for counts in lock(&self.connections).iter() {
-            all.add(std::mem::take(&mut *lock(counts)));
+        for seen in lock(&self.connections).iter() {
+            all.add(std::mem::take(&mut lock(seen).counts));
         }
         all
+    }
+
+    /// Keeps the values that indexes name now, some of which may have been made since connections were opened.
+    pub(super) fn keep(&self, named: BTreeSet<String>) {
+        let named = Arc::new(named);
+        for seen in lock(&self.connections).iter() {
+            let mut seen = lock(seen);
+            if seen.kept != named {
+                seen.kept = Arc::clone(&named);
+                seen.is_stale = true;
+            }
+        }
     }
 
     /// Puts back what could not be stored.
     pub(super) fn put_back(&self, counts: Counts) {
         if let Some(first) = lock(&self.connections).first() {
-            lock(first).add(counts);
+            lock(first).counts.add(counts);
         }
     }
 }
 
 /// Values that stand in the definitions of indexes, such as `where done = 0`: without them nobody could tell that a statement
 /// goes by such an index. They are the schema's, and nobody's data.
-fn named_by_indexes(connection: &Connection) -> rusqlite::Result<BTreeSet<String>> {
+pub(super) fn named_by_indexes(connection: &Connection) -> rusqlite::Result<BTreeSet<String>> {
     let mut statement = connection.prepare("select sql from sqlite_schema where type = 'index' and sql is not null")?;
     let mut rows = statement.query([])?;
     let mut kept = BTreeSet::new();
@@ -141,9 +163,7 @@ fn named_by_indexes(connection: &Connection) -> rusqlite::Result<BTreeSet<String
 
 /// What one connection sees.
 struct Watch {
-    counts: Arc<Mutex<Counts>>,
-    /// Values that stay in texts.
-    kept: BTreeSet<String>,
+    seen: Arc<Mutex<Seen>>,
     /// From the digest of what was sent to that of its shape.
     spellings: HashMap<u64, u64>,
     /// Statements that have begun, by where their text lies, which is another place for each.
@@ -175,14 +195,18 @@ impl Watch {
 
     fn count(&mut self, sent: &str, ms: f64) {
         let spelling = digest(sent);
-        let mut counts = lock(&self.counts);
+        let mut seen = lock(&self.seen);
+        if std::mem::take(&mut seen.is_stale) {
+            self.spellings.clear();
+        }
+        let Seen { counts, kept, .. } = &mut *seen;
         if let Some(known) = self.spellings.get(&spelling)
             && counts.by_text.contains_key(known)
         {
             counts.count(*known, ms);
             return;
         }
-        let text = shape(sent, &self.kept);
+        let text = shape(sent, kept);
         let known = digest(&text);
         if self.spellings.len() >= MOST_SPELLINGS {
             self.spellings.clear();

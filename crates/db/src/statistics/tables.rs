@@ -153,8 +153,8 @@ fn table_postgres(row: &Row) -> Result<TableStatistics, Error> {
 
 /// Reads what SQLite knows of the tables of `main`, by name.
 ///
-/// Numbers of rows come from `sqlite_stat1`, that is from the last `analyze`; sizes from `dbstat`, where SQLite was compiled
-/// with it. Costs a pass over the pages of the file if it was.
+/// Numbers of rows and sizes come from `dbstat`, where SQLite was compiled with it, and are exact then. Costs a pass over the
+/// pages of the file. Elsewhere rows are those that the last `analyze` found.
 ///
 /// # Errors
 ///
@@ -163,29 +163,31 @@ pub fn tables_sqlite(connection: &rusqlite::Connection) -> Result<Vec<TableStati
     let has = |sql| connection.query_row(sql, [], |row| row.get::<_, bool>(0));
     let has_sizes = has("select exists (select 1 from pragma_module_list where name = 'dbstat')")?;
     let has_rows = has("select exists (select 1 from main.sqlite_schema where name = 'sqlite_stat1')")?;
-    let mut tables: Vec<(String, Option<u64>)> = connection
+    let mut tables: Vec<(String, bool, Option<u64>)> = connection
         .prepare(include_str!("sql/sqlite/tables.sql"))?
-        .query_map([], |row| Ok((row.get("name")?, None)))?
+        .query_map([], |row| Ok((row.get("name")?, row.get("is_without_rowid")?, None)))?
         .collect::<Result<_, _>>()?;
     if has_rows {
         let mut statement = connection.prepare(include_str!("source/sqlite/rows.sql"))?;
-        for (table, rows) in &mut tables {
-            *rows = statement.query_row([&*table], |row| row.get::<_, Option<i64>>(0))?.map(count);
+        for (table, _, analysed) in &mut tables {
+            *analysed = statement.query_row([&*table], |row| row.get::<_, Option<i64>>(0))?.map(count);
         }
     }
     let mut sizes = if has_sizes { Some(connection.prepare(include_str!("source/sqlite/sizes.sql"))?) } else { None };
     let mut found = Vec::with_capacity(tables.len());
-    for (name, rows) in tables {
-        let (table_size, index_size) = match &mut sizes {
+    for (name, is_without_rowid, analysed) in tables {
+        let (table_size, index_size, counted) = match &mut sizes {
             Some(statement) => {
-                let (table, index): (i64, i64) = statement.query_row([&name], |row| Ok((row.get(0)?, row.get(1)?)))?;
-                (Examined::Found(Bytes(count(table))), Examined::Found(Bytes(count(index))))
+                let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
+                let (table, index, rows): (i64, i64, i64) =
+                    statement.query_row(rusqlite::params![name, is_without_rowid], read)?;
+                (Examined::Found(Bytes(count(table))), Examined::Found(Bytes(count(index))), Some(count(rows)))
             }
-            None => (not_compiled(), not_compiled()),
+            None => (not_compiled(), not_compiled(), None),
         };
         // SQLite's names may be longer than ours; such a table is nobody's.
         let Ok(ident) = Ident::new(&name) else { continue };
-        let live = match rows {
+        let live = match counted.or(analysed) {
             Some(rows) => Examined::Found(Estimate(rows)),
             None => Examined::after("never analysed, or empty then", format!("analyze {}", ident.quoted())),
         };
@@ -200,7 +202,7 @@ pub fn tables_sqlite(connection: &rusqlite::Connection) -> Result<Vec<TableStati
             upkeep: Upkeep {
                 vacuumed: None,
                 analysed: None,
-                is_never_analysed: rows.is_none(),
+                is_never_analysed: analysed.is_none(),
                 changed_since: Examined::not_examined("SQLite does not count changes"),
                 vacuum_ms: None,
             },

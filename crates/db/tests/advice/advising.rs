@@ -216,6 +216,8 @@ async fn what_is_not_looked_at_is_named_with_its_reason() {
              create table parts (a int) partition by range (a);
              create table part partition of parts for values from (0) to (10000);
              insert into parts select generate_series(1, 5000); analyze parts;
+             create schema closed; create table closed.hidden (a int);
+             insert into closed.hidden select generate_series(1, 5000); analyze closed.hidden;
              drop role if exists advised; create role advised login; grant select on t, tiny, fresh to advised;",
         )
         .await
@@ -229,6 +231,7 @@ async fn what_is_not_looked_at_is_named_with_its_reason() {
         ("select * from t where bad(3) = a", 1.0),
         ("select * from t where a = 1", 1.0),
         ("select * from secret where a = 1", 1.0),
+        ("select * from closed.hidden where a = 1", 1.0),
         ("select * from parts where a = 1", 1.0),
     ]);
     let url = database.url().replace("postgres@", "advised@").parse::<PostgresUrl>().unwrap();
@@ -247,10 +250,15 @@ async fn what_is_not_looked_at_is_named_with_its_reason() {
     assert_eq!(reason(&advice, "public.fresh"), OmissionReason::NoStatistics);
     assert_eq!(reason(&advice, "public.parts"), OmissionReason::Partitioned);
     assert!(matches!(reason(&advice, "bad(3)"), OmissionReason::NotPlanned { .. }));
-    assert_eq!(definitions(&advice).len(), 2, "the others are looked at all the same: {advice}");
+    assert_eq!(definitions(&advice).len(), 3, "the others are looked at all the same: {advice}");
 
     let advice = advise(&limited, &statements, &AdviceOptions::default()).await.unwrap();
     assert_eq!(reason(&advice, "public.secret"), OmissionReason::NotPermitted);
+    assert_eq!(
+        reason(&advice, "closed.hidden"),
+        OmissionReason::NotPermitted,
+        "not even its schema may be looked into"
+    );
     assert!(!advice.suggestions.is_empty(), "{advice}");
 }
 

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use tierkeep_db::advice::create::{CreateError, CreateOptions, Created, Runs, Verdict, create, judge, measure};
+use tierkeep_db::advice::create::{
+    CreateError, CreateOptions, Created, Runs, Verdict, create, judge, measure, measure_trials, trials,
+};
+use tierkeep_db::plan::PlanError;
 use tierkeep_db::{Database, Error, Ident, IndexDefinition, IndexKey, IndexMethod, KeyFunction, KeyOrder, Keyed};
 use tierkeep_testkit::{DatabaseClient, SqliteFile, TestDatabase};
 
@@ -284,4 +287,63 @@ async fn sqlite_makes_an_index_once_and_refuses_a_name_that_is_taken() {
     let blocker = ["create table ", &other.name().quoted(), " (x)"].concat();
     inner.write(move |tx| Ok::<_, Error>(tx.execute_batch(&blocker)?)).await.unwrap();
     assert!(matches!(create(&db, &other, &patient()).await.unwrap_err(), CreateError::NameTaken { .. }));
+}
+
+/// Statements that were counted have parameters; values for them are taken from the tables.
+#[tokio::test]
+async fn statements_with_parameters_are_timed_with_values_of_the_tables() {
+    let (_database, client, db) = table().await;
+    client
+        .batch_execute("insert into t select i, i % 20000, 'x', 1 from generate_series(20001, 200000) as i; analyze t")
+        .await
+        .unwrap();
+    let file = SqliteFile::new().unwrap();
+    let lite = sqlite(
+        &file,
+        "create table t (id integer primary key, a, b, c);
+         with recursive n (i) as (values (1) union all select i + 1 from n where i < 200000)
+         insert into t select i, i % 20000, 'x', 1 from n; analyze",
+    )
+    .await;
+    let on_a_of_main = IndexDefinition { table: "main.t".parse().unwrap(), ..on_a() };
+    let both = [
+        (db, "select * from t where a = $1", on_a()),
+        (Database::Sqlite(lite), "select * from t where a = ?", on_a_of_main),
+    ];
+    for (db, sql, index) in both {
+        let runs = Runs::default();
+
+        let trials = trials(&db, sql, 9.0).await.unwrap().found().unwrap().clone();
+        let before = measure_trials(&db, &trials, &runs).await.unwrap();
+        create(&db, &index, &patient()).await.unwrap();
+        let after = measure_trials(&db, &trials, &runs).await.unwrap();
+
+        let benefit = judge(&before, &after);
+        assert_eq!(benefit.verdict, Verdict::Kept, "{benefit:?}");
+        assert!(
+            trials.len() > 1 && benefit.statements.len() == trials.len(),
+            "each set of values is told: {benefit:?}"
+        );
+        assert!((trials.iter().map(|trial| trial.calls).sum::<f64>() - 9.0).abs() < 1e-9);
+        assert!(benefit.statements[0].0.contains("parameter 1"), "{benefit:?}");
+        // the control: without values nothing is run, or it would look for null
+        assert!(matches!(measure(&db, &[(sql, 1.0)], &runs).await.unwrap_err(), PlanError::ValuesMissing { .. }));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_removed_in_time_is_named_with_its_statement() {
+    let (database, client, db) = table().await;
+    let older = database.client().await.unwrap();
+    older.batch_execute("begin; insert into t values (-1, 1, '', 1)").await.unwrap();
+    let options =
+        CreateOptions { lock_timeout: Duration::from_millis(100), patience: Duration::from_millis(100), ..patient() };
+
+    let error = create(&db, &on_a(), &options).await.unwrap_err();
+
+    let CreateError::Left { statement, .. } = &error else { panic!("{}", sources(&error)) };
+    assert!(statement.starts_with("drop index concurrently"), "{statement}");
+    older.batch_execute("rollback").await.unwrap();
+    assert!(matches!(create(&db, &on_a(), &patient()).await.unwrap(), Created::New { .. }), "the next one clears up");
+    assert_eq!(indexes(&client).await, [(on_a().name().to_string(), true)]);
 }

@@ -76,6 +76,17 @@ async fn what_no_transaction_takes_back_is_planned_and_not_run() {
     explain(&db, "select random(), clock_timestamp(), \"Pg Notify\"(), max(lower(state)) from orders", &measured())
         .await
         .unwrap();
+
+    // a name of the server's makes nothing harmless
+    client
+        .batch_execute(
+            "create schema other;
+             create function other.random(int) returns bool language internal volatile as 'pg_terminate_backend'",
+        )
+        .await
+        .unwrap();
+    let error = explain(&db, "select other.random(-1)", &measured()).await.unwrap_err();
+    assert!(matches!(&error, PlanError::BeyondTransactions { function } if function == "random"), "{error}");
 }
 
 #[tokio::test]

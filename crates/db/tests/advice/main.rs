@@ -4,6 +4,7 @@
 
 mod advising;
 mod creation;
+mod examples;
 mod explain;
 mod kinds;
 mod lite;

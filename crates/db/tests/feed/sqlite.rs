@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use rusqlite::Connection;
-use tierkeep_db::feed::{Feed, FeedError, FeedHealth};
+use tierkeep_db::feed::{Feed, FeedError, FeedHealth, own_change_sqlite};
 use tierkeep_db::{Dialect, SqlType};
 use tierkeep_testkit::SqliteFile;
 
@@ -272,5 +272,26 @@ fn writers_keep_the_outbox_bounded_while_nobody_polls() -> Result<()> {
     }
     assert!(sizes[0] >= 5000, "the control");
     assert!(sizes[1] <= 2500, "1,000 rows at 100 bytes, and what comes until the next look: {}", sizes[1]);
+    Ok(())
+}
+
+#[test]
+fn tables_and_indexes_of_our_own_are_no_reason_to_forget() -> Result<()> {
+    let mut file = File::new()?;
+    let epoch = |file: &File| -> Result<u64> { Ok(file.feed.poll_sqlite(&file.db, 1, 1)?.epoch) };
+    let before = epoch(&file)?;
+
+    let tx = file.db.transaction()?;
+    own_change_sqlite(&tx, |tx| tx.execute_batch("create table own (a); create index own_a on own (a); analyze own"))?;
+    tx.commit()?;
+    assert_eq!(epoch(&file)?, before);
+
+    // the control: what somebody else does may have taken triggers away for a while
+    file.db.execute_batch("create table other (a)")?;
+    assert_ne!(epoch(&file)?, before);
+
+    let bare = Connection::open_in_memory()?;
+    let tx = bare.unchecked_transaction()?;
+    own_change_sqlite(&tx, |tx| tx.execute_batch("create table own (a)"))?;
     Ok(())
 }

@@ -5,6 +5,7 @@
 mod attribute;
 mod defects;
 mod doors;
+mod examples;
 mod oracle;
 mod refusals;
 mod shop;

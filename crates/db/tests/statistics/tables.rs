@@ -149,27 +149,34 @@ async fn every_version_of_the_view_is_read_by_the_columns_that_it_has() {
 }
 
 #[test]
-fn sqlite_tells_rows_after_an_analyze_and_sizes() {
+fn sqlite_tells_rows_and_sizes_before_anybody_analysed() {
     let db = Connection::open_in_memory().unwrap();
     db.execute_batch(
         "create table t (a integer primary key, b text); create index i on t (b); create table bare (a);
+         create table keyed (k text primary key, v blob) without rowid;
          with recursive n (n) as (values (1) union all select n + 1 from n where n < 1000)
-         insert into t select n, hex(randomblob(50)) from n",
+         insert into t select n, hex(randomblob(50)) from n;
+         insert into keyed select b, randomblob(case a when 7 then 50000 else 10 end) from t;
+         delete from t where a > 990",
     )
     .unwrap();
     let read = |name: &str| tables_sqlite(&db).unwrap().into_iter().find(|t| t.table.name().as_str() == name).unwrap();
     let before = read("t");
     assert!(before.upkeep.is_never_analysed);
-    assert_eq!(before.live.to_string(), "not examined, never analysed, or empty then: analyze \"t\"");
+    assert_eq!(before.live, Examined::Found(Estimate(990)));
+    assert_eq!(before.sample(0).unwrap().rows, 990, "it can grow before anybody analysed it");
+    assert_eq!(read("keyed").live, Examined::Found(Estimate(1000)));
+    assert_eq!(read("bare").live, Examined::Found(Estimate(0)));
 
     db.execute_batch("analyze").unwrap();
     let after = read("t");
 
-    assert_eq!(after.live, Examined::Found(Estimate(1000)));
+    assert!(!after.upkeep.is_never_analysed && read("bare").upkeep.is_never_analysed);
+    assert_eq!(after.live, Examined::Found(Estimate(990)));
     assert!(after.table_size.found().unwrap().0 >= 100_000, "{after:?}");
     assert!(after.index_size.found().unwrap().0 >= 100_000, "{after:?}");
     assert!(after.dead.found().is_none() && after.dead_share().is_none());
-    assert_eq!(tables_sqlite(&db).unwrap().len(), 2, "SQLite's own tables are left out");
+    assert_eq!(tables_sqlite(&db).unwrap().len(), 3, "SQLite's own tables are left out");
 }
 
 fn sample(at_us: i64, rows: u64) -> TableSample {

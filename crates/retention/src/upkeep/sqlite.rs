@@ -2,6 +2,7 @@
 
 use rusqlite::Connection;
 use tierkeep_db::SqliteDatabase;
+use tierkeep_db::feed::own_change_sqlite;
 
 use super::{FORGOTTEN_AT_ONCE, FREE_SHARE, Sizes};
 use crate::error::RetentionError;
@@ -88,9 +89,12 @@ pub(super) async fn analyze(db: &SqliteDatabase, keeper: Keeper, table: String) 
     db.write(move |tx| {
         keeper.keep_sqlite(tx)?;
         let limit: u32 = tx.query_row("pragma analysis_limit", [], |row| row.get(0))?;
-        tx.execute_batch(&format!(
-            "pragma analysis_limit = {SAMPLED}; analyze {table}; pragma analysis_limit = {limit}"
-        ))?;
+        // The first one makes a table.
+        own_change_sqlite(tx, |tx| {
+            tx.execute_batch(&format!(
+                "pragma analysis_limit = {SAMPLED}; analyze {table}; pragma analysis_limit = {limit}"
+            ))
+        })?;
         Ok(())
     })
     .await

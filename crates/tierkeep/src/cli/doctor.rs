@@ -50,7 +50,7 @@ pub enum DoctorCommand {
 /// Arguments of `doctor advise`.
 #[derive(Debug, Args)]
 pub struct AdviseArgs {
-    /// Statements, separated by semicolons [default: what pg_stat_statements has counted, or on SQLite the nodes]
+    /// Statements, separated by semicolons; - reads standard input [default: what pg_stat_statements has counted, or on SQLite the nodes]
     #[arg(long, value_name = "FILE")]
     pub queries: Option<PathBuf>,
     /// Most indexes to suggest

@@ -214,7 +214,7 @@ impl Feed {
         }
         if learned == Learned::NothingHolds {
             tracing::warn!(
-                "the database has gone back in time, or its triggers have changed: all that was kept is forgotten"
+                "the database has gone back in time, or its schema or triggers have changed: all that was kept is forgotten"
             );
             forget_all(cache).await;
         }

@@ -117,6 +117,7 @@ async fn a_missing_index_is_suggested_made_and_then_not_suggested_again(dialect:
 
     let made = json_of(&advise(&["--create"]));
     assert!(made["created"][0]["created"]["new"]["name"].is_string(), "{made:#}");
+    assert!(made["created"][0]["timings"][0]["after_ms"].is_number(), "it was looked whether it helps: {made:#}");
     let again = json_of(&advise(&["--create"]));
 
     assert_eq!((&again["advice"]["suggestions"], &again["created"]), (&json!([]), &json!([])), "{again:#}");

@@ -169,13 +169,9 @@ async fn unused_indexes_are_named_if_they_are_large_and_not_our_own(dialect: Dia
         told.map(|told| told.split(' ').next().unwrap().replace("public.", "")).collect()
     };
 
-    // SQLite counts no scans; PostgreSQL has since the database was made, which nobody knows to be short
-    let unused: &[&str] = if dialect == Dialect::Postgres { &["large_one"] } else { &[] };
-    let first = named();
-    assert!(first.contains(&"again".to_owned()), "it repeats the beginning of one of ours: {first:?}");
-    let others: Vec<&String> = first.iter().filter(|name| *name != "again").collect();
-    assert_eq!(others, unused, "neither what is small nor what is ours");
-
+    // SQLite counts no scans; PostgreSQL has for as long as the server of the tests has run, which says nothing, whether or not
+    // somebody reset its counts. What it names after a week is told without a database, beside the code
+    assert_eq!(named(), ["again"], "it repeats the beginning of one of ours");
     if let Installation::Postgres(database) = &installation {
         // other tests look at the counts of their own databases
         database.client().await.unwrap().batch_execute("select pg_stat_reset()").await.unwrap();

@@ -1,6 +1,6 @@
 //! Facts from PostgreSQL's catalog and statistics.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Row};
@@ -9,17 +9,21 @@ use super::{ColumnFacts, ExistingIndex, ExistingKey, Facts, TableFacts};
 use crate::statement::IndexMethod;
 use crate::{Error, Ident, TableName};
 
-/// Reads what is known of some tables. Five round trips.
+/// Reads what is known of some tables. Six round trips.
 ///
 /// # Errors
 ///
 /// [`Error::Postgres`].
 pub(in crate::advice) async fn load(client: &Client, tables: &[TableName]) -> Result<Facts, Error> {
-    let names: Vec<String> = tables.iter().map(TableName::quoted).collect();
+    let closed = closed_schemas(client, tables).await?;
+    let is_closed = |table: &&TableName| table.schema().is_some_and(|schema| closed.contains(schema.as_str()));
+    let names: Vec<String> = tables.iter().filter(|table| !is_closed(table)).map(TableName::quoted).collect();
     let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 1] = [(&names, Type::TEXT_ARRAY)];
     let has_trigrams = "select exists (select 1 from pg_extension where extname = 'pg_trgm')";
     let has_trigrams = client.query_one(has_trigrams, &[]).await?.try_get(0)?;
     let mut facts = Facts { tables: BTreeMap::new(), has_trigrams };
+    // Known to be there and no more: `is_readable` is false.
+    facts.tables.extend(tables.iter().filter(is_closed).map(|table| (table.clone(), TableFacts::default())));
     for row in client.query_typed(include_str!("../catalog/postgres/tables.sql"), &parameters).await? {
         let rows: f64 = row.try_get("row_count")?;
         let table = TableFacts {
@@ -69,6 +73,16 @@ pub(in crate::advice) async fn load(client: &Client, tables: &[TableName]) -> Re
         }
     }
     Ok(facts)
+}
+
+/// Schemas that this role may not look into: asked for a name in one of them, the server fails.
+async fn closed_schemas(client: &Client, tables: &[TableName]) -> Result<BTreeSet<String>, Error> {
+    let schemas: BTreeSet<&str> = tables.iter().filter_map(|table| table.schema()).map(Ident::as_str).collect();
+    let schemas: Vec<&str> = schemas.into_iter().collect();
+    let sql = "select nspname::text from pg_namespace \
+               where nspname = any ($1) and not has_schema_privilege(oid, 'usage')";
+    let rows = client.query_typed(sql, &[(&schemas, Type::TEXT_ARRAY)]).await?;
+    rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
 }
 
 /// The kind of an index, by the names of its method and of the operators of its first key.

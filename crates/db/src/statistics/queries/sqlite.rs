@@ -4,6 +4,7 @@ use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 
 use super::{Blocks, QueryCounters, QueryKey, QuerySnapshot, Timing};
 use crate::Error;
+use crate::feed::own_change_sqlite;
 use crate::sqlite::counting::{Counted, MOST_TEXTS, digest};
 use crate::statistics::{Examined, count};
 
@@ -66,7 +67,7 @@ pub fn query_snapshot_sqlite(connection: &Connection) -> Result<Examined<QuerySn
 
 /// Adds counts to the tables, which are made if they are absent, and keeps the texts that took most time.
 pub(crate) fn store_statements(tx: &Transaction<'_>, texts: &[Counted], dropped: u64) -> Result<(), Error> {
-    tx.execute_batch(include_str!("../source/sqlite/statements_tables.sql"))?;
+    own_change_sqlite(tx, |tx| tx.execute_batch(include_str!("../source/sqlite/statements_tables.sql")))?;
     let signed = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
     let mut store = tx.prepare_cached(include_str!("../source/sqlite/statements_store.sql"))?;
     for Counted { text, calls, total_ms, min_ms, max_ms, squares } in texts {

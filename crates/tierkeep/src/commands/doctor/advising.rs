@@ -1,15 +1,19 @@
 //! `doctor advise`: which indexes a workload wants, and making them.
 
+use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{BufRead, BufReader, stdin};
 use std::path::Path;
 
 use anyhow::{Context as _, anyhow};
 use serde_json::{Value, json};
 use tierkeep_db::Database;
-use tierkeep_db::advice::create::{Benefit, CreateOptions, Created, Runs, Timing, Verdict, create, judge, measure};
+use tierkeep_db::advice::create::{
+    Benefit, CreateOptions, Created, Runs, Timing, Trial, Verdict, create, judge, measure_trials, trials,
+};
 use tierkeep_db::advice::{Advice, AdviceOptions, Suggestion, Workload};
 use tierkeep_db::plan::Options;
+use tierkeep_db::statistics::Examined;
 
 use super::{not_examined, say};
 use crate::chain::Chain;
@@ -68,11 +72,16 @@ pub(super) async fn run(db: &Database, arguments: &AdviseArgs, context: &Context
 }
 
 fn read(db: &Database, file: &Path) -> Result<Workload, Failure> {
-    let opened = File::open(file).with_context(|| format!("{} cannot be read", file.display()))?;
-    let workload = Workload::read(db.dialect(), &mut BufReader::new(opened))
-        .with_context(|| format!("{} cannot be read", file.display()))?;
+    let (name, mut source): (_, Box<dyn BufRead>) = match file.to_str() {
+        Some("-") => ("standard input".to_owned(), Box::new(stdin().lock())),
+        _ => {
+            let opened = File::open(file).with_context(|| format!("{} cannot be read", file.display()))?;
+            (file.display().to_string(), Box::new(BufReader::new(opened)))
+        }
+    };
+    let workload = Workload::read(db.dialect(), &mut source).with_context(|| format!("{name} cannot be read"))?;
     if workload.statements().is_empty() && workload.omissions().is_empty() {
-        return Err(Failure::usage(anyhow!("{} holds no statement", file.display())));
+        return Err(Failure::usage(anyhow!("{name} holds no statement")));
     }
     Ok(workload)
 }
@@ -80,7 +89,9 @@ fn read(db: &Database, file: &Path) -> Result<Workload, Failure> {
 /// What became of a suggestion.
 struct Made {
     statement: String,
-    outcome: Result<(Created, Option<Benefit>), String>,
+    outcome: Result<(Created, Benefit), String>,
+    /// Why statements that should gain were not timed, each once.
+    untimed: BTreeSet<String>,
 }
 
 /// Makes what is suggested until somebody stops it; one that fails keeps no other from being made.
@@ -94,36 +105,68 @@ async fn make(db: &Database, advice: &Advice, context: &Context) -> Result<Vec<M
         }
         context.console.note(format_args!("{} ...", suggestion.statement));
         // told to end, the one under way is finished: half an index is worth nothing
-        let outcome = one(db, suggestion).await;
-        made.push(Made { statement: suggestion.statement.clone(), outcome });
+        made.push(one(db, suggestion).await);
     }
     Ok(made)
 }
 
-async fn one(db: &Database, suggestion: &Suggestion) -> Result<(Created, Option<Benefit>), String> {
-    let before = timings(db, suggestion).await;
+async fn one(db: &Database, suggestion: &Suggestion) -> Made {
+    let mut untimed = BTreeSet::new();
+    let trials = runnable(db, suggestion, &mut untimed).await;
+    let before = timings(db, &trials, &mut untimed).await;
     let created = create(db, &suggestion.index, &CreateOptions::default()).await;
-    let created = created.map_err(|error| Chain(&error).to_string())?;
-    let after = timings(db, suggestion).await;
-    let benefit = before.zip(after).map(|(before, after)| judge(&before, &after));
-    Ok((created, benefit))
+    let outcome = match created {
+        Ok(created) => Ok((created, judge(&before, &timings(db, &trials, &mut untimed).await))),
+        Err(error) => Err(Chain(&error).to_string()),
+    };
+    Made { statement: suggestion.statement.clone(), outcome, untimed }
 }
 
-/// How long the statements take that should gain; `None` where they cannot be run, as without values for their parameters.
-async fn timings(db: &Database, suggestion: &Suggestion) -> Option<Vec<Timing>> {
-    let statements: Vec<(&str, f64)> = suggestion.gains.iter().map(|gain| (gain.sql.as_str(), gain.calls)).collect();
+/// The statements that should gain, with values of the tables for their parameters, as far as they can be run.
+async fn runnable(db: &Database, suggestion: &Suggestion, untimed: &mut BTreeSet<String>) -> Vec<Trial> {
+    let mut found = Vec::new();
+    for gain in &suggestion.gains {
+        match trials(db, &gain.sql, gain.calls).await {
+            Ok(Examined::Found(trials)) => found.extend(trials),
+            Ok(other) => untimed.extend(other.reason()),
+            // what writes is not run
+            Err(error) => {
+                untimed.insert(Chain(&error).to_string());
+            }
+        }
+    }
+    found
+}
+
+/// How long each takes; one that cannot be run keeps no other from being timed.
+async fn timings(db: &Database, trials: &[Trial], untimed: &mut BTreeSet<String>) -> Vec<Timing> {
     let runs = Runs { count: RUNS, limits: Options { analyze: true, ..Options::default() } };
-    measure(db, &statements, &runs).await.ok()
+    let mut timings = Vec::new();
+    for trial in trials {
+        match measure_trials(db, std::slice::from_ref(trial), &runs).await {
+            Ok(timed) => timings.extend(timed),
+            Err(error) => {
+                untimed.insert(Chain(&error).to_string());
+            }
+        }
+    }
+    timings
 }
 
 impl Made {
     fn document(&self) -> Value {
         match &self.outcome {
-            Ok((created, benefit)) => json!({
-                "statement": self.statement,
-                "created": created,
-                "verdict": benefit.as_ref().map(|benefit| benefit.verdict),
-            }),
+            Ok((created, benefit)) => {
+                let is_timed = !benefit.statements.is_empty();
+                let timed = |(sql, verdict, before, after): &(String, Verdict, f64, f64)| json!({ "sql": sql, "verdict": verdict, "before_ms": before, "after_ms": after });
+                json!({
+                    "statement": self.statement,
+                    "created": created,
+                    "verdict": is_timed.then_some(benefit.verdict),
+                    "timings": benefit.statements.iter().map(timed).collect::<Vec<_>>(),
+                    "not_timed": self.untimed,
+                })
+            }
             Err(error) => json!({ "statement": self.statement, "error": error }),
         }
     }
@@ -131,25 +174,25 @@ impl Made {
 
 impl std::fmt::Display for Made {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match &self.outcome {
-            Err(error) => write!(f, "{}: not made: {error}", self.statement),
-            Ok((Created::Present { name }, _)) => write!(f, "{}: {name} is there already", self.statement),
-            Ok((_, None)) => {
-                write!(f, "{}: made; its statements have parameters, so nothing was timed", self.statement)
-            }
-            Ok((_, Some(benefit))) => {
-                let told = match benefit.verdict {
-                    Verdict::Kept => "its statements are faster: keep it",
-                    Verdict::Neutral => "no difference beyond that between runs",
-                    Verdict::Harmful => "its statements are slower: drop it",
-                };
-                write!(f, "{}: made; {told}", self.statement)?;
-                for (sql, _, before, after) in &benefit.statements {
-                    let sql = sql.split_whitespace().collect::<Vec<_>>().join(" ");
-                    write!(f, "\n   {before:.3} ms, now {after:.3} ms: {sql}")?;
-                }
-                Ok(())
-            }
+        let benefit = match &self.outcome {
+            Err(error) => return write!(f, "{}: not made: {error}", self.statement),
+            Ok((Created::Present { name }, _)) => return write!(f, "{}: {name} is there already", self.statement),
+            Ok((_, benefit)) => benefit,
+        };
+        let told = match benefit.verdict {
+            _ if benefit.statements.is_empty() => "nothing was timed",
+            Verdict::Kept => "its statements are faster: keep it",
+            Verdict::Neutral => "no difference beyond that between runs",
+            Verdict::Harmful => "its statements are slower: drop it",
+        };
+        write!(f, "{}: made; {told}", self.statement)?;
+        for (sql, _, before, after) in &benefit.statements {
+            let sql = sql.split_whitespace().collect::<Vec<_>>().join(" ");
+            write!(f, "\n   {before:.3} ms, now {after:.3} ms: {sql}")?;
         }
+        for reason in &self.untimed {
+            write!(f, "\n   not timed: {reason}")?;
+        }
+        Ok(())
     }
 }

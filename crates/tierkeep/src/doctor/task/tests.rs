@@ -1,7 +1,9 @@
 use std::time::Duration;
 
 use tierkeep_db::TableName;
-use tierkeep_db::statistics::{Blocks, Estimate, IndexReading, QueryCounters, QueryKey, QuerySnapshot, Timing, Upkeep};
+use tierkeep_db::statistics::{
+    Blocks, Index, IndexKey, IndexReading, QueryCounters, QueryKey, QuerySnapshot, ScanWindow, Scans, Timing, Upkeep,
+};
 
 use super::*;
 use crate::doctor::GrowthByTable;
@@ -18,6 +20,7 @@ fn healthy() -> Examination {
         growth: GrowthByTable::new(),
         indexes: IndexReading { indexes: Vec::new(), foreign_keys: Vec::new(), window: unknown(None) },
         own: Vec::new(),
+        uptime: None,
         advice: None,
     }
 }
@@ -123,4 +126,101 @@ fn what_was_not_looked_at_is_no_empty_list() {
     examination.statements = unknown(None);
     assert_eq!(told(&examination).len(), 1, "nothing can be done about what SQLite does not count");
     assert_eq!(examination.omissions().len(), 2, "it is told all the same");
+}
+
+#[test]
+fn no_slow_statement_gets_a_command_that_refuses_it() {
+    let mut examination = healthy();
+    let texts = [
+        "COMMIT",
+        "analyze t",
+        "insert into t select i from generate_series($1, $2) as i",
+        "update t set a = $1 where b = $2",
+        "select a from t -- which?\n where b = 'two  blanks'",
+        "-- first\nselect \"a  b\"\n  from t",
+        "select 'it''s'\n\n  from t",
+        "select nothing that anybody understands from",
+        "select a from t for update",
+        "drop index concurrently i",
+    ];
+    let slow: Vec<(&str, u64, f64)> = texts.iter().enumerate().map(|(n, text)| (*text, 1, 999.0 - n as f64)).collect();
+    examination.statements = Examined::Found(snapshot(&slow));
+
+    let tasks = examination.tasks();
+
+    let commands: Vec<&str> = tasks.iter().map(|task| task.command.as_str()).collect();
+    assert_eq!(
+        commands,
+        [
+            "tierkeep doctor indexes",
+            "tierkeep doctor advise",
+            "tierkeep doctor explain 'select a from t -- which?\n where b = '\\''two  blanks'\\'''",
+            "tierkeep doctor explain 'select \"a  b\" from t'",
+            r"tierkeep doctor explain 'select '\''it'\'''\''s'\'' from t'",
+            "tierkeep doctor slow-queries",
+            "tierkeep doctor advise",
+        ]
+    );
+    assert!(tasks[0].what.ends_with(": insert into t select i from generate_series($1, $2) as i"), "{}", tasks[0].what);
+    assert!(!tasks[2].what.contains("select"), "its command shows it");
+}
+
+#[test]
+fn one_command_analyses_all_tables_of_a_file() {
+    let mut examination = healthy();
+    examination.dialect = Dialect::Sqlite;
+    examination.tables = Examined::Found(vec![table("a", 500, 0, true), table("b", 9_000, 0, true)]);
+    let [task] = examination.tasks().try_into().unwrap();
+    assert_eq!(task.what, "b with 9000 rows and 1 other table: never analysed, so the planner guesses");
+
+    examination.tables = Examined::Found(vec![table("a", 499, 0, true), table("b", 9_000, 0, false)]);
+    assert_eq!(told(&examination), []);
+}
+
+/// An index that nobody has scanned.
+fn idle(name: &str, bytes: u64) -> Index {
+    Index {
+        name: name.parse().unwrap(),
+        table: "public.t".parse().unwrap(),
+        method: "btree".to_owned(),
+        keys: vec![IndexKey { expression: name.to_owned(), is_column: true, rules: "asc".to_owned() }],
+        included: Vec::new(),
+        predicate: None,
+        definition: String::new(),
+        roles: Vec::new(),
+        is_unique: false,
+        is_valid: true,
+        is_in_progress: false,
+        scans: Examined::Found(Scans { count: 0, last: None }),
+        size: Examined::Found(Bytes(bytes)),
+        expected_size: unknown(None),
+    }
+}
+
+#[test]
+fn unused_is_what_was_counted_for_a_week_and_is_large_and_not_our_own() {
+    let (week, minute) = (Some(Duration::from_secs(7 * 24 * 3600)), Some(Duration::from_secs(60)));
+    let mut examination = healthy();
+    let own = |name: &str| OwnIndex { table: "t".to_owned(), name: name.to_owned(), statement: String::new() };
+    examination.own = vec![own("ours")];
+    examination.indexes.indexes = vec![
+        idle("public.large", 1 << 20),
+        idle("public.small", (1 << 20) - 1),
+        idle("public.ours", 1 << 30),
+        idle("public.tierkeep_any", 1 << 30),
+    ];
+    let mut unused = |since_reset, uptime| -> Vec<String> {
+        let window = ScanWindow { since_reset, is_replica: false, replicas: 0 };
+        examination.indexes.window = Examined::Found(window);
+        examination.uptime = uptime;
+        told(&examination).into_iter().map(|(_, command)| command).collect()
+    };
+
+    let dropped = ["drop index concurrently \"public\".\"large\""];
+    assert_eq!(unused(week, minute), dropped);
+    // a server whose counts were never reset does not say since when it counts
+    assert_eq!(unused(None, week), dropped);
+    for (since_reset, uptime) in [(minute, week), (None, minute), (None, None)] {
+        assert_eq!(unused(since_reset, uptime), [""; 0], "an index made a moment ago has no scans either");
+    }
 }
