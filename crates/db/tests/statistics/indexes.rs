@@ -83,7 +83,7 @@ async fn index_that_was_scanned_is_not_unused() {
         .await
         .unwrap();
     client.batch_execute("set enable_seqscan = off; select * from t where a = 7").await.unwrap();
-    client.batch_execute("select pg_stat_force_next_flush()").await.unwrap();
+    client.flush_statistics().await.unwrap();
 
     let reading = indexes_postgres(&client).await.unwrap();
 
@@ -121,11 +121,14 @@ async fn index_full_of_holes_is_oversized_and_a_new_one_is_not() {
         .unwrap();
     client.batch_execute("vacuum analyze t").await.unwrap();
     client.batch_execute("set enable_seqscan = off; select * from t where a = 10").await.unwrap();
-    client.batch_execute("select pg_stat_force_next_flush()").await.unwrap();
+    client.flush_statistics().await.unwrap();
     let reading = indexes_postgres(&client).await.unwrap();
     assert_eq!(told(&reading), ["oversized holes"]);
 
     client.batch_execute(&judge(&reading)[0].command).await.unwrap();
+    // Until version 13 an index that was built anew begins to count anew.
+    client.batch_execute("select * from t where a = 10").await.unwrap();
+    client.flush_statistics().await.unwrap();
 
     let reading = indexes_postgres(&client).await.unwrap();
     assert_eq!(told(&reading), [] as [String; 0]);
