@@ -25,9 +25,6 @@ use crate::supervisor::{Signal, Supervisor};
 /// File name under which every client looks for a server's socket.
 const SOCKET: &str = ".s.PGSQL.5432";
 
-/// Milliseconds a backend may take to leave a template that is about to be copied.
-const TERMINATE_MS: i64 = 10_000;
-
 /// Whether commits survive a crash of the machine.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Durability {
@@ -331,13 +328,10 @@ impl PostgresServer {
 
         migrate(self.url(template)).await.with_context(|| format!("filling {template}"))?;
 
-        // A database can be copied only while nobody is connected to it.
+        // A database can be copied only while nobody is connected to it; who copies waits five seconds for those that end.
         admin.batch_execute(&format!("alter database {template} allow_connections false")).await?;
         admin
-            .execute(
-                "select pg_terminate_backend(pid, $2) from pg_stat_activity where datname = $1",
-                &[&template, &TERMINATE_MS],
-            )
+            .execute("select pg_terminate_backend(pid) from pg_stat_activity where datname = $1", &[&template])
             .await?;
         Ok(())
     }

@@ -9,7 +9,9 @@ use super::{Plan, PlanError};
 use crate::{Connection, Error};
 
 /// Volatile functions of the server that change nothing outside of their transaction, or that fail in one that cannot write.
-const HARMLESS: [&str; 15] = [
+const HARMLESS: [&str; 18] = [
+    "array_sample",
+    "array_shuffle",
     "clock_timestamp",
     "currval",
     "gen_random_uuid",
@@ -24,6 +26,7 @@ const HARMLESS: [&str; 15] = [
     "setval",
     "statement_timestamp",
     "timeofday",
+    "uuidv4",
     "uuidv7",
 ];
 

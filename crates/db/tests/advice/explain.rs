@@ -87,6 +87,14 @@ async fn what_no_transaction_takes_back_is_planned_and_not_run() {
         .unwrap();
     let error = explain(&db, "select other.random(-1)", &measured()).await.unwrap_err();
     assert!(matches!(&error, PlanError::BeyondTransactions { function } if function == "random"), "{error}");
+    // What later versions add to chance and to names by chance.
+    let version = client.server_version().await.unwrap();
+    for (since, sql) in [(16, "select array_shuffle(array_sample(array[1, 2], 1))"), (18, "select uuidv4(), uuidv7()")]
+    {
+        if version >= since {
+            explain(&db, sql, &measured()).await.unwrap();
+        }
+    }
 }
 
 #[tokio::test]
@@ -189,6 +197,25 @@ async fn parameters_get_the_plan_that_serves_all_values() {
     assert!(text.contains("customer = $1"), "{text}");
     assert!(plan.root.measured.is_none());
     assert_eq!(plan.table_rows.get("public.orders"), Some(&40_000.0));
+}
+
+/// Up to version 13 the catalog says zero rows of it, as of a table that is empty.
+#[tokio::test]
+async fn rows_of_a_table_that_was_never_looked_at_are_not_known() {
+    let (_database, client, db) = shop().await;
+    client
+        .batch_execute(
+            "create table unseen (id int, text text) with (autovacuum_enabled = off);
+             create table void (id int); analyze void;
+             insert into unseen select i, 'text' from generate_series(1, 20000) as i",
+        )
+        .await
+        .unwrap();
+
+    let plan = explain(&db, "select * from unseen, void where unseen.id = 7", &Options::default()).await.unwrap();
+
+    assert_eq!(plan.table_rows.get("public.unseen"), None);
+    assert_eq!(plan.table_rows.get("public.void"), Some(&0.0), "the control: this one was looked at");
 }
 
 #[tokio::test]

@@ -12,6 +12,7 @@ mod pairs;
 mod rules;
 mod sampled;
 mod suggestions;
+mod versions;
 
 use tierkeep_db::{Pool, PoolConfig, PostgresUrl, SqliteConfig, SqliteDatabase, SqlitePath};
 use tierkeep_testkit::{PostgresServer, SqliteFile, TestDatabase};

@@ -184,6 +184,13 @@ impl Outside {
         }
     }
 
+    /// Makes what was written through this connection visible in the server's statistics; SQLite keeps none.
+    pub(crate) async fn flush_statistics(&self) {
+        if let Self::Postgres(client) = self {
+            client.flush_statistics().await.unwrap();
+        }
+    }
+
     /// The one number that a query gives.
     pub(crate) async fn number(&self, sql: &str) -> i64 {
         match self {

@@ -169,7 +169,7 @@ async fn dead_rows_that_nobody_will_look_after_are_told_with_the_statement() {
     outside.run("delete from study_sessions where id <= 1200").await;
     // what a session counted is seen by others after a second, or at its end
     let count = "select n_dead_tup from pg_stat_user_tables where relname = 'study_sessions'";
-    outside.run("select pg_stat_force_next_flush()").await;
+    outside.flush_statistics().await;
     assert_eq!(outside.number(count).await, 1200);
 
     let off = done(&store, &[OPTIMIZE]).await;

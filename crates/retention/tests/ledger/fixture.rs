@@ -128,7 +128,8 @@ impl Platform {
     /// Ends a session of PostgreSQL.
     pub(crate) async fn terminate(&self, session: i32) {
         let Self::Postgres { client, .. } = self else { panic!("no sessions") };
-        client.execute("select pg_terminate_backend($1, 30000)", &[&session]).await.unwrap();
+        client.execute("select pg_terminate_backend($1)", &[&session]).await.unwrap();
+        self.gone(session).await;
     }
 
     /// Waits until a session of PostgreSQL is gone.

@@ -5,6 +5,7 @@
 //! `cargo clean` finds it.
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -75,7 +76,8 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
 
 fn initdb(programs: &PostgresPrograms, account: Option<Account>, data: &Path) -> Result<()> {
     let output = command_as(account, &programs.initdb)
-        .args(["--no-sync", "--no-instructions", "--encoding=UTF8", "--locale=C"])
+        // Not `--no-instructions`, which PostgreSQL 13 does not know; what it says is not shown.
+        .args(["--no-sync", "--encoding=UTF8", "--locale=C"])
         .args(["--username=postgres", "--auth=trust", "--pgdata"])
         .arg(data)
         .output()
@@ -97,10 +99,9 @@ pub(super) fn copy_of_running(
     data: &Path,
 ) -> Result<()> {
     let output = command_as(account, &programs.pg_basebackup)
-        .arg("--dbname=application_name=standby")
         .arg("--host")
         .arg(sockets)
-        .args(["--port=5432", "--username=postgres", "--write-recovery-conf", "--checkpoint=fast", "--no-sync"])
+        .args(["--port=5432", "--username=postgres", "--checkpoint=fast", "--no-sync"])
         .arg("--pgdata")
         .arg(data)
         .output()
@@ -108,6 +109,11 @@ pub(super) fn copy_of_running(
     if !output.status.success() {
         bail!("pg_basebackup failed: {}", String::from_utf8_lossy(&output.stderr).trim_end());
     }
+    // What `--write-recovery-conf` writes has options that a server older than the program does not know.
+    let host = sockets.display();
+    let primary = format!("primary_conninfo = 'host={host} port=5432 user=postgres application_name=standby'\n");
+    fs::OpenOptions::new().append(true).open(data.join("postgresql.auto.conf"))?.write_all(primary.as_bytes())?;
+    fs::write(data.join("standby.signal"), "")?;
     Ok(())
 }
 

@@ -81,6 +81,32 @@ impl DatabaseClient {
         let connection = tokio::spawn(async move { drop(connection.await) });
         Ok(Self { client, connection })
     }
+
+    /// The server's major version, such as 13: for tests of what differs between versions.
+    ///
+    /// # Errors
+    /// The connection is broken.
+    pub async fn server_version(&self) -> Result<u32> {
+        let row = self.client.query_one("select current_setting('server_version_num')::int / 10000", &[]).await?;
+        Ok(u32::try_from(row.get::<_, i32>(0))?)
+    }
+
+    /// Makes what this connection did so far visible in the server's statistics, such as `pg_stat_user_tables`; more
+    /// than a second before version 15.
+    ///
+    /// # Errors
+    /// The connection is broken, or in a transaction that failed.
+    pub async fn flush_statistics(&self) -> Result<()> {
+        if self.server_version().await? >= 15 {
+            self.client.batch_execute("select pg_stat_force_next_flush()").await?;
+            self.client.batch_execute("select 1").await?;
+        } else {
+            // A connection tells the collector at most twice a second, and readers take what is up to half a second old.
+            self.client.batch_execute("select pg_sleep(0.6)").await?;
+            self.client.batch_execute("select pg_sleep(0.6)").await?;
+        }
+        Ok(())
+    }
 }
 
 impl Deref for DatabaseClient {

@@ -41,7 +41,7 @@ async fn plan_needs_select_only_and_leaves_no_trace_on_postgres() {
         .await;
     let url = as_role(&fresh.text, &role, password);
     let reader = open(&url.parse().unwrap(), &options(OpenMode::ReadOnly)).await.unwrap();
-    outside.run("select pg_stat_force_next_flush()").await;
+    outside.flush_statistics().await;
     let before = outside.texts(STATE).await;
 
     let plan = Arc::clone(&reader).plan_cleanup(&cleanup(&PHASES), LIMITS, false).await.unwrap();
@@ -53,7 +53,7 @@ async fn plan_needs_select_only_and_leaves_no_trace_on_postgres() {
     let store = fresh.store().await;
     run(&store, &PHASES).await;
     store.close().await;
-    outside.run("select pg_stat_force_next_flush()").await;
+    outside.flush_statistics().await;
     assert_ne!(outside.texts(STATE).await, before);
     outside.run(&format!("drop owned by \"{role}\"; drop role \"{role}\"")).await;
 }

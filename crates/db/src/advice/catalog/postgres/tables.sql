@@ -1,8 +1,12 @@
 select
     n.nspname::text as schema,
     c.relname::text as "table",
-    -- A partitioned table that was never analysed as a whole says -1, as does any that was never looked at.
-    c.reltuples::float8 as row_count,
+    -- A partitioned table that was never analysed as a whole says -1, as does any that was never looked at; up to version 13
+    -- these say zero rows on zero pages.
+    case
+        when c.reltuples = 0 and c.relpages = 0 and pg_relation_size(c.oid) > 0 then -1
+        else c.reltuples
+    end::float8 as row_count,
     c.relpages::float8 as pages,
     s.seq_scan + coalesce(s.idx_scan, 0) as scans,
     c.relkind = 'p' as is_partitioned,
