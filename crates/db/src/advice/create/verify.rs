@@ -107,7 +107,7 @@ pub async fn measure_trials(db: &Database, trials: &[Trial], runs: &Runs) -> Res
         trials.iter().map(|trial| Timing { trial: trial.clone(), runs_ms: Vec::with_capacity(runs.count) }).collect();
     for round in 0..WARM_UP + runs.count {
         for timing in &mut timings {
-            let ms = run(db, &timing.trial, &runs.limits).await?;
+            let ms = Box::pin(run(db, &timing.trial, &runs.limits)).await?;
             if round >= WARM_UP {
                 timing.runs_ms.push(ms);
             }
@@ -128,7 +128,7 @@ async fn run(db: &Database, trial: &Trial, limits: &Options) -> Result<f64, Plan
             Err(PlanError::NotASelect { found: "statement that writes, locks, or does neither" })
         }
         Database::Postgres(pool) => {
-            let plan = Box::pin(run_values(pool, &query, limits, &values)).await?;
+            let plan = run_values(pool, &query, limits, &values).await?;
             Ok(plan.execution_ms.unwrap_or_default())
         }
         Database::Sqlite(inner) => {
