@@ -118,6 +118,9 @@ pub enum ColumnExpr {
     Not(Ident),
     /// The column of that name, converted.
     Cast(Ident, SqlType),
+    /// A column of binary fractions as decimals. What is infinite is NaN, as before version 14 PostgreSQL has no infinite decimals
+    /// and fails instead.
+    Decimal(Ident),
     /// A column of wall times, taken as UTC whatever the session's zone is. On SQLite, which has no such type, the column.
     Utc(Ident),
     /// No value, of that type.
@@ -240,7 +243,11 @@ impl ColumnExpr {
     #[must_use]
     pub fn reads(&self) -> Option<&Ident> {
         match self {
-            Self::Column(column) | Self::Not(column) | Self::Cast(column, _) | Self::Utc(column) => Some(column),
+            Self::Column(column)
+            | Self::Not(column)
+            | Self::Cast(column, _)
+            | Self::Decimal(column)
+            | Self::Utc(column) => Some(column),
             Self::Null(_) | Self::EmptyText | Self::Zero | Self::False => None,
         }
     }
@@ -256,6 +263,13 @@ impl ColumnExpr {
             Self::Not(column) if alias.is_some() => format!("(not {})", name(column)),
             Self::Not(column) => format!("not {}", name(column)),
             Self::Cast(column, to) => format!("cast({} as {})", name(column), dialect.type_name(*to)),
+            Self::Decimal(column) => match dialect {
+                Dialect::Postgres => {
+                    let name = name(column);
+                    format!("cast(case when abs({name}) = 'infinity' then 'NaN' else {name} end as numeric)")
+                }
+                Dialect::Sqlite => format!("cast({} as numeric)", name(column)),
+            },
             Self::Utc(column) => match dialect {
                 Dialect::Postgres => format!("cast({} as timestamp) at time zone 'UTC'", name(column)),
                 Dialect::Sqlite => name(column),

@@ -462,6 +462,7 @@ impl Canonical {
             _ if fits => ColumnExpr::Column(name),
             // instants are UTC, whatever the session's zone is
             SqlType::Timestamptz if base.starts_with("timestamp") || base == "date" => ColumnExpr::Utc(name),
+            SqlType::Numeric if ["real", "double precision"].contains(&base) => ColumnExpr::Decimal(name),
             cast => ColumnExpr::Cast(name, cast),
         }
     }

@@ -215,7 +215,7 @@ impl Scope<'_> {
             Operand::False => "false".to_owned(),
             Operand::Integer(number) => number.to_string(),
             Operand::Instant(micros) => match self.dialect {
-                Dialect::Postgres => format!("timestamptz 'epoch' + interval '{micros} microseconds'"),
+                Dialect::Postgres => format!("timestamptz 'epoch' + {}", interval(*micros)),
                 Dialect::Sqlite => micros.to_string(),
             },
             Operand::Text(text) => format!("'{}'", text.replace('\'', "''")),
@@ -226,6 +226,16 @@ impl Scope<'_> {
     fn outside(&self) -> &Self {
         self.outer.unwrap_or(self)
     }
+}
+
+/// An interval of exactly so many microseconds. Before version 15 no field of one holds more than 32 bits; each bears its own
+/// sign, as `intervalstyle = sql_standard` takes the first for all that have none.
+fn interval(micros: i64) -> String {
+    let (hours, rest) = (micros / 3_600_000_000, micros % 3_600_000_000);
+    let fields = [(hours, "hours"), (rest / 1_000_000, "seconds"), (rest % 1_000_000, "microseconds")];
+    let fields = fields.into_iter().filter(|(amount, _)| *amount != 0).map(|(amount, unit)| format!("{amount} {unit}"));
+    let fields: Vec<String> = fields.collect();
+    if fields.is_empty() { "interval '0'".to_owned() } else { format!("interval '{}'", fields.join(" ")) }
 }
 
 impl Comparison {
@@ -271,6 +281,18 @@ mod tests {
             condition.render(Dialect::Sqlite, &sessions).unwrap(),
             "(t.\"x\" < 7 and ((not t.\"fin\"\"ished\")) is not true)"
         );
+    }
+
+    #[test]
+    fn no_field_of_an_interval_needs_more_than_32_bits() {
+        for (micros, expected) in [
+            (0, "interval '0'"),
+            (-1, "interval '-1 microseconds'"),
+            (1_685_620_800_000_007, "interval '468228 hours 7 microseconds'"),
+            (-3_725_000_001, "interval '-1 hours -125 seconds -1 microseconds'"),
+        ] {
+            assert_eq!(interval(micros), expected);
+        }
     }
 
     #[test]
