@@ -194,6 +194,47 @@ def test_an_exit_code_of_the_program_is_that_of_the_command(platform: Platform) 
     assert "unrecognized" in platform.run("python manage.py cleanup_learning_data --drop", expected=2)
 
 
+@pytest.fixture
+def untidy(binary: str, tmp_path: Path) -> Platform:
+    """A site on a database with a thousand old sessions, and too many that are invalid."""
+    (tmp_path / "node").mkdir()
+    node = Node(binary, tmp_path / "node", f"sqlite://{tmp_path}/learning.db")
+    fill(node)
+    lines = ["id,user_id,start_time,end_time,duration_minutes"]
+    for number in range(1500):
+        minutes = -5 if number % 3 == 0 else 5
+        lines.append(f"{uuid.UUID(int=number + (1 << 64))},{ANNA},2020-01-05T10:00:00Z,,{minutes}")
+    (node.folder / "old.csv").write_text("\n".join(lines) + "\n")
+    node.run("import", "--sessions", "old.csv")
+    return Platform(tmp_path, {"ENGINE": "django.db.backends.sqlite3", "NAME": f"{tmp_path}/learning.db"}, node)
+
+
+GUIDE = {"PLATFORM_GUIDE": 'INSTALLED_APPS += ["tierkeep.learning"]'}
+
+
+def test_what_a_guard_refuses_is_returncode_3(untidy: Platform) -> None:
+    refused = CALL.format(setup="", call="call_command('cleanup_learning_data', cleanup_invalid=True)")
+
+    told = untidy.run(f"python -c {shlex.quote(refused)}", extra=GUIDE)
+    assert "returncode 3 " in told and "refused by a guard" in told, told
+    untidy.run("python manage.py cleanup_learning_data --cleanup-invalid", expected=3, extra=GUIDE)
+    untidy.run("python manage.py cleanup_learning_data --cleanup-invalid --force", extra=GUIDE)
+
+
+def test_a_run_that_stopped_early_is_returncode_4_and_goes_on(untidy: Platform) -> None:
+    """Batches of one row: more of them than a second has room for."""
+    untidy.run("python manage.py cleanup_learning_data --cleanup-invalid --force", extra=GUIDE)
+    stopped = CALL.format(
+        setup="", call="call_command('cleanup_learning_data', only=['archive'], batch_size=1, max_seconds=1, force=True)"
+    )
+
+    told = untidy.run(f"python -c {shlex.quote(stopped)}", extra=GUIDE)
+    assert "returncode 4 " in told and "stopped early, and can be continued" in told, told
+    out = untidy.run("python manage.py cleanup_learning_data --only archive --json --force", extra=GUIDE)
+    report = json.loads(next(line for line in out.splitlines() if line.startswith("{")))
+    assert report["ended"] == "done" and 0 < report["phases"]["archive"]["rows"] < 1000
+
+
 def test_what_another_program_could_not_see_is_refused(platform: Platform, tmp_path: Path) -> None:
     opened = CALL.format(
         setup="", call="with transaction.atomic(): call_command('cleanup_learning_data', dry_run=True)"

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, datetime, timezone
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from learning_nodes import ANNA, BORIS, CARLA, MONDAY, NOBODY, SECONDS, Node, Scripted, fill, wait_for
@@ -128,6 +129,50 @@ def test_a_write_is_seen_by_the_next_read_and_its_position_is_sent(node: Node) -
     assert asked.daily(CARLA, "2026-02-02")["completed_sessions"] == before + 1
     asked.delete_session(session["id"])
     assert asked.daily(CARLA, "2026-02-02")["total_sessions"] == before
+
+
+@pytest.fixture
+def two_nodes(postgres: str, new_node: Callable[..., Node]) -> tuple[Node, Node]:
+    """Of one database, with an address each."""
+    import psycopg
+
+    name = f"two_{uuid.uuid4().hex}"
+    with psycopg.connect(postgres, autocommit=True) as admin:
+        admin.execute(f"create database {name}")
+    database = urlsplit(postgres)._replace(path=f"/{name}").geturl()
+    first, second = new_node(database), new_node(database)
+    fill(first)
+    return first.start(), second.start()
+
+
+def test_a_write_through_one_node_is_seen_by_the_next_read_of_another(two_nodes: tuple[Node, Node]) -> None:
+    first, second = two_nodes
+    writer, reader, stranger = patient(first), patient(second, bound=0.0), patient(second, bound=0.0)
+    late = 0
+    for number in range(1, 41):
+        # Kept by the second node, which is told of the change in its own time.
+        assert reader.daily(CARLA, "2026-02-05")["total_sessions"] == number - 1
+        writer.create_session({"user_id": CARLA, "start_time": "2026-02-05T10:00:00Z", "duration_minutes": 1})
+        # The control: who does not say what was written may read what was before.
+        late += stranger.daily(CARLA, "2026-02-05")["total_sessions"] < number
+
+        reader.position = writer.position
+
+        assert reader.daily(CARLA, "2026-02-05")["total_sessions"] == number
+    assert late > 0
+
+
+def test_a_position_goes_along_to_the_next_node_when_the_first_dies(two_nodes: tuple[Node, Node]) -> None:
+    first, second = two_nodes
+    asked = Client([first.url, second.url], timeout=SECONDS, connect_timeout=SECONDS, bound=0.0)
+    warm = patient(second)
+    warm.daily(CARLA, "2026-02-06")
+
+    asked.create_session({"user_id": CARLA, "start_time": "2026-02-06T10:00:00Z", "duration_minutes": 1})
+    first.kill()
+
+    assert asked.daily(CARLA, "2026-02-06")["total_sessions"] == 1
+    assert asked.last is not None and asked.last.node == second.url
 
 
 def test_the_position_belongs_to_a_thread_and_may_be_handed_over(node: Node) -> None:
@@ -292,6 +337,41 @@ def test_what_is_no_node_or_one_of_another_version_is_told_apart(
 
     with pytest.raises(errors.UnexpectedAnswer):
         asked.daily(ANNA)
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        ("[]", "of the type list where an object is due"),
+        ("5", "of the type int where an object is due"),
+        ("null", "empty where an object is due"),
+    ],
+)
+def test_an_answer_of_another_kind_is_that_of_another_version(
+    scripted: Callable[..., Scripted], body: str, says: str
+) -> None:
+    asked = Client(scripted(200, body).url, timeout=SECONDS)
+
+    with pytest.raises(errors.UnexpectedAnswer, match=f"{says}; is the node of another version"):
+        asked.daily(ANNA)
+
+
+def test_what_an_older_version_does_not_say_is_not_made_up(
+    scripted: Callable[..., Scripted], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tierkeep.learning import configuration, tasks
+    from tierkeep.learning.cache_services import LearningStatsCacheService
+
+    older = {"date": "2026-01-05", "total_sessions": 1}
+    monkeypatch.setenv("TIERKEEP_NODE", scripted(200, json.dumps(older)).url)
+    configuration.reset()
+
+    assert LearningStatsCacheService.get_user_daily_stats(ANNA) == older
+    with pytest.raises(errors.UnexpectedAnswer, match="no 'completed_sessions'.*another version"):
+        LearningStatsCacheService.get_user_daily_stats(ANNA, compat="guide")
+    with pytest.raises(errors.UnexpectedAnswer, match="no 'run_id'.*another version"):
+        tasks._run("update-analytics", 1.0)
+    configuration.reset()
 
 
 def test_fields_of_a_later_version_are_passed_on(scripted: Callable[..., Scripted]) -> None:

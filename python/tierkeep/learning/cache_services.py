@@ -16,6 +16,7 @@ from typing import Any
 from tierkeep.learning import guide, questions
 from tierkeep.learning.client import LearnerNotFound
 from tierkeep.learning.configuration import async_client, client, configuration
+from tierkeep.learning.errors import expected
 from tierkeep.learning.questions import Date, Question, User
 
 __all__ = ["CourseProgressCacheService", "LearningStatsCacheService", "monitor_cache_performance"]
@@ -229,7 +230,7 @@ def _hot(user_id: User) -> tuple[tuple[str, Question], ...]:
 
 def _get(statistic: str, question: Question, compat: str | None, date: Date | None) -> dict[str, Any]:
     try:
-        answer: dict[str, Any] = client().ask(question)
+        answer = expected(client().ask(question))
         return guide.shaped(statistic, answer) if _is_guide(compat) else answer
     except LearnerNotFound:
         if not _is_guide(compat):
@@ -239,7 +240,7 @@ def _get(statistic: str, question: Question, compat: str | None, date: Date | No
 
 async def _aget(statistic: str, question: Question, compat: str | None, date: Date | None) -> dict[str, Any]:
     try:
-        answer: dict[str, Any] = await async_client().ask(question)
+        answer = expected(await async_client().ask(question))
         return guide.shaped(statistic, answer) if _is_guide(compat) else answer
     except LearnerNotFound:
         if not _is_guide(compat):

@@ -29,6 +29,8 @@ from tierkeep.learning.errors import (
     TierkeepError,
     TooManyRequests,
     UnexpectedAnswer,
+    expected,
+    expected_list,
     of_answer,
 )
 from tierkeep.learning.questions import Date, Question, User
@@ -167,12 +169,10 @@ class Client(_Connection):
         return self._value(self._core.request(method, path, body, learner, self._position.get(), key, is_write))
 
     def _dict(self, question: Question) -> dict[str, Any]:
-        answer: dict[str, Any] = self.ask(question)
-        return answer
+        return expected(self.ask(question))
 
     def _list(self, question: Question) -> list[dict[str, Any]]:
-        answer: list[dict[str, Any]] = self.ask(question)
-        return answer
+        return expected_list(self.ask(question))
 
     def daily(self, user: User, date: Date | None = None) -> dict[str, Any]:
         """A learner's day; by default today in the learner's zone."""
@@ -286,12 +286,10 @@ class AsyncClient(_Connection):
         return self._value(await future)
 
     async def _dict(self, question: Question) -> dict[str, Any]:
-        answer: dict[str, Any] = await self.ask(question)
-        return answer
+        return expected(await self.ask(question))
 
     async def _list(self, question: Question) -> list[dict[str, Any]]:
-        answer: list[dict[str, Any]] = await self.ask(question)
-        return answer
+        return expected_list(await self.ask(question))
 
     async def daily(self, user: User, date: Date | None = None) -> dict[str, Any]:
         """As ``Client.daily``."""

@@ -15,6 +15,8 @@ __all__ = [
     "TierkeepError",
     "TooManyRequests",
     "UnexpectedAnswer",
+    "expected",
+    "expected_list",
     "of_answer",
 ]
 
@@ -72,11 +74,36 @@ class TooManyRequests(TierkeepError):
     """The node was asked too often."""
 
 
+_OTHER_VERSION = "is the node of another version than this client?"
 _LEARNER = "urn:tierkeep:problem:unknown-learner"
 _VERSION = frozenset({"urn:tierkeep:problem:unknown-path", "urn:tierkeep:problem:wrong-method"})
 _HINT = (
     'start a node with `tierkeep serve`, or name a running one: TIERKEEP["NODE"], or TIERKEEP_NODE in the environment'
 )
+
+
+def expected(value: Any, *fields: str) -> dict[str, Any]:
+    """The value, which has to be an object with these fields at least: a node of another version may answer otherwise.
+
+    Raises UnexpectedAnswer.
+    """
+    if not isinstance(value, dict):
+        raise UnexpectedAnswer(f"the node's answer is {_kind(value)} where an object is due; {_OTHER_VERSION}")
+    missing = [name for name in fields if name not in value]
+    if missing:
+        raise UnexpectedAnswer(f"the node's answer has no {', '.join(map(repr, missing))}; {_OTHER_VERSION}")
+    return value
+
+
+def expected_list(value: Any) -> list[dict[str, Any]]:
+    """The value, which has to be an array of objects. Raises UnexpectedAnswer."""
+    if not isinstance(value, list):
+        raise UnexpectedAnswer(f"the node's answer is {_kind(value)} where an array is due; {_OTHER_VERSION}")
+    return [expected(one) for one in value]
+
+
+def _kind(value: Any) -> str:
+    return "empty" if value is None else f"of the type {type(value).__name__}"
 
 
 def of_answer(status: int, value: Any) -> TierkeepError:
@@ -93,7 +120,7 @@ def of_answer(status: int, value: Any) -> TierkeepError:
     text = str(problem.get("detail") or problem.get("title") or f"status {status}")
     error: type[TierkeepError]
     if kind in _VERSION:
-        error, text = UnexpectedAnswer, f"{text}; is the node of another version than this client?"
+        error, text = UnexpectedAnswer, f"{text}; {_OTHER_VERSION}"
     elif kind == _LEARNER:
         error = LearnerNotFound
     elif not kind:

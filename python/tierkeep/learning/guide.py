@@ -6,6 +6,8 @@ from __future__ import annotations
 import datetime
 from typing import Any
 
+from tierkeep.learning.errors import expected
+
 __all__ = ["empty", "shaped"]
 
 _DAILY = (
@@ -56,16 +58,20 @@ _MEANS = frozenset({"avg_effectiveness", "avg_session_duration", "avg_focus_scor
 
 def shaped(statistic: str, value: dict[str, Any]) -> dict[str, Any]:
     """The value in the guide's shape; a statistic that the guide does not have stays as it is. The value is not
-    changed."""
+    changed.
+
+    Raises UnexpectedAnswer for a value that lacks something: none of it is made up.
+    """
     keys = _KEYS.get(statistic)
     if keys is None:
         return value
-    result = {key: value.get(key) for key in keys}
+    expected(value, *keys)
+    result = {key: value[key] for key in keys}
     for mean in _MEANS.intersection(keys):
         if result[mean] is None:
             result[mean] = 0
     if statistic == "weekly":
-        result["streak_days"] = value.get("active_days", 0)
+        result["streak_days"] = expected(value, "active_days")["active_days"]
     elif statistic == "analytics":
         if result["improvement_trend"] == "unknown":
             result["improvement_trend"] = "stable"

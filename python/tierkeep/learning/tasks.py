@@ -17,6 +17,7 @@ from tierkeep.learning import questions
 from tierkeep.learning.cache_services import LearningStatsCacheService
 from tierkeep.learning.client import Conflict, NodeFailed, NodeUnavailable, TierkeepError, TooManyRequests
 from tierkeep.learning.configuration import client, configuration
+from tierkeep.learning.errors import expected
 from tierkeep.learning.questions import User
 
 __all__ = [
@@ -106,7 +107,7 @@ def _run(name: str, wait_seconds: float) -> dict[str, Any]:
     logger = logging.getLogger(f"{configuration().logger_prefix}.tasks")
     run_id: str | None = None
     try:
-        run_id = asked.ask(questions.run_task(name))["run_id"]
+        run_id = expected(asked.ask(questions.run_task(name)), "run_id")["run_id"]
     except Conflict:
         logger.info("%s is at work already, and is waited for", name)
     while True:
@@ -116,7 +117,7 @@ def _run(name: str, wait_seconds: float) -> dict[str, Any]:
             if run["state"] == "done":
                 return run
             if run["state"] in ("failed", "refused"):
-                raise TaskFailed(f"{name}: {run['error'] or run['state']}", problem=run)
+                raise TaskFailed(f"{name}: {run.get('error') or run['state']}", problem=run)
         if time.monotonic() >= deadline:
             raise NodeUnavailable(f"{name} was not done within {wait_seconds} seconds")
         time.sleep(_LOOK)
@@ -124,7 +125,7 @@ def _run(name: str, wait_seconds: float) -> dict[str, Any]:
 
 def _look(history: dict[str, Any], run_id: str | None) -> dict[str, Any] | None:
     """The run of this number; without one, the one that works or waits, else the newest."""
-    runs: list[dict[str, Any]] = history["items"]
+    runs = [expected(run, "run_id", "state") for run in expected(history, "items")["items"]]
     if run_id is not None:
         return next((run for run in runs if run["run_id"] == run_id), None)
     return next((run for run in runs if run["state"] in ("works", "waiting")), runs[0] if runs else None)
