@@ -66,9 +66,9 @@ impl Recorder {
         let seat = Seat::of_thread();
         let shard = self.shard(seat);
         if seat.is_own() {
-            shard.ended::<Alone>(nanoseconds, ending)
+            shard.ended::<Alone>(nanoseconds, ending);
         } else {
-            shard.ended::<Among>(nanoseconds, ending)
+            shard.ended::<Among>(nanoseconds, ending);
         }
     }
 
