@@ -31,7 +31,7 @@ fn plan(file: &str, statement: &str) -> Plan {
     Plan::from_json(&value[statement].to_string()).unwrap()
 }
 
-fn node<'a>(plan: &'a Plan, is_it: impl Fn(&Node) -> bool) -> &'a Node {
+fn node(plan: &Plan, is_it: impl Fn(&Node) -> bool) -> &Node {
     plan.nodes().into_iter().map(|(_, node)| node).find(|node| is_it(node)).unwrap_or_else(|| panic!("{plan}"))
 }
 
