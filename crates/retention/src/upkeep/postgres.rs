@@ -79,7 +79,7 @@ pub(super) async fn fares(db: &Client, table: &str) -> Result<Fares, RetentionEr
 }
 
 /// Makes the server count what this session did before the tables are looked at: it would within a second, and then take rows
-/// for changed since they were measured that had changed before. Before version 15 it does so by itself.
+/// for changed since they were measured that had changed before. Before version 15 nothing can make it.
 pub(super) async fn flush(db: &Client) -> Result<(), RetentionError> {
     let has_it = "select to_regproc('pg_catalog.pg_stat_force_next_flush') is not null";
     if db.query_typed_one(has_it, &[]).await?.try_get(0)? {
