@@ -13,7 +13,7 @@ use super::{Settings, Shared, Wrapping, raised};
 use crate::envelope::{Compression, Compressor, Keyring};
 use crate::module::place::{self, Table};
 use crate::module::store::DEFAULT_BYTES;
-use crate::remote::{Remote, Sabotage, Settings as Address, SettingsError};
+use crate::remote::{Encryption, Remote, Sabotage, Settings as Address, SettingsError, Trust};
 use crate::store::Bounds;
 
 /// Bytes from which on a value is compressed, unless told.
@@ -31,6 +31,7 @@ struct Options {
     sentinels: Vec<(String, u16)>,
     sentinel_username: Option<String>,
     sentinel_password: Option<String>,
+    tls: Option<Encryption>,
     namespace: Option<String>,
     connect_timeout: Option<f64>,
     socket_timeout: Option<f64>,
@@ -58,6 +59,10 @@ impl Options {
                 "sentinels" => options.sentinels = value.extract()?,
                 "sentinel_username" => options.sentinel_username = value.extract()?,
                 "sentinel_password" => options.sentinel_password = value.extract()?,
+                "tls_trust" => options.tls().trust = trust(&value.extract::<String>()?)?,
+                "tls_authorities" => options.tls().authorities = value.extract()?,
+                "tls_authorities_text" => options.tls().authorities_text = value.extract()?,
+                "tls_identity" => options.tls().identity = value.extract()?,
                 "namespace" => options.namespace = value.extract()?,
                 "connect_timeout" => options.connect_timeout = value.extract()?,
                 "socket_timeout" => options.socket_timeout = value.extract()?,
@@ -73,13 +78,17 @@ impl Options {
                 _ => {
                     return Err(PyTypeError::new_err(format!(
                         "`{name}` is no option of a shared store; accepted: username, password, db, sentinels, \
-                         sentinel_username, sentinel_password, namespace, connect_timeout, socket_timeout, \
-                         max_connections, secrets, compressor, compressed_from, bound, lease, max_bytes, generations"
+                         sentinel_username, sentinel_password, tls_trust, tls_authorities, tls_authorities_text, \
+                         tls_identity, namespace, connect_timeout, socket_timeout, max_connections, secrets, compressor, compressed_from, bound, lease, max_bytes, generations"
                     )));
                 }
             }
         }
         Ok(options)
+    }
+
+    fn tls(&mut self) -> &mut Encryption {
+        self.tls.get_or_insert_default()
     }
 
     fn address(&self, urls: &[String]) -> Result<Address, Refusal> {
@@ -98,6 +107,9 @@ impl Options {
         }
         if let Some(password) = &self.password {
             address = address.password(password.clone());
+        }
+        if let Some(encryption) = &self.tls {
+            address = address.encryption(encryption)?;
         }
         if let Some(namespace) = &self.namespace {
             address = address.namespace(namespace.clone())?;
@@ -151,6 +163,15 @@ impl Options {
             Some(_) => return Err(PyValueError::new_err("there is no such sabotage")),
         }
         Ok(settings)
+    }
+}
+
+fn trust(name: &str) -> PyResult<Trust> {
+    match name {
+        "name" => Ok(Trust::Name),
+        "authority" => Ok(Trust::Authority),
+        "anything" => Ok(Trust::Anything),
+        _ => Err(PyValueError::new_err(format!("tls_trust is {name:?}; accepted: name, authority, anything"))),
     }
 }
 
