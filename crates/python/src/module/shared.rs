@@ -10,10 +10,11 @@
 mod class;
 mod opening;
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use pyo3::exceptions::{PyConnectionError, PyKeyError, PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyConnectionError, PyException, PyKeyError, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
@@ -21,7 +22,7 @@ use super::ending::{all_of, beneath, inside, outside};
 use super::key::bytes_of;
 use super::place::{self, Place};
 use super::store;
-use super::stored::{Wrapping, whole_number};
+use super::stored::{Unreadable, Wrapping, whole_number};
 use super::value::Kept;
 use crate::remote::{Entry, Event, Looked, Remote, RemoteError, Sabotage, Stamped, Ttl, Watch, When, Write};
 use crate::store::{Expiry, Herald, Offer};
@@ -36,6 +37,8 @@ pub(super) struct Shared {
     wrapping: Wrapping,
     template: Remote,
     live: Mutex<Option<Arc<Live>>>,
+    /// Kinds of unreadable values that were told of.
+    logged: Mutex<HashSet<String>>,
     settings: Settings,
 }
 
@@ -216,8 +219,10 @@ impl Shared {
     ) -> PyResult<Option<Py<PyAny>>> {
         let value = match self.wrapping.open(py, key, &entry.bytes) {
             Ok(value) => value,
+            // The end of the interpreter, say.
+            Err(Unreadable::Content(error)) if !error.is_instance_of::<PyException>(py) => return Err(error),
             Err(unreadable) => {
-                log(py, &unreadable.reason())?;
+                self.log_once(py, &unreadable)?;
                 return Ok(None);
             }
         };
@@ -236,6 +241,20 @@ impl Shared {
             self.place.fill(key, offer, token, place::now());
         }
         Ok(Some(value))
+    }
+
+    /// Says why something is a miss that should have been a hit; of each kind once.
+    fn log_once(&self, py: Python<'_>, unreadable: &Unreadable) -> PyResult<()> {
+        let kind = unreadable.kind(py);
+        if !self.logged.lock().unwrap_or_else(PoisonError::into_inner).insert(kind) {
+            return Ok(());
+        }
+        beneath(|| {
+            let logger = py.import("logging")?.call_method1("getLogger", ("tierkeep.cache",))?;
+            let place = self.template.identity();
+            let said = ("a stored value was not used: %s (said once of each kind, %s)", unreadable.reason(), place);
+            logger.call_method1("warning", said).map(drop)
+        })
     }
 
     /// Drops the copies of a key in all processes of this machine; after the server was told.
@@ -409,12 +428,4 @@ pub(super) struct Sealed(Vec<u8>);
 struct Before {
     any_tag: u64,
     keys: Vec<crate::store::Token>,
-}
-
-/// Says why something is a miss that should have been a hit.
-fn log(py: Python<'_>, reason: &str) -> PyResult<()> {
-    beneath(|| {
-        let logger = py.import("logging")?.call_method1("getLogger", ("tierkeep.cache",))?;
-        logger.call_method1("warning", ("a stored value was not used: %s", reason)).map(drop)
-    })
 }

@@ -60,6 +60,14 @@ impl Unreadable {
             Self::Content(error) => error.to_string(),
         }
     }
+
+    /// What is told once: of how many values it is so matters to nobody.
+    pub(super) fn kind(&self, py: Python<'_>) -> String {
+        match self {
+            Self::Envelope(error) => error.to_string(),
+            Self::Content(error) => error.get_type(py).to_string(),
+        }
+    }
 }
 
 impl From<EnvelopeError> for Unreadable {

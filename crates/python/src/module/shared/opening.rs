@@ -231,7 +231,8 @@ pub(in crate::module) fn open(
     let table = options_read.generations.map_or(Table::Private, Table::File);
     let place = place::open_alone(&name, bounds, &table)?;
     let herald = place.herald();
-    let shared = Arc::new(Shared { place, herald, wrapping, template, live: Mutex::default(), settings });
+    let (live, logged) = (Mutex::default(), Mutex::default());
+    let shared = Arc::new(Shared { place, herald, wrapping, template, live, logged, settings });
     stores.insert(identity, Arc::clone(&shared));
     Ok(shared)
 }
