@@ -26,6 +26,7 @@
 //! they are compared after the value was read, in a second round trip. Tracking is not available there.
 
 mod decimal;
+mod encryption;
 mod line;
 mod lock;
 mod names;
@@ -50,6 +51,7 @@ use self::pool::Repeat;
 use self::servers::Servers;
 
 pub use self::decimal::is_canonical as is_whole_number;
+pub use self::encryption::{Encryption, Trust};
 pub use self::lock::Token;
 pub use self::scan::Scan;
 pub use self::settings::{Settings, SettingsError};

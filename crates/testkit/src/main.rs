@@ -1,4 +1,5 @@
-//! A scratch server for a person: `cargo run -p tierkeep-testkit -- postgres` (or `redis`).
+//! A scratch server for a person: `cargo run -p tierkeep-testkit -- postgres` (or `redis`, whose settings may follow:
+//! `redis port 7000 bind 127.0.0.1`).
 //!
 //! Prints the server's address, process number and directory, one per line, and serves until its
 //! standard input ends. However this program ends, the server and its directory go with it.
@@ -16,7 +17,16 @@ async fn main() -> Result<()> {
             serve(&[server.url("postgres"), number(server.pid()), server.directory().display().to_string()])
         }
         Some("redis") => {
-            let server = RedisServer::launch().await?;
+            let settings: Vec<String> = std::env::args().skip(2).collect();
+            let (pairs, rest) = settings.as_chunks::<2>();
+            if let [name] = rest {
+                bail!("the setting {name} lacks its value");
+            }
+            let mut server = RedisServer::builder();
+            for [name, value] in pairs {
+                server = server.setting(name, value);
+            }
+            let server = server.launch().await?;
             serve(&[server.url(), number(server.pid()), server.directory().display().to_string()])
         }
         _ => bail!("which server? accepted: postgres, redis"),

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -21,14 +21,23 @@ ROOT = Path(__file__).resolve().parents[3]
 TESTKIT = ROOT / "target" / "debug" / "tierkeep-testkit"
 
 
-class Server:
-    """A server of the testkit; it ends with this process at the latest."""
+def free_ports(count: int) -> list[int]:
+    """Ports of which each was free a moment ago."""
+    taken = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [int(one.getsockname()[1]) for one in taken]
+    for one in taken:
+        one.close()
+    return ports
 
-    def __init__(self, kind: str) -> None:
+
+class Server:
+    """A server of the testkit; it ends with this process at the latest. Redis takes settings: names and values."""
+
+    def __init__(self, kind: str, *settings: str) -> None:
         if not TESTKIT.exists():
             raise RuntimeError(f"{TESTKIT} is missing: run `cargo build -p tierkeep-testkit`")
         self._process = subprocess.Popen(
-            [str(TESTKIT), kind], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            [str(TESTKIT), kind, *settings], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
         assert self._process.stdout is not None
         lines = [self._process.stdout.readline().strip() for _ in range(3)]
@@ -36,6 +45,18 @@ class Server:
             assert self._process.stderr is not None
             raise RuntimeError(f"{kind} did not start: {self._process.stderr.read()}")
         self.url, self.pid = lines[0], int(lines[1])
+
+    @classmethod
+    def redis_on_ports(cls, *names: str, settings: Sequence[str] = ()) -> tuple[Server, list[int]]:
+        """A Redis with a port for each of these settings; somebody else may take one in between."""
+        for _ in range(20):
+            ports = free_ports(len(names))
+            pairs = [word for name, port in zip(names, ports, strict=True) for word in (name, str(port))]
+            try:
+                return cls("redis", "bind", "127.0.0.1", *pairs, *settings), ports
+            except RuntimeError as error:
+                failed = error
+        raise failed
 
     def kill(self) -> None:
         """Ends the server at once, as a crash does."""

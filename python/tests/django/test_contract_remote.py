@@ -13,6 +13,7 @@ import redis
 from conftest import FOLDER
 from contract import BEHAVIOURS
 from django.core.exceptions import ImproperlyConfigured
+from django.test import override_settings
 from faces import FACES, Face, until
 
 from tierkeep.django import Cache
@@ -176,3 +177,49 @@ def test_a_lock_that_is_not_free_or_not_held_says_so(url: str) -> None:
         short.release()
     with pytest.raises(NotImplementedError):
         Cache("no server", {}).lock("k")
+
+
+def test_a_walk_looks_at_as_many_keys_as_it_is_told(url: str) -> None:
+    cache = backend(url)
+    cache.clear()
+    cache.set_many({f"walked:{number}": number for number in range(200)})
+    wanted = sorted(f"walked:{number}" for number in range(200))
+
+    def steps(walk: Callable[[], object]) -> int:
+        """Requests that it took, of those that walk."""
+        with redis.Redis(unix_socket_path=url.removeprefix("redis+unix://")) as server:
+            server.config_resetstat()
+            walk()
+            return int(server.info("commandstats")["cmdstat_scan"]["calls"])
+
+    def found(itersize: int | None) -> Callable[[], object]:
+        def walk() -> None:
+            assert sorted(cache.iter_keys("walked:*", itersize=itersize)) == wanted
+
+        return walk
+
+    assert steps(found(10)) >= 20
+    assert steps(found(None)) == 1
+    assert steps(lambda: cache.delete_pattern("walked:1*", itersize=10)) >= 20
+    assert len(cache.keys("walked:*")) == 200 - 111
+    with pytest.raises(ValueError, match="itersize is 0"):
+        cache.keys("x") or list(cache.iter_keys("x", itersize=0))
+
+
+def test_an_unreadable_value_is_told_of_once_for_each_kind(url: str, caplog: pytest.LogCaptureFixture) -> None:
+    cache, foreign, unsigned = backend(url, SOCKET_TIMEOUT=18), None, backend(url, SIGN=False, SOCKET_TIMEOUT=17)
+    with override_settings(SECRET_KEY="another"):
+        foreign = backend(url, SOCKET_TIMEOUT=16)
+    for number in range(20):
+        foreign.set(f"foreign{number}", [1])
+        unsigned.set(f"unsigned{number}", [1])
+
+    with caplog.at_level("WARNING", logger="tierkeep.cache"):
+        for _ in range(2):
+            for number in range(20):
+                assert cache.get(f"foreign{number}") is None
+                assert cache.get(f"unsigned{number}") is None
+
+    said = [record.getMessage() for record in caplog.records]
+    assert len(said) == 2 and "signature of the value does not hold" in said[0] and "not signed" in said[1], said
+    assert all("said once of each kind" in line and "socket" in line for line in said)

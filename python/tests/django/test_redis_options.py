@@ -139,7 +139,7 @@ def test_a_name_is_no_address_and_a_list_is_one() -> None:
         ("L1_TIMEOUT", "1", "has to be seconds"),
         ("SENTINEL_KWARGS", {"ssl": True}, "'ssl'.*Accepted: username, password"),
         ("CONNECTION_POOL_KWARGS", 1, "has to be a dict"),
-        ("CONNECTION_POOL_KWARGS", {"ssl_cert_reqs": None}, "ssl_cert_reqs.*Accepted: .*max_connections"),
+        ("CONNECTION_POOL_KWARGS", {"path": "/a"}, "path.*Accepted: .*max_connections"),
         ("SOCKET_TIMEOUT", "1", "has to be seconds"),
         ("SOCKET_TIMEOUT", 0, "more than 0"),
         ("SENTINELS", ["a"], "pairs of host and port"),

@@ -26,8 +26,8 @@ class Extras:
     """Mixed into `tierkeep.django.Cache` before everything else."""
 
     _remaining: Callable[..., float | None]
-    _keys: Callable[[str], list[str]]
-    _delete_matching: Callable[[str], int]
+    _keys: Callable[[str, int | None], list[str]]
+    _delete_matching: Callable[[str, int | None], int]
     touch: Callable[..., bool]
     invalidate_tags: Callable[..., None]
     key_func: Any
@@ -83,20 +83,26 @@ class Extras:
 
     def keys(self, search: str = "*", version: int | None = None) -> list[str]:
         """Keys as they were given that match `*`, `?` and `[a-z]`, in order."""
-        return [self.reverse_key(key) for key in self._keys(self._pattern(search, version))]
+        return self._found(search, None, version)
+
+    def _found(self, search: str, itersize: int | None, version: int | None) -> list[str]:
+        return [self.reverse_key(key) for key in self._keys(self._pattern(search, version), itersize)]
 
     def iter_keys(self, search: str = "*", itersize: int | None = None, version: int | None = None) -> Iterator[str]:
-        """As `keys`, one after the other. `itersize` is how many are fetched at once."""
-        yield from self.keys(search, version)
+        """As `keys`, one after the other; all are found before the first is given. `itersize` is how many of its keys a
+        server looks at for each request: fewer hold it up less, more take fewer requests."""
+        yield from self._found(search, itersize, version)
 
     def delete_pattern(
         self, pattern: str, version: int | None = None, prefix: str | None = None, itersize: int | None = None
     ) -> int:
         """Removes the keys that match, and tells how many there were. Costs what begins with the pattern's literal part.
 
-        Computations under way are not stored. Tags cost less: see `invalidate_tags`.
+        Computations under way are not stored. With a server it walks through all of its keys, `itersize` of them for each
+        request, and every process of this machine drops all its copies, of other keys, too: it cannot tell which the
+        server removed. Tags cost less: see `invalidate_tags`.
         """
-        return self._delete_matching(self._pattern(pattern, version, prefix))
+        return self._delete_matching(self._pattern(pattern, version, prefix), itersize)
 
     def reverse_key(self, key: str) -> str:
         """The key that a made key was made of."""
@@ -164,7 +170,7 @@ class Extras:
         self, search: str = "*", itersize: int | None = None, version: int | None = None
     ) -> AsyncIterator[str]:
         """As `iter_keys`."""
-        for key in await self._answer(self.keys, search, version):
+        for key in await self._answer(self._found, search, itersize, version):
             yield key
 
     async def adelete_pattern(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import os
 import pickle
-from collections.abc import Mapping
+import ssl
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
@@ -28,14 +30,29 @@ _DONE = frozenset(
     "CLOSE_CONNECTION SIGN L1_TIMEOUT STALE_IF_ERROR".split()
 )
 
-#: Time limits of redis-py.
-_TIMES = frozenset(["socket_timeout", "socket_connect_timeout"])
-
 #: Seconds, a year and a day: a copy may be kept as long as a value, an old one is for the time of a repair.
 _LONGEST_COPY, _LONGEST_STALE = 366 * 86_400, 86_400
 
 #: Servers count their databases in 32 bits.
 _LAST_DATABASE = 2**31 - 1
+
+#: What redis-py knows of TLS, and is done here.
+_TLS = frozenset("ssl_cert_reqs ssl_ca_certs ssl_ca_data ssl_check_hostname ssl_certfile ssl_keyfile".split())
+
+#: What each value of `ssl_cert_reqs` demands. To a client, what is optional is required.
+_DEMANDS: dict[Any, str] = {
+    "required": "name",
+    "optional": "name",
+    "none": "anything",
+    None: "anything",
+    ssl.CERT_REQUIRED: "name",
+    ssl.CERT_OPTIONAL: "name",
+    ssl.CERT_NONE: "anything",
+}
+
+#: What sentinels are told, and what about them needs no telling: their time is that of a connection.
+_SENTINEL_DONE = frozenset(["username", "password"])
+_SENTINEL_NOT_NEEDED = frozenset(["socket_timeout", "socket_connect_timeout", "socket_keepalive", "decode_responses"])
 
 #: Options that are about a server.
 REDIS_OPTIONS = _DONE | _NOT_NEEDED
@@ -96,7 +113,8 @@ class Remote:
             "copy_timeout": _seconds(options, "L1_TIMEOUT", None, _LONGEST_COPY),
             "stale_if_error": _seconds(options, "STALE_IF_ERROR", None, _LONGEST_STALE),
         }
-        arguments |= _login(options) | _times(options) | _sentinels(options)
+        first = location if isinstance(location, str) else next(iter(location), "")
+        arguments |= _login(options) | _times(options) | _sentinels(options) | _tls(first, options)
         arguments["secrets"] = _secrets() if _boolean(options, "SIGN", True) else []
         return cls(
             location=_servers(location, "SENTINELS" in options),
@@ -151,7 +169,7 @@ def _servers(location: str | list[str] | tuple[str, ...], has_sentinels: bool) -
 
 
 def _address(location: str) -> str:
-    """With the database where it always is: django-redis also takes `redis://host?db=1`.
+    """With the database where it always is: django-redis also takes `redis://host?db=1`. Without what it says of TLS.
 
     And without `is_master`: what is written goes to the primary, and so does what is read while it answers.
     """
@@ -162,11 +180,25 @@ def _address(location: str) -> str:
         return location
     if parts.scheme not in ("redis", "rediss"):
         return location
-    queries = [query for query in parts.query.split("&") if query and query.partition("=")[0] != "is_master"]
-    numbers = [query[3:] for query in queries if query.startswith("db=") and query[3:].isdecimal()]
-    if numbers and len(queries) == 1:
-        return urlunsplit(parts._replace(path=f"/{numbers[0]}", query=""))
-    return urlunsplit(parts._replace(query="&".join(queries)))
+    rest = []
+    for name, value in parse_qsl(parts.query, keep_blank_values=True):
+        if name == "db" and value.isdecimal():
+            parts = parts._replace(path=f"/{value}")
+        elif name != "is_master" and not name.startswith("ssl_"):
+            # What remains is refused by whoever reads addresses.
+            rest.append((name, value))
+    return urlunsplit(parts._replace(query=urlencode(rest)))
+
+
+def _parameters(location: str) -> dict[str, str]:
+    """What an address says of TLS, as redis-py reads it."""
+    try:
+        parts = urlsplit(location)
+    except ValueError:
+        return {}
+    if parts.scheme not in ("redis", "rediss"):
+        return {}
+    return {name: value for name, value in parse_qsl(parts.query) if name.startswith("ssl_")}
 
 
 def _class_name(option: str, value: Any) -> str:
@@ -222,7 +254,7 @@ def _times(options: Mapping[str, Any]) -> dict[str, Any]:
     pool = options.get("CONNECTION_POOL_KWARGS", {})
     if not isinstance(pool, Mapping):
         raise ImproperlyConfigured("OPTIONS['CONNECTION_POOL_KWARGS'] has to be a dict.")
-    known = {"max_connections", "socket_timeout", "socket_connect_timeout"}
+    known = {"max_connections", "socket_timeout", "socket_connect_timeout", *_TLS}
     # Broken connections are always found and replaced, time-outs never silently repeated.
     ignored = {"retry_on_timeout", "health_check_interval", "socket_keepalive", "decode_responses", "protocol"}
     for name in pool.keys() - known:
@@ -250,6 +282,50 @@ def _times(options: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def _tls(location: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """TLS as redis-py has it: in CONNECTION_POOL_KWARGS, or in the address, which wins."""
+    pool = {name: value for name, value in options.get("CONNECTION_POOL_KWARGS", {}).items() if name in _TLS}
+    address = _parameters(location)
+    given = pool | address
+    if not given:
+        return {}
+    for name in address.keys() - _TLS:
+        raise ImproperlyConfigured(
+            f"LOCATION has {name!r}, which tierkeep.django.Cache cannot do. Accepted: {', '.join(sorted(_TLS))}."
+        )
+    if not location.startswith(("rediss://", "valkeys://")):
+        raise ImproperlyConfigured(f"{min(given)!r} is about TLS: LOCATION has to begin with rediss:// for it.")
+    wanted = given.get("ssl_cert_reqs", "required")
+    key = wanted.lower() if isinstance(wanted, str) else wanted
+    demand = _DEMANDS.get(key) if isinstance(key, Hashable) else None
+    if demand is None:
+        raise ImproperlyConfigured(
+            f"'ssl_cert_reqs' is {wanted!r}: accepted are 'required', 'optional' and 'none', or ssl.CERT_REQUIRED and so on."
+        )
+    checks_name = given.get("ssl_check_hostname", True)
+    if isinstance(checks_name, str):
+        checks_name = checks_name.lower() not in ("0", "false", "f", "no", "n", "")
+    if not isinstance(checks_name, bool):
+        raise ImproperlyConfigured(f"'ssl_check_hostname' is {checks_name!r}: it has to be True or False.")
+    if demand == "anything":
+        logger.warning("ssl_cert_reqs is 'none': who stands between here and Redis can read and change what is cached")
+    texts = {name: given.get(name) for name in ("ssl_ca_certs", "ssl_ca_data", "ssl_certfile", "ssl_keyfile")}
+    for name, value in texts.items():
+        if not isinstance(value, (str, os.PathLike, type(None))):
+            raise ImproperlyConfigured(f"{name!r} is {value!r}: it has to be a str.")
+    certificate = texts["ssl_certfile"]
+    if certificate is None and texts["ssl_keyfile"] is not None:
+        raise ImproperlyConfigured("'ssl_keyfile' is a key without its certificate: set 'ssl_certfile', too.")
+    # As in redis-py: the key may stand in the file of the certificate.
+    identity = None if certificate is None else (certificate, texts["ssl_keyfile"] or certificate)
+    return {
+        "tls_trust": demand if checks_name or demand == "anything" else "authority",
+        "tls_authorities": texts["ssl_ca_certs"],
+        "tls_authorities_text": texts["ssl_ca_data"],
+        "tls_identity": identity,
+    }
+
+
 def _seconds(options: Mapping[str, Any], name: str, default: Any, longest: int = 3600) -> float | None:
     value = options.get(name, default)
     if value is None:
@@ -272,12 +348,12 @@ def _sentinels(options: Mapping[str, Any]) -> dict[str, Any]:
     login = options.get("SENTINEL_KWARGS") or {}
     if not isinstance(login, Mapping):
         raise ImproperlyConfigured("OPTIONS['SENTINEL_KWARGS'] has to be a dict.")
-    for name in login.keys() - {"username", "password"}:
+    for name in login.keys() - _SENTINEL_DONE:
         # Sentinels are asked within the time limits of the servers.
-        if name not in _TIMES:
+        if name not in _SENTINEL_NOT_NEEDED:
             raise ImproperlyConfigured(
-                f"OPTIONS['SENTINEL_KWARGS'] has {name!r}, which tierkeep.django.Cache cannot do. "
-                f"Accepted: username, password, {', '.join(sorted(_TIMES))}."
+                f"OPTIONS['SENTINEL_KWARGS'] has {name!r}, which tierkeep.django.Cache cannot do: sentinels are asked "
+                f"without TLS. Accepted: {', '.join(sorted(_SENTINEL_DONE | _SENTINEL_NOT_NEEDED))}."
             )
         logger.debug("SENTINEL_KWARGS[%r] is not needed by tierkeep.django.Cache, and ignored", name)
     return {

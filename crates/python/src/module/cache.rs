@@ -153,6 +153,14 @@ impl CacheCore {
     }
 }
 
+/// How many keys a request looks at.
+fn positive(step: Option<usize>) -> PyResult<Option<usize>> {
+    match step {
+        Some(0) => Err(PyValueError::new_err("itersize is 0: it has to be 1 or more")),
+        step => Ok(step),
+    }
+}
+
 /// The pairs of a mapping.
 fn pairs_of<'py>(data: &Bound<'py, PyAny>) -> PyResult<Vec<Bound<'py, PyAny>>> {
     beneath(|| all_of(&data.call_method0("items")?))
@@ -598,24 +606,31 @@ impl CacheCore {
         misses::forget_all(tags.py(), place)
     }
 
-    /// Made keys that match a made pattern, in order.
-    fn _keys<'py>(&self, py: Python<'py>, pattern: &Bound<'py, PyString>) -> PyResult<Vec<Bound<'py, PyAny>>> {
+    /// Made keys that match a made pattern, in order; `step` of a server's keys are looked at for each request.
+    #[pyo3(signature = (pattern, step=None))]
+    fn _keys<'py>(
+        &self,
+        py: Python<'py>,
+        pattern: &Bound<'py, PyString>,
+        step: Option<usize>,
+    ) -> PyResult<Vec<Bound<'py, PyAny>>> {
         let pattern: Cow<'_, [u8]> = key::bytes_of(pattern)?;
         if let Some(second) = self.second.get() {
-            return second.keys(py, &pattern)?.iter().map(|key| key::text_of(py, key)).collect();
+            return second.keys(py, &pattern, positive(step)?)?.iter().map(|key| key::text_of(py, key)).collect();
         }
         let glob = Glob::new(&pattern);
         let keys = self.place()?.keys(glob.prefix(), |key| glob.matches(key), place::now());
         keys.iter().map(|key| key::text_of(py, key)).collect()
     }
 
-    /// Removes what matches a made pattern, and tells how many there were.
-    fn _delete_matching(&self, py: Python<'_>, pattern: &Bound<'_, PyString>) -> PyResult<usize> {
+    /// Removes what matches a made pattern, and tells how many there were; `step` as for `_keys`.
+    #[pyo3(signature = (pattern, step=None))]
+    fn _delete_matching(&self, py: Python<'_>, pattern: &Bound<'_, PyString>, step: Option<usize>) -> PyResult<usize> {
         let pattern = key::bytes_of(pattern)?;
         let place = self.place()?;
         misses::forget_all(py, place)?;
         if let Some(second) = self.second.get() {
-            return second.remove_matching(py, &pattern);
+            return second.remove_matching(py, &pattern, positive(step)?);
         }
         let glob = Glob::new(&pattern);
         Ok(place.delete_matching(glob.prefix(), |key| glob.matches(key), place::now()))

@@ -119,6 +119,14 @@ impl Unreadable {
             Self::Content(error) => error.to_string(),
         }
     }
+
+    /// What is told once: of how many values it is so matters to nobody.
+    pub(super) fn kind(&self, py: Python<'_>) -> String {
+        match self {
+            Self::Envelope(error) => error.to_string(),
+            Self::Content(error) => error.get_type(py).to_string(),
+        }
+    }
 }
 
 /// What was said of values that cannot be read: a value is read again and again, and so are its like.
@@ -133,12 +141,12 @@ impl Complaints {
         Complaints(Mutex::new(BTreeSet::new()))
     }
 
-    /// Says why a value is a miss that should have been a hit, once for each reason.
+    /// Says why a value is a miss that should have been a hit, once of each kind.
     ///
     /// # Errors
     /// What is no failure to read: KeyboardInterrupt, SystemExit, MemoryError.
     pub(super) fn log(&self, py: Python<'_>, unreadable: Unreadable) -> PyResult<()> {
-        let reason = unreadable.reason();
+        let (reason, kind) = (unreadable.reason(), unreadable.kind(py));
         if let Unreadable::Content(error) = unreadable
             && (!error.is_instance_of::<PyException>(py) || error.is_instance_of::<PyMemoryError>(py))
         {
@@ -146,7 +154,7 @@ impl Complaints {
         }
         {
             let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            if said.len() >= MOST_REASONS || !said.insert(reason.clone()) {
+            if said.len() >= MOST_REASONS || !said.insert(kind) {
                 return Ok(());
             }
         }

@@ -32,7 +32,9 @@ struct Cluster {
 
 impl Servers {
     pub(super) fn new(settings: &Settings) -> Result<Self, RemoteError> {
-        let tls = if settings.primary.tls {
+        let tls = if settings.tls.is_some() {
+            settings.tls.clone()
+        } else if settings.primary.tls {
             Some(tierkeep_cache::redis::tls_settings().map_err(|error| RemoteError::Unreachable(error.to_string()))?)
         } else {
             None

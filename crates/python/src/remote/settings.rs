@@ -1,9 +1,13 @@
 //! Where the servers are, and how long to wait for them.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::ClientConfig;
 use tierkeep_cache::redis::{Address, Host, RedisConfigError, Servers};
+
+use super::encryption::Encryption;
 
 /// Forms of an address, for messages.
 const FORMS: &str = "redis://[user[:password]@]host[:6379][/database], rediss://…, unix:///socket[?db=…], \
@@ -18,6 +22,8 @@ pub struct Settings {
     pub(super) primary: Address,
     pub(super) replicas: Vec<Host>,
     pub(super) sentinel_login: Option<(Option<String>, String)>,
+    /// Of an address with TLS, if something was said beside the address.
+    pub(super) tls: Option<Arc<ClientConfig>>,
     pub(super) namespace: String,
     pub(super) connect_timeout: Duration,
     pub(super) socket_timeout: Duration,
@@ -52,6 +58,7 @@ impl Settings {
             primary,
             replicas,
             sentinel_login: None,
+            tls: None,
             namespace: "tk".to_owned(),
             connect_timeout: Duration::from_secs(5),
             socket_timeout: Duration::from_secs(1),
@@ -106,6 +113,18 @@ impl Settings {
     pub fn sentinel_login(mut self, username: Option<String>, password: String) -> Self {
         self.sentinel_login = Some((username, password));
         self
+    }
+
+    /// How to encrypt, beyond what the address says; reads the files that it names.
+    ///
+    /// # Errors
+    /// [`SettingsError::Encryption`]: the address has no TLS, or a file cannot be used.
+    pub fn encryption(mut self, encryption: &Encryption) -> Result<Self, SettingsError> {
+        if !self.primary.tls {
+            return Err(SettingsError::Encryption("the address has to begin with rediss://".to_owned()));
+        }
+        self.tls = Some(encryption.settings()?);
+        Ok(self)
     }
 
     /// What all keys in the server begin with; `tk` unless told.
@@ -190,6 +209,9 @@ pub enum SettingsError {
         /// What is wrong with it.
         reason: Reason,
     },
+    /// TLS was asked for and cannot be had.
+    #[error("TLS cannot be used: {0}")]
+    Encryption(String),
     /// A database's number on a cluster.
     #[error("a cluster has no numbered databases")]
     Database,

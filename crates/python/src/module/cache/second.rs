@@ -160,16 +160,18 @@ impl Second {
     }
 
     /// Keys that match, in order.
-    pub(super) fn keys(&self, py: Python<'_>, pattern: &[u8]) -> PyResult<Vec<Vec<u8>>> {
-        let found = self.shared.ask(py, |remote| remote.scan(pattern, self.step).collect::<Result<Vec<_>, _>>());
+    /// Made keys; `step` of the server's are looked at for each request.
+    pub(super) fn keys(&self, py: Python<'_>, pattern: &[u8], step: Option<usize>) -> PyResult<Vec<Vec<u8>>> {
+        let step = step.or(self.step);
+        let found = self.shared.ask(py, |remote| remote.scan(pattern, step).collect::<Result<Vec<_>, _>>());
         let mut keys = self.forgiven(py, found, Vec::new())?;
         keys.sort_unstable();
         keys.dedup();
         Ok(keys)
     }
 
-    pub(super) fn remove_matching(&self, py: Python<'_>, pattern: &[u8]) -> PyResult<usize> {
-        let removed = self.shared.remove_matching(py, pattern, self.step);
+    pub(super) fn remove_matching(&self, py: Python<'_>, pattern: &[u8], step: Option<usize>) -> PyResult<usize> {
+        let removed = self.shared.remove_matching(py, pattern, step.or(self.step));
         Ok(usize::try_from(self.forgiven(py, removed, 0)?).unwrap_or(usize::MAX))
     }
 

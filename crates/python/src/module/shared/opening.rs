@@ -16,7 +16,7 @@ use crate::envelope::{Compression, Compressor, Keyring};
 use crate::module::place::{self, Table};
 use crate::module::store::DEFAULT_BYTES;
 use crate::module::stored::Dialect;
-use crate::remote::{Remote, Sabotage, Settings as Address, SettingsError};
+use crate::remote::{Encryption, Remote, Sabotage, Settings as Address, SettingsError, Trust};
 use crate::store::Bounds;
 
 /// Stores by a digest of their settings, which have passwords in them. The lock is held for no Python code and no request.
@@ -31,6 +31,7 @@ struct Options {
     sentinels: Vec<(String, u16)>,
     sentinel_username: Option<String>,
     sentinel_password: Option<String>,
+    tls: Option<Encryption>,
     namespace: Option<String>,
     connect_timeout: Option<f64>,
     socket_timeout: Option<f64>,
@@ -61,6 +62,10 @@ impl Options {
                 "sentinels" => options.sentinels = value.extract()?,
                 "sentinel_username" => options.sentinel_username = value.extract()?,
                 "sentinel_password" => options.sentinel_password = value.extract()?,
+                "tls_trust" => options.tls().trust = trust(&value.extract::<String>()?)?,
+                "tls_authorities" => options.tls().authorities = value.extract()?,
+                "tls_authorities_text" => options.tls().authorities_text = value.extract()?,
+                "tls_identity" => options.tls().identity = value.extract()?,
                 "namespace" => options.namespace = value.extract()?,
                 "connect_timeout" => options.connect_timeout = value.extract()?,
                 "socket_timeout" => options.socket_timeout = value.extract()?,
@@ -79,14 +84,19 @@ impl Options {
                 _ => {
                     return Err(PyTypeError::new_err(format!(
                         "`{name}` is no option of a shared store; accepted: username, password, db, sentinels, \
-                         sentinel_username, sentinel_password, namespace, connect_timeout, socket_timeout, \
-                         max_connections, secrets, serializer, compressor, compressed_from, bound, lease, \
-                         copy_timeout, stale_if_error, max_bytes, generations"
+                         sentinel_username, sentinel_password, tls_trust, tls_authorities, tls_authorities_text, \
+                         tls_identity, namespace, connect_timeout, socket_timeout, max_connections, secrets, \
+                         serializer, compressor, compressed_from, bound, lease, copy_timeout, stale_if_error, \
+                         max_bytes, generations"
                     )));
                 }
             }
         }
         Ok(options)
+    }
+
+    fn tls(&mut self) -> &mut Encryption {
+        self.tls.get_or_insert_default()
     }
 
     fn address(&self, urls: &[String]) -> Result<Address, Refusal> {
@@ -105,6 +115,9 @@ impl Options {
         }
         if let Some(password) = &self.password {
             address = address.password(password.clone());
+        }
+        if let Some(encryption) = &self.tls {
+            address = address.encryption(encryption)?;
         }
         if let Some(namespace) = &self.namespace {
             address = address.namespace(namespace.clone())?;
@@ -153,6 +166,15 @@ impl Options {
             Some(_) => return Err(PyValueError::new_err("there is no such sabotage")),
         }
         Ok(settings)
+    }
+}
+
+fn trust(name: &str) -> PyResult<Trust> {
+    match name {
+        "name" => Ok(Trust::Name),
+        "authority" => Ok(Trust::Authority),
+        "anything" => Ok(Trust::Anything),
+        _ => Err(PyValueError::new_err(format!("tls_trust is {name:?}; accepted: name, authority, anything"))),
     }
 }
 
