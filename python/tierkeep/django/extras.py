@@ -26,8 +26,8 @@ class Extras:
     """Mixed into `tierkeep.django.Cache` before everything else."""
 
     _remaining: Callable[..., float | None]
-    _keys: Callable[[str, int | None], list[str]]
-    _delete_matching: Callable[[str, int | None], int]
+    _keys: Callable[..., list[str]]
+    _delete_matching: Callable[..., int]
     touch: Callable[..., bool]
     invalidate_tags: Callable[..., None]
     key_func: Any
