@@ -838,7 +838,8 @@ print("end", flush=True)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False)
 
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.split() == ["begun", "end"]
+    # One of them computes; that thread and this one may say so in one line.
+    assert (done.stdout.count("begun"), done.stdout.count("end")) == (1, 1)
 
 
 def test_process_ends_while_daemon_threads_compute_and_go_on() -> None:
