@@ -138,7 +138,8 @@ async fn nodes_are_told_the_same(dialect: Dialect) {
     assert_eq!(told(&*other, 0).await, left);
     assert_eq!(told(&*later, 0).await, left, "a node that starts finds what is known already");
     assert_eq!(one.installation().await.unwrap(), later.installation().await.unwrap());
-    let elsewhere = Fresh::empty(dialect).await.open(OpenMode::Create { ids: Some(KEYS) }).await.unwrap();
+    let empty = Fresh::empty(dialect).await;
+    let elsewhere = empty.open(OpenMode::Create { ids: Some(KEYS) }).await.unwrap();
     assert_ne!(one.installation().await.unwrap(), elsewhere.installation().await.unwrap());
 }
 

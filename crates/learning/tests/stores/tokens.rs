@@ -36,7 +36,8 @@ fn names(tokens: &[Token]) -> Vec<&str> {
 }
 
 async fn token_comes_back_as_it_was_stored(dialect: Dialect) {
-    let store = Fresh::migrated(dialect, KeyType::Uuid).await.store().await;
+    let fresh = Fresh::migrated(dialect, KeyType::Uuid).await;
+    let store = fresh.store().await;
     let expected = Token {
         id: "abababababab".to_owned(),
         name: "ci".to_owned(),
@@ -59,7 +60,8 @@ async fn token_comes_back_as_it_was_stored(dialect: Dialect) {
 }
 
 async fn name_is_taken_until_its_token_is_revoked(dialect: Dialect) {
-    let store = Fresh::migrated(dialect, KeyType::Uuid).await.store().await;
+    let fresh = Fresh::migrated(dialect, KeyType::Uuid).await;
+    let store = fresh.store().await;
     store.create_token(new("ci", 1)).await.unwrap();
 
     let error = store.create_token(new("ci", 2)).await.unwrap_err();
@@ -73,7 +75,8 @@ async fn name_is_taken_until_its_token_is_revoked(dialect: Dialect) {
 }
 
 async fn token_is_revoked_once_by_its_name_or_its_id(dialect: Dialect) {
-    let store = Fresh::migrated(dialect, KeyType::Uuid).await.store().await;
+    let fresh = Fresh::migrated(dialect, KeyType::Uuid).await;
+    let store = fresh.store().await;
     for (name, byte) in [("one", 1), ("two", 2), ("three", 3)] {
         store.create_token(new(name, byte)).await.unwrap();
     }
@@ -93,7 +96,8 @@ async fn token_is_revoked_once_by_its_name_or_its_id(dialect: Dialect) {
 }
 
 async fn use_is_noted_and_never_moved_back(dialect: Dialect) {
-    let store = Fresh::migrated(dialect, KeyType::Uuid).await.store().await;
+    let fresh = Fresh::migrated(dialect, KeyType::Uuid).await;
+    let store = fresh.store().await;
     let id = store.create_token(new("ci", 1)).await.unwrap().id;
     let note = async |instant: &str| {
         store.note_token_uses(vec![(id.clone(), at(instant)), ("unknown".to_owned(), at(instant))]).await.unwrap();
