@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -195,44 +195,51 @@ def test_an_exit_code_of_the_program_is_that_of_the_command(platform: Platform) 
 
 
 @pytest.fixture
-def untidy(binary: str, tmp_path: Path) -> Platform:
-    """A site on a database with a thousand old sessions, and too many that are invalid."""
-    (tmp_path / "node").mkdir()
-    node = Node(binary, tmp_path / "node", f"sqlite://{tmp_path}/learning.db")
-    fill(node)
-    lines = ["id,user_id,start_time,end_time,duration_minutes"]
-    for number in range(1500):
-        minutes = -5 if number % 3 == 0 else 5
-        lines.append(f"{uuid.UUID(int=number + (1 << 64))},{ANNA},2020-01-05T10:00:00Z,,{minutes}")
-    (node.folder / "old.csv").write_text("\n".join(lines) + "\n")
-    node.run("import", "--sessions", "old.csv")
-    return Platform(tmp_path, {"ENGINE": "django.db.backends.sqlite3", "NAME": f"{tmp_path}/learning.db"}, node)
+def old(binary: str, tmp_path: Path) -> Callable[[int, int], Platform]:
+    """Makes a site on a database with so many old sessions, one of so many invalid; 0: none."""
+
+    def make(count: int, invalid: int) -> Platform:
+        (tmp_path / "node").mkdir()
+        node = Node(binary, tmp_path / "node", f"sqlite://{tmp_path}/learning.db")
+        fill(node)
+        lines = ["id,user_id,start_time,end_time,duration_minutes"]
+        for number in range(count):
+            minutes = -5 if invalid and number % invalid == 0 else 5
+            lines.append(f"{uuid.UUID(int=number + (1 << 64))},{ANNA},2020-01-05T10:00:00Z,,{minutes}")
+        (node.folder / "old.csv").write_text("\n".join(lines) + "\n")
+        node.run("import", "--sessions", "old.csv")
+        return Platform(tmp_path, {"ENGINE": "django.db.backends.sqlite3", "NAME": f"{tmp_path}/learning.db"}, node)
+
+    return make
 
 
 GUIDE = {"PLATFORM_GUIDE": 'INSTALLED_APPS += ["tierkeep.learning"]'}
 
 
-def test_what_a_guard_refuses_is_returncode_3(untidy: Platform) -> None:
+def test_what_a_guard_refuses_is_returncode_3(old: Callable[[int, int], Platform]) -> None:
+    site = old(300, 3)
     refused = CALL.format(setup="", call="call_command('cleanup_learning_data', cleanup_invalid=True)")
 
-    told = untidy.run(f"python -c {shlex.quote(refused)}", extra=GUIDE)
+    told = site.run(f"python -c {shlex.quote(refused)}", extra=GUIDE)
+
     assert "returncode 3 " in told and "refused by a guard" in told, told
-    untidy.run("python manage.py cleanup_learning_data --cleanup-invalid", expected=3, extra=GUIDE)
-    untidy.run("python manage.py cleanup_learning_data --cleanup-invalid --force", extra=GUIDE)
+    site.run("python manage.py cleanup_learning_data --cleanup-invalid", expected=3, extra=GUIDE)
+    site.run("python manage.py cleanup_learning_data --cleanup-invalid --force", extra=GUIDE)
 
 
-def test_a_run_that_stopped_early_is_returncode_4_and_goes_on(untidy: Platform) -> None:
+def test_a_run_that_stopped_early_is_returncode_4_and_goes_on(old: Callable[[int, int], Platform]) -> None:
     """Batches of one row: more of them than a second has room for."""
-    untidy.run("python manage.py cleanup_learning_data --cleanup-invalid --force", extra=GUIDE)
+    site = old(20_000, 0)
     stopped = CALL.format(
         setup="", call="call_command('cleanup_learning_data', only=['archive'], batch_size=1, max_seconds=1, force=True)"
     )
 
-    told = untidy.run(f"python -c {shlex.quote(stopped)}", extra=GUIDE)
+    told = site.run(f"python -c {shlex.quote(stopped)}", extra=GUIDE)
+
     assert "returncode 4 " in told and "stopped early, and can be continued" in told, told
-    out = untidy.run("python manage.py cleanup_learning_data --only archive --json --force", extra=GUIDE)
+    out = site.run("python manage.py cleanup_learning_data --only archive --json --force", extra=GUIDE)
     report = json.loads(next(line for line in out.splitlines() if line.startswith("{")))
-    assert report["ended"] == "done" and 0 < report["phases"]["archive"]["rows"] < 1000
+    assert report["ended"] == "done" and 0 < report["phases"]["archive"]["rows"] < 20_000
 
 
 def test_what_another_program_could_not_see_is_refused(platform: Platform, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use pyo3::exceptions::PySystemExit;
 use pyo3::prelude::*;
+use pyo3::types::{PyList, PyTuple};
 
 use crate::gate::Gate;
 
@@ -88,6 +89,10 @@ pub(super) fn beneath<R>(work: impl FnOnce() -> PyResult<R>) -> PyResult<R> {
 /// # Errors
 /// As [`beneath`], and what iterating raises.
 pub(super) fn all_of<'py>(iterable: &Bound<'py, PyAny>) -> PyResult<Vec<Bound<'py, PyAny>>> {
+    // These are iterated by CPython itself.
+    if iterable.is_exact_instance_of::<PyList>() || iterable.is_exact_instance_of::<PyTuple>() {
+        return iterable.try_iter()?.collect();
+    }
     beneath(|| iterable.try_iter()?.collect())
 }
 

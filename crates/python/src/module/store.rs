@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use pyo3::exceptions::{PyKeyError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString};
+use pyo3::types::{PyDict, PyFloat, PyInt, PyString};
 use tierkeep_generations::Slot;
 
 use super::ending::{all_of, beneath};
@@ -60,11 +60,19 @@ pub(super) fn add_to(place: &Place, key: &[u8], delta: &Bound<'_, PyAny>) -> PyR
         let Some((kept, facts)) = place.look(key, place::now(), |kept, facts| (kept.handle(py), facts)) else {
             return Ok(None);
         };
-        let sum = beneath(|| kept.into_value(py)?.bind(py).add(delta))?;
+        let value = kept.into_value(py)?;
+        let value = value.bind(py);
+        let are_plain = is_plain(value) && is_plain(delta);
+        let sum = if are_plain { value.add(delta)? } else { beneath(|| value.add(delta))? };
         if place.replace(key, facts.sequence, Kept::of(&sum)?, place::now()) {
             return Ok(Some(sum.unbind()));
         }
     }
+}
+
+/// Whether adding it runs no code but CPython's own.
+fn is_plain(number: &Bound<'_, PyAny>) -> bool {
+    number.is_exact_instance_of::<PyInt>() || number.is_exact_instance_of::<PyFloat>()
 }
 
 /// A kept value, if there is a live one.
