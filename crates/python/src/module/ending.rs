@@ -78,10 +78,16 @@ pub(super) fn beneath<R>(work: impl FnOnce() -> PyResult<R>) -> PyResult<R> {
     }
     let gate = gate();
     if !gate.try_enter() {
-        return Err(PySystemExit::new_err(()));
+        return Err(refusal());
     }
     let _guest = Guest::new(gate);
     work()
+}
+
+/// A SystemExit that is an object already. Of one that pyo3 has yet to make, looking at its type would detach from the
+/// interpreter and attach again, which at its end no thread survives.
+fn refusal() -> PyErr {
+    Python::attach(|py| py.get_type::<PySystemExit>().call0().map_or_else(|error| error, PyErr::from_value))
 }
 
 /// All that an iterable of the caller's gives.
